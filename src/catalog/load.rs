@@ -1,0 +1,1 @@
+//! Reading a catalog from TOML or JSON, with errors by line.

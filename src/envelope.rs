@@ -1,0 +1,130 @@
+//! The one type everything that comes in is wrapped in: bytes, arrival and provenance.
+//!
+//! Whatever the source (the endpoint, a file, the demo), it hands on envelopes; the recorder and the forwarder
+//! take theirs before anything is decoded, and the core decodes only from here.
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use std::fmt;
+
+/// A credential that cannot print itself: its kind, its last four characters, and `#` with the first four hex
+/// digits of its SHA-256. That is enough to tell two apart and to recognise one's own, and useless to anyone else.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Credential(String);
+
+impl Credential {
+    /// Masks a raw SDK key, mobile key or write key. The raw text is not kept.
+    pub fn mask(raw: &str) -> Self {
+        let raw = raw.trim();
+        let raw = raw.strip_prefix("api_key ").unwrap_or(raw);
+        let (prefix, secret) = match raw.split_once('-') {
+            Some((kind @ ("sdk" | "mob" | "api"), secret)) => (format!("{kind}-"), secret),
+            _ => (String::new(), raw),
+        };
+        let characters: Vec<char> = secret.chars().collect();
+        // A short secret would be half given away by four of its characters.
+        let shown = if characters.len() >= 8 { 4 } else { 0 };
+        let tail: String = characters.iter().skip(characters.len() - shown).collect();
+        let digest = Sha256::digest(raw.as_bytes());
+        let [first, second, ..] = digest.as_slice() else { return Self(format!("{prefix}…{tail}")) };
+        Self(format!("{prefix}…{tail}#{first:02x}{second:02x}"))
+    }
+
+    /// Takes a credential that is masked already, as a catalog or a recording holds it.
+    pub fn masked(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// The masked form.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Credential {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// Who answered a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnsweredBy {
+    /// exptap itself.
+    Local,
+    /// The upstream named by `--forward`.
+    Upstream,
+}
+
+/// The answer the sender got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// Who gave it.
+    pub from: AnsweredBy,
+}
+
+/// Why the bytes of a body are not all here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BodyLoss {
+    /// The body is larger than what is inspected; it was answered (and forwarded) all the same.
+    TooLarge {
+        /// Bytes that were announced or seen.
+        bytes: u64,
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// The sender closed the connection in the middle.
+    Closed {
+        /// Bytes received.
+        received: u64,
+        /// Bytes announced, where a length was.
+        announced: Option<u64>,
+    },
+}
+
+/// One request as it was received.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    /// Arrival, epoch milliseconds, by the clock of the machine exptap runs on.
+    pub arrival_ms: i64,
+    /// Requests are counted from 1.
+    pub request: u64,
+    /// HTTP method.
+    pub method: String,
+    /// Path and query as received, raw credentials in them masked (a client-side id is not a secret and stays).
+    pub path: String,
+    /// Headers by lower-case name, in the order received. `authorization` is never among them.
+    pub headers: Vec<(String, String)>,
+    /// The masked credential of the `Authorization` header, if there was one.
+    pub credential: Option<Credential>,
+    /// The body as it came over the wire, still encoded.
+    pub body: Bytes,
+    /// Bytes of the body on the wire; more than `body` holds where it was too large to keep.
+    pub wire_bytes: u64,
+    /// Set where the body is not whole.
+    pub loss: Option<BodyLoss>,
+    /// What the sender was answered.
+    pub answer: Option<Answer>,
+}
+
+impl Envelope {
+    /// The value of a header, by lower-case name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_masked_credential_shows_kind_tail_and_hash_only() {
+        assert_eq!(Credential::mask("sdk-fake-0000-node").as_str().split('#').next(), Some("sdk-…node"));
+        assert_eq!(Credential::mask("sdk-fake-0000-node").as_str().len(), "sdk-…node#0000".len());
+        assert!(!Credential::mask("short").as_str().contains("shor"));
+        assert_eq!(Credential::mask("api_key mob-aaaaaaaa1234").as_str().split('#').next(), Some("mob-…1234"));
+    }
+}

@@ -1,0 +1,438 @@
+//! The reason codes: every outcome exptap can give an event, in one table.
+//!
+//! A code is declared once, here, with the rule it comes from, how well that rule is sourced, what it means and
+//! what to change. The screen, the JSON, the documentation and the tests all read this table, so a code cannot
+//! mean two things or be spelled two ways.
+
+use std::fmt;
+
+/// How well the rule behind a code is sourced (`docs/attribution.md`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Grade {
+    /// A LaunchDarkly documentation page says it.
+    Documented,
+    /// Read in LaunchDarkly's public source code.
+    Code,
+    /// Seen only in a public, unofficial artefact.
+    Corroborated,
+    /// The sources are silent; the rule was chosen by this tool.
+    Choice,
+}
+
+impl Grade {
+    /// The short mark shown beside a rule.
+    pub fn mark(self) -> &'static str {
+        match self {
+            Self::Documented => "DOC",
+            Self::Code => "CODE",
+            Self::Corroborated => "CORR",
+            Self::Choice => "CHOICE",
+        }
+    }
+
+    /// The mark spelled out for a person.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Documented => "a LaunchDarkly page says so",
+            Self::Code => "read in LaunchDarkly's public code",
+            Self::Corroborated => "seen in a public, unofficial source",
+            Self::Choice => "rule chosen by this tool",
+        }
+    }
+}
+
+/// How much a finding with this code matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth knowing; nothing is lost.
+    Info,
+    /// Something may be lost or skewed.
+    Warning,
+    /// Conversions or exposures are lost.
+    Error,
+}
+
+impl Severity {
+    /// The word used in JSON, on screen and in the check language.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// Where a code stands among an event's possible outcomes. The order is from best to worst: an event's own
+/// outcome is the best of its verdicts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Category {
+    /// Credited to an arm.
+    Counted,
+    /// Puts a unit into an arm, or repeats it.
+    Exposure,
+    /// Not decided yet: an exposure may still arrive.
+    Pending,
+    /// Cannot be decided from what was observed.
+    Unknown,
+    /// Does not count, for a reason that is known.
+    Dropped,
+    /// No experiment asks about this event.
+    NotAbout,
+    /// A retry of a payload that was received before.
+    Duplicate,
+    /// Could not be read as an event.
+    Undecodable,
+}
+
+impl Category {
+    /// Every category, best first.
+    pub const ALL: [Self; 8] = [
+        Self::Counted,
+        Self::Exposure,
+        Self::Pending,
+        Self::Unknown,
+        Self::Dropped,
+        Self::NotAbout,
+        Self::Duplicate,
+        Self::Undecodable,
+    ];
+
+    /// The name used in the report's `totals.verdicts`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Counted => "counted",
+            Self::Exposure => "exposure",
+            Self::Pending => "pending",
+            Self::Unknown => "unknown",
+            Self::Dropped => "dropped",
+            Self::NotAbout => "not-about-an-experiment",
+            Self::Duplicate => "duplicate-payload",
+            Self::Undecodable => "undecodable",
+        }
+    }
+
+    /// The glyph that says the same without colour.
+    pub fn glyph(self) -> &'static str {
+        match self {
+            Self::Counted | Self::Exposure => "✓",
+            Self::Pending => "…",
+            Self::Unknown => "?",
+            Self::Dropped | Self::Undecodable => "✗",
+            Self::NotAbout => "·",
+            Self::Duplicate => "=",
+        }
+    }
+}
+
+/// What a code is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// The verdict of an event, sorted under this category.
+    Verdict(Category),
+    /// A remark beside a verdict; it does not change what counts.
+    Warning,
+    /// Only ever the code of a finding, made from several verdicts.
+    Finding,
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Reason {
+    /// The code itself.
+    pub code: ReasonCode,
+    /// Its spelling everywhere: kebab-case.
+    pub name: &'static str,
+    /// The rule of `docs/attribution.md` that decides it.
+    pub rule: &'static str,
+    /// How well the rule is sourced.
+    pub grade: Grade,
+    /// How much it matters.
+    pub severity: Severity,
+    /// What it is used for.
+    pub role: Role,
+    /// What happened, in one sentence. `{slots}` are filled in where they are known.
+    pub text: &'static str,
+    /// What to change, in one sentence; empty where nothing needs changing.
+    pub fix: &'static str,
+}
+
+impl Reason {
+    /// The anchor of this code in `docs/reasons.md`.
+    pub fn anchor(&self) -> &'static str {
+        self.name
+    }
+}
+
+macro_rules! reasons {
+    ($( $variant:ident $name:literal $rule:literal $grade:ident $severity:ident $role:expr; $text:literal; $fix:literal )*) => {
+        /// A reason code. Its facts are in [`Reason`]; see [`ReasonCode::reason`].
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum ReasonCode {
+            $( #[doc = concat!("`", $name, "`: ", $text)] $variant, )*
+        }
+
+        /// Every reason code, in the order of the rules.
+        pub static REASONS: &[Reason] = &[
+            $( Reason {
+                code: ReasonCode::$variant, name: $name, rule: $rule, grade: Grade::$grade,
+                severity: Severity::$severity, role: $role, text: $text, fix: $fix,
+            }, )*
+        ];
+
+        impl ReasonCode {
+            /// The code's row in the table.
+            pub fn reason(self) -> &'static Reason {
+                match self {
+                    $( Self::$variant => const {
+                        &Reason {
+                            code: ReasonCode::$variant, name: $name, rule: $rule, grade: Grade::$grade,
+                            severity: Severity::$severity, role: $role, text: $text, fix: $fix,
+                        }
+                    }, )*
+                }
+            }
+        }
+    };
+}
+
+use Category::{Counted, Dropped, Duplicate, Exposure, NotAbout, Pending, Undecodable, Unknown};
+use Role::{Finding, Verdict, Warning};
+
+reasons! {
+    // Exposures (rules E and the summary of what passes).
+    Exposure "exposure" "E1-E10" Documented Info Verdict(Exposure);
+        "First exposure of {unit} {key} in this iteration: it is in {arm}."; ""
+    RepeatExposure "repeat-exposure" "E10" Documented Info Verdict(Exposure);
+        "{unit} {key} was exposed to the same arm before. A unit is one exposure per iteration, however often it evaluates; repeats keep the 90-day window open."; ""
+    CrossoverExposure "crossover-exposure" "E10" Documented Warning Verdict(Exposure);
+        "{unit} {key} was exposed to another arm before; conversions credit the earliest exposure of the last 90 days.";
+        "Look for a changed rollout, an identify() that is not awaited, or a device shared by two people."
+    DebugNotExposure "debug-not-exposure" "E1" Documented Info Verdict(Dropped);
+        "A debug event is a copy for debugging; it is never an exposure."; ""
+    ExposureLacksUnit "exposure-lacks-unit" "E3" Code Error Verdict(Dropped);
+        "The flag was evaluated without a {unit} context, so the unit was not in the experiment.";
+        "Evaluate {flag} with a context that has a {unit} key."
+    NoReason "no-reason" "E4" Choice Warning Verdict(Dropped);
+        "The evaluation carries no reason, so it cannot be shown to be in the experiment.";
+        "Upgrade this SDK: current ones always send the reason of an experiment's evaluation."
+    FlagOff "flag-off" "E5" Documented Error Verdict(Dropped);
+        "The flag was off here, so nobody was in the experiment.";
+        "Turn {flag} on in this environment."
+    IndividuallyTargeted "individually-targeted" "E5" Code Info Verdict(Dropped);
+        "{unit} {key} is individually targeted, so it is outside the experiment.";
+        "Use a key that is not individually targeted to test."
+    PrerequisiteFailed "prerequisite-failed" "E5" Code Warning Verdict(Dropped);
+        "A prerequisite flag failed, so the unit never reached the experiment. A holdout looks the same.";
+        "Check the prerequisites of {flag}, and whether a holdout covers the experiment."
+    EvalError "eval-error" "E5" Documented Error Verdict(Dropped);
+        "The SDK served the code default because the evaluation failed.";
+        "Wait for the SDK to initialize before evaluating, and check the flag key."
+    NotInExperiment "not-in-experiment" "E5" Documented Info Verdict(Dropped);
+        "The evaluation was not part of an experiment: traffic not allocated, another rule, a layer or a holdout.";
+        "If this unit should be in, check the experiment's allocation, its rule and its layer."
+    OtherRule "other-rule" "E6" Choice Warning Verdict(Dropped);
+        "The variation was served by another rule than the one the experiment runs on.";
+        "Check the order of the flag's rules, or the rule named in the catalog."
+    VariationNotATreatment "variation-not-a-treatment" "E7" Code Warning Verdict(Dropped);
+        "The variation served is not an arm of this iteration.";
+        "Compare the experiment's variations with those of the flag."
+    BootstrapWithoutMetadata "bootstrap-without-metadata" "E13" Code Error Verdict(Dropped);
+        "The page was bootstrapped with bare values, so no exposure could be sent.";
+        "Bootstrap with allFlagsState(), so that $flagsState comes along."
+    NoFeatureEvent "no-feature-event" "E13" Code Warning Verdict(Dropped);
+        "A summary counts evaluations of {flag}, but no exposure was sent for them: traffic not allocated, a holdout, allFlags, or tracking off.";
+        "Call variation() where the person meets the feature, and check that the traffic is allocated."
+
+    // Conversions (rules A), in the order they are judged.
+    WrongEnvironment "wrong-environment" "A1 E2" Documented Error Verdict(Dropped);
+        "The event arrived under another environment's credential than the experiment's.";
+        "Configure the SDK with the key of the environment {environment}."
+    MetricUnitMismatch "metric-unit-mismatch" "A2" Documented Error Verdict(Dropped);
+        "The experiment randomizes by {unit}; the metric {metric} analyses {units}.";
+        "Add {unit} to the metric's analysis units and start a new iteration (a running one may keep the metric's old version), or change the experiment's randomization unit."
+    EventLacksUnit "event-lacks-unit" "A3" Documented Error Verdict(Dropped);
+        "The event has no {unit} key (it has {kinds}).";
+        "SDK: track with a context that includes {unit}. Segment: add {unit} under Additional Context Keys, from a field whose values are the exposed keys."
+    NumericValueMissing "numeric-value-missing" "A4" Documented Error Verdict(Dropped);
+        "The metric {metric} is numeric and the event has no metricValue.";
+        "Pass the number as metricValue (the last argument of track), not inside data. Segment fills it from properties.revenue, else properties.value."
+    NumericValueInvalid "numeric-value-invalid" "A5" Choice Error Verdict(Dropped);
+        "The metricValue is not a finite number.";
+        "Send metricValue as a JSON number, not as text."
+    FilterMismatch "filter-mismatch" "A6" Documented Warning Verdict(Dropped);
+        "The event does not pass the filter of the metric {metric}.";
+        "If it should, compare the filter's attribute and values with the event's."
+    FilterAttrRedacted "filter-attr-redacted" "A6" Code Error Verdict(Dropped);
+        "The filter of {metric} reads an attribute that the SDK redacted (private, or anonymous context).";
+        "Filter on event data instead, or stop redacting the attribute."
+    FilterUnsupported "filter-unsupported" "A6" Choice Warning Verdict(Unknown);
+        "The filter of {metric} uses an operator exptap does not model, so it is not judged.";
+        "Judge this metric in LaunchDarkly, or describe it in the catalog without the filter."
+    IterationNotStarted "iteration-not-started" "A7 E8" Documented Error Verdict(Dropped);
+        "The iteration has not been started; nothing before Start counts.";
+        "Start the experiment, or give started_at in the catalog."
+    BeforeIterationStart "before-iteration-start" "A7 E9" Documented Warning Verdict(Dropped);
+        "It happened before the iteration started."; ""
+    AfterIterationEnd "after-iteration-end" "A7 E10" Documented Warning Verdict(Dropped);
+        "It happened after the iteration had stopped.";
+        "Start a new iteration if the experiment should still measure."
+    NoExposure "no-exposure" "A8" Documented Error Verdict(Dropped);
+        "{unit} {key} never received {flag} in this iteration.";
+        "Evaluate {flag} for this very context (call variation()) before the conversion."
+    ConversionBeforeExposure "conversion-before-exposure" "A9" Corroborated Error Verdict(Dropped);
+        "{unit} {key} converted before its first exposure.";
+        "Evaluate {flag} before calling track()."
+    AttributionWindowExpired "attribution-window-expired" "A10" Documented Warning Verdict(Dropped);
+        "The last exposure of {unit} {key} was more than 90 days before.";
+        "Evaluate {flag} again nearer to the action: a repeat opens a new window (our reading)."
+    UnknownNotObserved "unknown-not-observed" "O1" Choice Info Verdict(Unknown);
+        "No exposure of {unit} {key} was seen since observation began; it may have been exposed before.";
+        "Import earlier exposures, or watch from the start of the iteration."
+    Pending "pending" "O2" Choice Info Verdict(Pending);
+        "No exposure yet; one may still be on its way (SDKs send in batches)."; ""
+    Counted "counted" "A11" Documented Info Verdict(Counted);
+        "Credited to {arm}."; ""
+    CountedNoEffect "counted-no-effect" "A12" Documented Info Verdict(Counted);
+        "Credited to {arm}, but the unit had converted already: an occurrence metric counts a unit once."; ""
+
+    // Events no iteration is about.
+    NoMetricForKey "no-metric-for-key" "M3" Code Warning Verdict(Dropped);
+        "No metric uses the event key {event}.";
+        "Create a metric for it, or ignore it if it is for analytics only."
+    MetricNotInExperiment "metric-not-in-experiment" "M3" Documented Warning Verdict(Dropped);
+        "The metric {metric} is in no experiment of the catalog.";
+        "Attach {metric} to the experiment (adding a metric keeps the iteration)."
+    NotAnExperimentEvent "not-an-experiment-event" "M3" Choice Info Verdict(NotAbout);
+        "No experiment asks about this event."; ""
+    DuplicatePayload "duplicate-payload" "R4" Code Info Verdict(Duplicate);
+        "A retry of a payload that was already received; its events are not counted twice."; ""
+    Undecodable "undecodable" "R1" Choice Error Verdict(Undecodable);
+        "This could not be read as an event: {detail}.";
+        "Send what LaunchDarkly's event schema asks for; the raw bytes are kept."
+
+    // Remarks beside a verdict.
+    UrlRematchFailed "url-rematch-failed" "M2" Choice Info Warning;
+        "The SDK matched this page, but its URL or selector does not match the metric any more (an eventUrlTransformer may have rewritten it)."; ""
+    RegexUnsupported "regex-unsupported" "M2" Choice Warning Warning;
+        "The metric's URL pattern is not a regular expression exptap can run."; "Check the pattern of {metric}."
+    StaleFlagConfig "stale-flag-config" "E12" Choice Info Warning;
+        "The SDK evaluated an older version of the flag than the iteration's."; "Check that this SDK still receives updates."
+    TimestampUnitSuspect "timestamp-unit-suspect" "R6" Choice Warning Warning;
+        "creationDate is not in milliseconds."; "Send creationDate as milliseconds since 1970."
+    Sampled "sampled" "R7" Code Info Warning;
+        "The SDK sends a sample of these events only."; ""
+    FirstSeenHere "first-seen-here" "O1b" Choice Info Warning;
+        "The arm is the first that was seen here; an earlier exposure, before observation began, could own this conversion."; ""
+    ClockSkew "clock-skew" "O3" Choice Warning Warning;
+        "The event's own clock and its arrival differ by more than five minutes."; "Check the clock of the device that sent it."
+    ClockDependent "clock-dependent" "O3" Choice Warning Warning;
+        "The verdict differs between the creation clock and the received clock."; "Evaluate the flag well before tracking, and check the device's clock."
+    PayloadIdReused "payload-id-reused" "R4" Choice Warning Warning;
+        "The payload id was seen before, with a different body."; "Send a new payload id with every new payload."
+
+    // Findings made from several verdicts.
+    EventKeyCase "event-key-case" "M3" Code Error Finding;
+        "The event key {event} is not {near}: they differ by {how}. Keys are compared byte for byte.";
+        "Send {near}, or change the metric's event key."
+    MetricKeyUsed "metric-key-used" "M3" Documented Error Finding;
+        "{event} is the key of a metric, not its event key.";
+        "Track {near}, the event key of the metric {metric}."
+    PlaceholderKey "placeholder-key" "F56" Corroborated Error Finding;
+        "The key {key} looks like a placeholder: every such event lands on one unit.";
+        "Send a real key."
+    KeyNearMiss "key-near-miss" "F4" Documented Error Finding;
+        "{key} converted, {near} was exposed: they differ by {how}.";
+        "Use the same key for the evaluation and for the conversion."
+    SampleRatioMismatch "sample-ratio-mismatch" "F52" Documented Error Finding;
+        "The arms of {experiment} are not filled as allocated: {observed} against {expected}.";
+        "Check the SDK's version, identify() races, redirects and deduplication before reading any result."
+    NoMetricEvents "no-metric-events" "F67" Corroborated Warning Finding;
+        "Nothing named {event} has arrived for the metric {metric}, though other events did.";
+        "Track {event}, or compare it with the event keys that were seen."
+    QueueOverflow "queue-overflow" "F38" Code Error Finding;
+        "An SDK dropped {count} events because its queue was full.";
+        "Raise the SDK's event capacity, or flush more often."
+    HttpRejected "http-rejected" "F37" Code Error Finding;
+        "Upstream answered {status} to a batch of events.";
+        "Check the credential and upstream's answer; after a 401, 403 or 404 the SDK sends nothing until it is restarted."
+}
+
+impl ReasonCode {
+    /// The kebab-case spelling.
+    pub fn name(self) -> &'static str {
+        self.reason().name
+    }
+
+    /// The category of a verdict; a remark or a finding's code has none of its own and sorts as not about.
+    pub fn category(self) -> Category {
+        match self.reason().role {
+            Role::Verdict(category) => category,
+            Role::Warning | Role::Finding => Category::NotAbout,
+        }
+    }
+
+    /// The code with this spelling.
+    pub fn from_name(name: &str) -> Option<Self> {
+        REASONS.iter().find(|reason| reason.name == name).map(|reason| reason.code)
+    }
+}
+
+impl fmt::Display for ReasonCode {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+impl serde::Serialize for ReasonCode {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+/// Fills the `{slots}` of a text. A slot without a value keeps its name, without braces, so that the sentence
+/// still reads.
+pub fn fill(text: &str, slots: &[(&str, &str)]) -> String {
+    let mut filled = String::with_capacity(text.len() + 32);
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('{') {
+        filled.push_str(before);
+        let Some((name, tail)) = after.split_once('}') else {
+            filled.push('{');
+            rest = after;
+            continue;
+        };
+        let value = slots.iter().find(|(slot, _)| *slot == name).map_or(name, |(_, value)| *value);
+        filled.push_str(value);
+        rest = tail;
+    }
+    filled.push_str(rest);
+    filled
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_code_is_spelled_once_in_kebab_case_and_says_what_to_do_when_something_is_lost() {
+        let mut names = HashSet::new();
+        for reason in REASONS {
+            assert!(names.insert(reason.name), "{} is declared twice", reason.name);
+            assert!(reason.name.bytes().all(|byte| byte == b'-' || byte.is_ascii_lowercase()), "{}", reason.name);
+            assert_eq!(ReasonCode::from_name(reason.name), Some(reason.code));
+            assert_eq!(reason.code.reason().name, reason.name);
+            if reason.severity == Severity::Error {
+                assert!(!reason.fix.is_empty(), "{} is an error without a fix", reason.name);
+            }
+        }
+    }
+
+    #[test]
+    fn slots_are_filled_and_unknown_slots_keep_their_name() {
+        assert_eq!(fill("{unit} {key} has {x}", &[("unit", "user"), ("key", "{u}")]), "user {u} has x");
+    }
+}

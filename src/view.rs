@@ -1,0 +1,219 @@
+//! What the screens show, as plain values.
+//!
+//! The session makes these from its state; the screens only read them. None of the text in them is trusted: it
+//! goes to a terminal only through `untrusted`.
+
+use crate::reason::{Category, Grade, ReasonCode};
+use std::sync::Arc;
+
+/// One verdict of an event, for one iteration and, if it is a conversion, one metric.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowVerdict {
+    /// Index of the iteration in the session's list (`Session::iterations`).
+    pub iteration: u32,
+    /// Index of the metric in the catalog.
+    pub metric: Option<u32>,
+    /// The verdict.
+    pub code: ReasonCode,
+    /// The variation it is credited to or exposed to.
+    pub variation: Option<i64>,
+    /// It was shown as something else before.
+    pub revised: bool,
+}
+
+/// One event in the Live pane.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EventRow {
+    /// Number of the event, from 0, unreadable ones included.
+    pub event: u64,
+    /// Number of its request, from 1.
+    pub request: Option<u64>,
+    /// Arrival, epoch ms.
+    pub arrival_ms: i64,
+    /// Instant on the judging clock.
+    pub t_ms: Option<i64>,
+    /// Kind (`feature`, `custom`, …; `?` if it could not be read).
+    pub kind: Arc<str>,
+    /// Flag key, event key or, for other kinds, what best names the event.
+    pub key: Arc<str>,
+    /// Context kinds and keys.
+    pub units: Vec<(Arc<str>, Arc<str>)>,
+    /// SDK it came from, e.g. `NodeJSClient/9.13.7`.
+    pub source: Arc<str>,
+    /// Its best verdict.
+    pub code: ReasonCode,
+    /// Index into `verdicts` of the best one; none where no iteration is about the event.
+    pub best: Option<usize>,
+    /// All its verdicts.
+    pub verdicts: Vec<RowVerdict>,
+    /// Remarks.
+    pub warnings: Vec<ReasonCode>,
+    /// A few words more: the near miss of an unmatched key, what could not be read, what a metric analyses.
+    pub note: Option<Arc<str>>,
+    /// LaunchDarkly's own traffic (`$ld:` keys, `ld_ai` contexts), hidden by default.
+    pub noise: bool,
+}
+
+impl EventRow {
+    /// The category of the best verdict.
+    pub fn category(&self) -> Category {
+        self.code.category()
+    }
+    /// The best verdict's row, if an iteration is about the event.
+    pub fn best_verdict(&self) -> Option<&RowVerdict> {
+        self.best.and_then(|index| self.verdicts.get(index))
+    }
+    /// Whether any verdict was shown as something else before.
+    pub fn revised(&self) -> bool {
+        self.verdicts.iter().any(|verdict| verdict.revised)
+    }
+}
+
+/// One context in the Contexts pane.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UnitRow {
+    /// Context kind.
+    pub kind: String,
+    /// Context key.
+    pub key: String,
+    /// Experiments it was exposed in: experiment key, names of the arms it saw (own arm first), first exposure.
+    pub exposed: Vec<UnitExposure>,
+    /// Conversions credited.
+    pub counted: u64,
+    /// Conversions dropped.
+    pub dropped: u64,
+    /// Conversions pending or unknown.
+    pub open: u64,
+    /// Metrics it converted for.
+    pub last_seen_ms: i64,
+    /// Why it needs attention.
+    pub note: UnitNote,
+}
+
+/// An exposure of a unit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UnitExposure {
+    /// Experiment key.
+    pub experiment: String,
+    /// Names of the arms it saw, its own first.
+    pub arms: Vec<String>,
+    /// First exposure, on the judging clock.
+    pub first_ms: i64,
+}
+
+/// Why a context needs attention; in the order of need.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum UnitNote {
+    /// It converts and was never exposed; another unit that was is named, with how they differ.
+    NeverExposed {
+        /// `kind/key` of the look-alike that was exposed, and how it differs.
+        look_alike: Option<(String, String)>,
+    },
+    /// It saw more than one arm.
+    Crossover,
+    /// Its key is a placeholder such as `null` or `undefined`.
+    Placeholder,
+    /// Nothing to say.
+    None,
+}
+
+/// One sender in the Sources pane.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SourceRow {
+    /// SDK and version.
+    pub sdk: String,
+    /// Wrapper, if any.
+    pub wrapper: Option<String>,
+    /// SDK instances seen.
+    pub instances: u64,
+    /// Masked credential or client-side id.
+    pub environment: Option<String>,
+    /// Event schema versions.
+    pub schemas: Vec<String>,
+    /// Requests.
+    pub requests: u64,
+    /// Events.
+    pub events: u64,
+    /// Bytes on the wire.
+    pub wire_bytes: u64,
+    /// Requests that came compressed.
+    pub compressed: u64,
+    /// Payloads received before.
+    pub duplicates: u64,
+    /// Events that could not be read.
+    pub undecodable: u64,
+    /// Events the SDK says it dropped (diagnostics).
+    pub dropped_by_sdk: u64,
+    /// Statuses answered, with how often.
+    pub statuses: Vec<(u16, u64)>,
+    /// Last arrival, epoch ms.
+    pub last_seen_ms: i64,
+}
+
+/// How a rule came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It holds.
+    Passed,
+    /// It fails, and decides the verdict.
+    Failed,
+    /// It fails too, and would decide once what fails before it is mended.
+    WouldFail,
+    /// It was not reached, or its input is not known.
+    NotJudged,
+}
+
+/// One rung of the Why ladder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rung {
+    /// How it came out.
+    pub outcome: Outcome,
+    /// The rule (`A3`).
+    pub rule: &'static str,
+    /// How well it is sourced.
+    pub grade: Grade,
+    /// The code if it fails.
+    pub code: Option<ReasonCode>,
+    /// What was compared, in words.
+    pub text: String,
+}
+
+/// The ladder for one iteration and metric.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ladder {
+    /// Experiment key.
+    pub experiment: Option<String>,
+    /// Iteration id.
+    pub iteration: Option<String>,
+    /// Metric key.
+    pub metric: Option<String>,
+    /// The verdict.
+    pub code: ReasonCode,
+    /// Arm credited.
+    pub arm: Option<String>,
+    /// It was shown as something else before.
+    pub revised: bool,
+    /// The verdict on the other clock, where it differs.
+    pub other_clock: Option<(&'static str, ReasonCode)>,
+    /// Every rule, in the order judged.
+    pub rungs: Vec<Rung>,
+    /// What to change; empty where nothing needs changing.
+    pub fix: String,
+    /// A look-alike that would have matched.
+    pub near_miss: Option<String>,
+}
+
+/// Everything known about one event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Explanation {
+    /// Its row.
+    pub row: EventRow,
+    /// The event as received, pretty-printed JSON where it is JSON.
+    pub event_text: String,
+    /// Where it came from: lines of name and value (request, arrival, SDK, credential, payload id, answer).
+    pub provenance: Vec<(&'static str, String)>,
+    /// One ladder per verdict; one without an experiment where no iteration is about the event.
+    pub ladders: Vec<Ladder>,
+    /// Related facts ("u-1 sent 3 such events; 403 events fail the same way").
+    pub also: Vec<String>,
+}
