@@ -8,8 +8,16 @@
 //!
 //! The core names no terminal, no async runtime and no clock: time comes in with the data.
 
+pub mod app;
 pub mod catalog;
 pub mod envelope;
 pub mod reason;
+pub mod guide;
+pub mod query;
 pub mod report;
+pub mod run;
+pub mod session;
+pub mod terminal;
+pub mod ui;
+pub mod untrusted;
 pub mod view;

@@ -1,0 +1,3 @@
+//! Running: where the parts meet the world.
+
+pub mod tui;
