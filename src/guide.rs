@@ -44,7 +44,8 @@ pub fn sdks(address: SocketAddr) -> Vec<GuideLine> {
         code("Python", format!("Config(sdk_key, events_uri='{uri}')")),
         code("Java", "new LDConfig.Builder().serviceEndpoints(".to_owned()),
         code("", format!("  Components.serviceEndpoints().events(\"{uri}\"))")),
-        code("Go", format!("config.ServiceEndpoints = interfaces.ServiceEndpoints{{Events: \"{uri}\"}}")),
+        code("Go", "config.ServiceEndpoints = interfaces.ServiceEndpoints{".to_owned()),
+        code("", format!("  Events: \"{uri}\"}}")),
         code(".NET", "Configuration.Builder(sdkKey).ServiceEndpoints(".to_owned()),
         code("", format!("  Components.ServiceEndpoints().Events(\"{uri}\"))")),
         code("Browser", format!("createClient(id, context, {{ eventsUri: '{uri}' }})")),
@@ -56,8 +57,8 @@ pub fn sdks(address: SocketAddr) -> Vec<GuideLine> {
 pub fn try_it(address: SocketAddr) -> Vec<GuideLine> {
     let uri = events_uri(address);
     vec![
-        code("curl", format!("curl {uri}/bulk -H 'content-type: application/json' -d '[{{\"kind\":\"custom\",")),
-        code("", "  \"key\":\"checkout\",\"context\":{\"kind\":\"user\",\"key\":\"u-1\"},".to_owned()),
+        code("Try it", format!("curl {uri}/bulk -d '[{{\"kind\":\"custom\",\"key\":")),
+        code("", "  \"checkout\",\"context\":{\"kind\":\"user\",\"key\":\"u-1\"},".to_owned()),
         code("", "  \"creationDate\":'$(date +%s)000'}]'".to_owned()),
     ]
 }
@@ -66,14 +67,14 @@ pub fn try_it(address: SocketAddr) -> Vec<GuideLine> {
 pub fn from_elsewhere(address: SocketAddr) -> Vec<GuideLine> {
     let port = address.port();
     vec![
-        code("Container", format!("http://host.docker.internal:{port} (Docker Desktop), or --network host")),
+        code("Container", format!("http://host.docker.internal:{port}, or run it with --network host")),
         code("Emulator", format!("http://10.0.2.2:{port}, or adb reverse tcp:{port} tcp:{port}")),
     ]
 }
 
 /// When to expect the first events.
 pub fn next_flush() -> GuideLine {
-    GuideLine::Text("SDKs send in batches: a server every 5 s, a browser every 2 s, a phone every 30 s.".to_owned())
+    GuideLine::Text("The next batch is due in 5 s (server SDKs), 2 s (browsers) or 30 s (phones).".to_owned())
 }
 
 /// The first screen: short enough for 80 columns and 24 rows.
@@ -85,7 +86,6 @@ pub fn first_screen(address: SocketAddr) -> Vec<GuideLine> {
         GuideLine::Heading("Point an SDK's events URI here. Flags still come from LaunchDarkly.".to_owned()),
     ];
     lines.extend(sdks(address));
-    lines.push(GuideLine::Heading("Or try it now".to_owned()));
     lines.extend(try_it(address));
     lines.extend(from_elsewhere(address));
     lines
@@ -157,9 +157,10 @@ mod tests {
     #[test]
     fn the_first_screen_fits_80_columns_and_24_rows() {
         let lines = first_screen("127.0.0.1:65535".parse().unwrap());
-        assert!(lines.len() <= 22, "{} lines", lines.len());
+        // Header, tabs, footer and the border take 5 rows and 2 columns.
+        assert!(lines.len() <= 24 - 5, "{} lines", lines.len());
         for line in plain(&lines).lines() {
-            assert!(line.chars().count() <= 92, "{} columns: {line}", line.chars().count());
+            assert!(line.chars().count() <= 80 - 2, "{} columns: {line}", line.chars().count());
         }
     }
 }

@@ -57,7 +57,7 @@ pub(super) fn unit_line(unit: &UnitRow) -> (String, String) {
 /// Why a context needs attention, in words.
 pub fn unit_note(unit: &UnitRow) -> String {
     match &unit.note {
-        UnitNote::NeverExposed { look_alike: Some((other, how)) } => format!("{other} was exposed (differs: {how})"),
+        UnitNote::NeverExposed { look_alike: Some((other, how)) } => format!("see {other} ({how})"),
         UnitNote::NeverExposed { look_alike: None } => "never exposed".to_owned(),
         UnitNote::Crossover => "crossover".to_owned(),
         UnitNote::Placeholder => "placeholder key".to_owned(),

@@ -11,6 +11,8 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 pub enum Scope {
     /// In the Live pane.
     Live,
+    /// In the other panes.
+    Lists,
     /// In any pane of the overview.
     Panes,
     /// In the explanation of an event.
@@ -34,6 +36,7 @@ impl Scope {
     pub fn title(self) -> &'static str {
         match self {
             Self::Live => "Live",
+            Self::Lists => "Contexts, Experiments, Findings, Sources",
             Self::Panes => "Panes",
             Self::Why => "Why",
             Self::Opened => "Opened views",
@@ -132,23 +135,24 @@ use Action as Do;
 use KeyCode as Key;
 
 table! {
-    Panes [key(Key::Enter)] Do::Open, "open", "Open what is selected: why an event counts or not, one experiment in full, the events of a finding or a context";
+    Live [key(Key::Enter)] Do::Open, "why", "Say why the selected event counts or not, rule by rule";
+    Lists [key(Key::Enter)] Do::Open, "open", "Open what is selected: one experiment in full, or the events of a finding, a context or a sender";
     Panes [char('/')] Do::Filter, "filter", "Filter the focused pane";
-    Live [char('a')] Do::Show(Kinds::All), "all", "Show events of every kind";
-    Live [char('f')] Do::Show(Kinds::Flags), "flags", "Show evaluations and summaries only";
-    Live [char('c')] Do::Show(Kinds::Contexts), "contexts", "Show index, identify and alias events only";
-    Live [char('e')] Do::Show(Kinds::Experiments), "experiments", "Show conversions, and the evaluations an experiment asks about";
     Live [char('d')] Do::DroppedOnly, "dropped", "Show dropped events only, or all again";
     Panes [char(' ')] Do::Pause, "pause", "Freeze the view; what arrives is still taken in and judged";
     Panes [key(Key::Tab)] Do::FocusNext, "pane", "Go to the next pane";
     Panes [key(Key::BackTab)] Do::FocusPrevious, "", "Go to the previous pane";
-    Panes [char('z')] Do::Zoom, "zoom", "Give the focused pane the whole screen, or take it back";
     Panes [char(':')] Do::Palette, "commands", "Find a command by name";
-    Panes [char('?')] Do::Help, "help", "Show every key";
-    Panes [char('q')] Do::Quit, "quit", "Quit, and print the session's totals";
+    Live [char('a')] Do::Show(Kinds::All), "all", "Show events of every kind";
+    Live [char('f')] Do::Show(Kinds::Flags), "flags", "Show evaluations and summaries only";
+    Live [char('c')] Do::Show(Kinds::Contexts), "contexts", "Show index, identify and alias events only";
+    Live [char('e')] Do::Show(Kinds::Experiments), "experiments", "Show conversions, and the evaluations an experiment asks about";
+    Panes [char('z')] Do::Zoom, "zoom", "Give the focused pane the whole screen, or take it back";
     Panes [char('y')] Do::Copy, "copy", "Copy what is selected through the terminal (OSC 52)";
     Panes [char('w')] Do::Write, "write", "Write what is selected to a file: an event's explanation, or the report";
     Panes [char('t')] Do::Themes, "theme", "Choose a theme, with live preview";
+    Panes [char('?')] Do::Help, "help", "Show every key";
+    Panes [char('q')] Do::Quit, "quit", "Quit, and print the session's totals";
     Live [char('$')] Do::Noise, "", "Show LaunchDarkly's own traffic ($ld: keys), or hide it again";
     Panes [char('1')] Do::Focus(Pane::Live), "", "Go to Live";
     Panes [char('2')] Do::Focus(Pane::Contexts), "", "Go to Contexts";

@@ -22,7 +22,7 @@ pub struct Command {
 pub fn commands(themes: &[String]) -> Vec<Command> {
     let bound = BINDINGS
         .iter()
-        .filter(|binding| matches!(binding.scope, Scope::Live | Scope::Panes | Scope::Everywhere))
+        .filter(|binding| matches!(binding.scope, Scope::Live | Scope::Lists | Scope::Panes | Scope::Everywhere))
         .filter(|binding| !matches!(binding.action, Action::Palette | Action::Back | Action::Open))
         .map(|binding| Command {
             action: binding.action.clone(),

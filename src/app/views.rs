@@ -83,7 +83,7 @@ impl View {
     pub fn scopes(&self, focus: Pane) -> &'static [Scope] {
         match self {
             Self::Panes if focus == Pane::Live => &[Scope::Live, Scope::Panes, Scope::List, Scope::Everywhere],
-            Self::Panes => &[Scope::Panes, Scope::List, Scope::Everywhere],
+            Self::Panes => &[Scope::Lists, Scope::Panes, Scope::List, Scope::Everywhere],
             Self::Why(_) => &[Scope::Why, Scope::Opened, Scope::List, Scope::Everywhere],
             Self::Experiment(_) => &[Scope::Opened, Scope::List, Scope::Everywhere],
         }

@@ -96,8 +96,8 @@ pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
         health,
         started: Instant::now(),
         second: 0,
-        pace: Pace::new(fps, abilities.remote),
-        refreshed: None,
+        pace: Pace::new(fps, abilities.remote, Instant::now()),
+        refreshed: Instant::now(),
         refresh_interval: REFRESH,
         ended: false,
     };
@@ -153,7 +153,7 @@ fn theme_path(asked: &str) -> std::path::PathBuf {
 struct Pace {
     interval: Duration,
     remote: bool,
-    last: Option<Instant>,
+    last: Instant,
     /// How long the last frame's bytes last at the byte budget.
     rest: Duration,
     dirty: Dirty,
@@ -172,9 +172,9 @@ enum Dirty {
 }
 
 impl Pace {
-    fn new(fps: u16, remote: bool) -> Self {
+    fn new(fps: u16, remote: bool, now: Instant) -> Self {
         let interval = Duration::from_secs(1) / u32::from(fps);
-        Self { interval, remote, last: None, rest: Duration::ZERO, dirty: Dirty::User }
+        Self { interval, remote, last: now, rest: Duration::ZERO, dirty: Dirty::User }
     }
 
     fn mark(&mut self, dirty: Dirty) {
@@ -187,14 +187,14 @@ impl Pace {
             Dirty::Data => self.interval.max(self.rest),
             Dirty::User => self.interval,
         };
-        Some(self.last.map_or_else(Instant::now, |last| last + gap))
+        Some(self.last + gap)
     }
 
     fn drawn(&mut self, now: Instant, bytes: usize, (columns, rows): (u16, u16)) {
         let screens = (f64::from(columns) * f64::from(rows) / (80.0 * 24.0)).max(1.0);
         let budget = if self.remote { BYTES_PER_SECOND } else { BYTES_PER_SECOND * screens };
         self.rest = Duration::from_secs_f64(bytes as f64 / budget);
-        self.last = Some(now);
+        self.last = now;
         self.dirty = Dirty::No;
     }
 }
@@ -209,7 +209,7 @@ struct Loop<'a> {
     /// The second of the last tick.
     second: u64,
     pace: Pace,
-    refreshed: Option<Instant>,
+    refreshed: Instant,
     refresh_interval: Duration,
     ended: bool,
 }
@@ -382,7 +382,7 @@ impl Loop<'_> {
     }
 
     fn next_refresh(&self) -> Instant {
-        self.refreshed.map_or_else(Instant::now, |last| last + self.refresh_interval)
+        self.refreshed + self.refresh_interval
     }
 
     fn tick_if_due(&mut self) -> io::Result<()> {
@@ -407,7 +407,7 @@ impl Loop<'_> {
             }
             let ended = Instant::now();
             self.refresh_interval = REFRESH.max((ended - begun) * 10);
-            self.refreshed = Some(ended);
+            self.refreshed = ended;
         }
         Ok(())
     }
@@ -474,8 +474,8 @@ mod tests {
 
     #[test]
     fn a_frame_of_data_waits_for_the_byte_budget_and_a_key_does_not() {
-        let mut pace = Pace::new(30, true);
         let now = Instant::now();
+        let mut pace = Pace::new(30, true, now);
         pace.drawn(now, 9_000, (200, 60));
         assert_eq!(pace.due(), None);
         pace.mark(Dirty::Data);

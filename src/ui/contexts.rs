@@ -18,7 +18,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let inside = frame_pane(canvas, Pane::Contexts, area, &remarks);
     let mut rows = rows(inside);
     let width = usize::from(inside.width);
-    let columns = [width * 26 / 100, width * 30 / 100, 16.min(width / 5)];
+    let columns = [width * 24 / 100, width * 30 / 100, 16.min(width * 17 / 100).max(11)];
     let Some(heading) = rows.next() else { return };
     let [unit, exposed, converted] = columns;
     canvas
@@ -51,9 +51,9 @@ fn draw_unit(canvas: &mut Canvas<'_, '_>, area: Rect, unit: &UnitRow, [first, se
         Some((exposure, others)) => {
             let more = if others.is_empty() { String::new() } else { format!(" +{}", others.len()) };
             let arms = exposure.arms.join(", ");
-            let mark = if crossover { " ⚠" } else { "" };
+            let mark = if crossover { "⚠ " } else { "" };
             let time = time_of_day(zone, exposure.first_ms, false);
-            (format!("{arms}{mark} {time}{more}"), if crossover { Role::Warning } else { Role::Exposure })
+            (format!("{mark}{arms} {time}{more}"), if crossover { Role::Warning } else { Role::Exposure })
         }
     };
     let mut strip = canvas.strip(area);

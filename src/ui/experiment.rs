@@ -140,8 +140,8 @@ fn metric_lines(canvas: &Canvas<'_, '_>, metric: &MetricReport) -> Vec<Line<'sta
     for step in steps(metric) {
         lines.push(line(vec![
             (&fixed(&format!("  {}", step.word), 22), style(Role::Muted)),
-            (&format!("{:>9}  ", grouped(step.events)), style(step.role)),
-            (&bar(step.events, metric.received, 24), style(step.role)),
+            (&format!("{:>9}  ", grouped(step.events)), style(step.role())),
+            (&bar(step.events, metric.received, 24), style(step.role())),
         ]));
     }
     let drops = metric.verdicts.iter().map(|(name, count)| (*name, *count));

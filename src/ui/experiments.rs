@@ -29,7 +29,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
         return;
     }
     let item = |index: &usize| app.report().experiments.get(*index);
-    let heights = list.shown().iter().map(|index| item(index).map_or(0, height_of));
+    let heights = list.shown().iter().map(|index| item(index).map_or(0, |report| height_of(report, is_wide(inside))));
     let start = page_with(list.selected(), heights, inside.height.into());
     let mut y = inside.y;
     for (position, index) in list.shown().iter().enumerate().skip(start) {
@@ -46,8 +46,9 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
     }
 }
 
-fn height_of(report: &ExperimentReport) -> usize {
-    1 + report.arms.len() + report.metrics.len() + usize::from(report.arms.is_empty()) + 1
+fn height_of(report: &ExperimentReport, wide: bool) -> usize {
+    let metric_rows = if wide { 1 } else { 2 };
+    1 + report.arms.len().max(1) + report.metrics.len() * metric_rows + 1
 }
 
 /// One experiment; returns the rows it took, an empty one after it included.
@@ -68,11 +69,9 @@ fn draw_experiment(canvas: &mut Canvas<'_, '_>, area: Rect, report: &ExperimentR
         }
     }
     for metric in &report.metrics {
-        if let Some(row) = rows.next() {
-            draw_funnel(&mut canvas.strip(row), metric);
-        }
+        draw_funnel(&mut rows, canvas, metric);
     }
-    u16::try_from(height_of(report)).unwrap_or(u16::MAX)
+    u16::try_from(height_of(report, is_wide(area))).unwrap_or(u16::MAX)
 }
 
 fn draw_title(canvas: &mut Canvas<'_, '_>, area: Rect, report: &ExperimentReport) {
@@ -83,7 +82,7 @@ fn draw_title(canvas: &mut Canvas<'_, '_>, area: Rect, report: &ExperimentReport
         strip.text(&format!("  iteration {}", report.iteration), Role::Muted);
     }
     strip.gap(2).text(&age, Role::Muted);
-    strip.gap(2).text("unit ", Role::Muted).text(&report.randomization_unit, Role::Accent).gap(2);
+    strip.gap(2).text("by ", Role::Muted).text(&report.randomization_unit, Role::Accent).gap(2);
     if let Some(ratio) = &report.sample_ratio {
         let (text, role) = sample_ratio(ratio);
         strip.text(&text, role).gap(2);
@@ -110,9 +109,9 @@ pub(super) fn age(app: &App<'_>, report: &ExperimentReport) -> String {
         (Some(start), _) => {
             let minutes = (now_ms - start) / 60_000;
             match minutes {
-                0..=119 => format!("running {minutes} min"),
-                120..=2_879 => format!("running {} h", minutes / 60),
-                _ => format!("running {} d", minutes / 1_440),
+                0..=119 => format!("{minutes} min"),
+                120..=2_879 => format!("{} h", minutes / 60),
+                _ => format!("{} d", minutes / 1_440),
             }
         }
     }
@@ -122,7 +121,7 @@ pub(super) fn age(app: &App<'_>, report: &ExperimentReport) -> String {
 pub(super) fn sample_ratio(ratio: &SampleRatio) -> (String, Role) {
     let p = ratio.p.map(|p| format!(" p={}", significant(p))).unwrap_or_default();
     match ratio.verdict {
-        "ok" => (format!("✓ SRM ok{p}"), Role::Good),
+        "ok" => (format!("✓ SRM{p}"), Role::Good),
         "note" => (format!("⚠ SRM note{p}"), Role::Warning),
         "alert" => (format!("✗ SRM ALERT{p}"), Role::Alert),
         "too-few" => ("SRM: too few units".to_owned(), Role::Muted),
@@ -136,24 +135,23 @@ fn significant(p: f64) -> String {
 }
 
 fn draw_arm(strip: &mut Strip<'_>, arm: &ArmReport, report: &ExperimentReport, most: u64) {
-    let wide = strip.left() >= 64;
-    let name = if wide { 16 } else { 11 };
-    strip.gap(3).cell(&arm.name, name, Role::Accent);
-    strip.right(&grouped(arm.units), 7, Role::Text).text("units ", Role::Muted);
-    if wide {
+    let left = strip.left();
+    strip.gap(3).cell(&arm.name, if left >= 64 { 16 } else { 9 }, Role::Accent);
+    strip.right(&grouped(arm.units), 6, Role::Text).text("units ", Role::Muted);
+    if left >= 72 {
         strip.text(&bar(arm.units, most, 10), Role::Muted).gap(1);
     }
     if let Some(metric) = arm.metrics.first() {
         draw_result(strip, metric, report.complete);
     }
     if arm.crossover_units > 0 {
-        strip.text(&format!("  ⚠ {} crossed", grouped(arm.crossover_units)), Role::Warning);
+        strip.whole(&format!("  ⚠ {} crossed", grouped(arm.crossover_units)), Role::Warning);
     }
 }
 
 /// Converting units, and the rate or mean with its interval where the history is complete.
 pub(super) fn draw_result(strip: &mut Strip<'_>, metric: &ArmMetric, complete: bool) {
-    strip.right(&grouped(metric.converting_units), 6, Role::Counted).text("conv. ", Role::Muted);
+    strip.right(&grouped(metric.converting_units), 5, Role::Counted).text("✓ ", Role::Counted);
     match (metric.rate, metric.mean, metric.interval) {
         (Some(rate), _, Some([low, high])) => {
             strip.right(&format!("{:.1} %", rate * 100.0), 6, Role::Strong);
@@ -187,60 +185,89 @@ pub(super) fn bar(value: u64, most: u64, columns: usize) -> String {
     format!("▕{text}▏")
 }
 
-/// A metric's way from received to counted.
-fn draw_funnel(strip: &mut Strip<'_>, metric: &MetricReport) {
-    let name = strip.left().saturating_sub(46).clamp(12, 28);
-    strip.gap(3).cell(&metric.metric, name, Role::Text);
-    for (index, step) in steps(metric).iter().enumerate() {
-        if index > 0 {
+/// A metric's way from received to counted, on one row where it fits, else on two.
+fn draw_funnel(rows: &mut impl Iterator<Item = Rect>, canvas: &mut Canvas<'_, '_>, metric: &MetricReport) {
+    let Some(first) = rows.next() else { return };
+    let steps = steps(metric);
+    let wide = is_wide(first);
+    let shown = steps.iter().filter(|step| step.always || (wide && step.lost > 0));
+    let mut strip = canvas.strip(first);
+    strip.gap(3).cell(&metric.metric, if wide { 24 } else { 30 }, Role::Text);
+    if !wide {
+        strip.text(&grouped(metric.received), Role::Text).text(" received", Role::Muted);
+        let Some(second) = rows.next() else { return };
+        strip = canvas.strip(second);
+        strip.gap(3);
+    }
+    for step in shown.skip(usize::from(!wide)) {
+        if step.word != "received" {
             strip.text(" ▸ ", Role::Muted);
         }
-        strip.text(&grouped(step.events), step.role).text(&format!(" {}", step.word), Role::Muted);
+        strip.text(&grouped(step.events), step.role()).text(&format!(" {}", step.word), Role::Muted);
     }
+}
+
+/// Whether a row has room for bars, words and a funnel on one line.
+fn is_wide(row: Rect) -> bool {
+    row.width >= 90
 }
 
 /// A step of a metric's funnel: how many events got this far.
 pub(super) struct Step {
     pub(super) word: &'static str,
     pub(super) events: u64,
-    pub(super) role: Role,
+    /// Events that failed here.
+    pub(super) lost: u64,
+    /// Shown even where nothing failed.
+    always: bool,
 }
 
-/// Received → the unit is there → exposed → in the window → counted. Each step leaves out what fails up to it.
+impl Step {
+    pub(super) fn role(&self) -> Role {
+        match self.word {
+            "counted" => Role::Counted,
+            _ if self.lost > 0 => Role::Dropped,
+            _ => Role::Text,
+        }
+    }
+}
+
+/// The steps in the order of the rules, so that the first rule that fails an event is the step that loses it.
+const STEPS: [(&str, bool); 6] = [
+    ("unit", true),
+    ("valid", false),
+    ("in iteration", false),
+    ("exposed", true),
+    ("in window", false),
+    ("counted", true),
+];
+
+/// A metric's way from received to counted.
 pub(super) fn steps(metric: &MetricReport) -> Vec<Step> {
-    let failing = |step: u8| -> u64 {
-        metric
+    let mut events = metric.received;
+    let mut steps = vec![Step { word: "received", events, lost: 0, always: true }];
+    for (index, (word, always)) in STEPS.into_iter().enumerate() {
+        let lost = metric
             .verdicts
             .iter()
-            .filter(|(name, _)| ReasonCode::from_name(name).is_some_and(|code| step_of(code) == step))
+            .filter(|(name, _)| ReasonCode::from_name(name).and_then(lost_at) == Some(index))
             .map(|(_, count)| count)
-            .sum()
-    };
-    let received = metric.received;
-    let unit = received.saturating_sub(failing(1));
-    let exposed = unit.saturating_sub(failing(2));
-    let in_window = exposed.saturating_sub(failing(3));
-    let step = |word, events, role| Step { word, events, role };
-    vec![
-        step("received", received, Role::Text),
-        step("fit", unit, if unit < received { Role::Dropped } else { Role::Text }),
-        step("exposed", exposed, if exposed < unit { Role::Dropped } else { Role::Text }),
-        step("in window", in_window, if in_window < exposed { Role::Dropped } else { Role::Text }),
-        step("counted", metric.counted, Role::Counted),
-    ]
+            .sum();
+        events = events.saturating_sub(lost);
+        steps.push(Step { word, events, lost, always });
+    }
+    steps
 }
 
-/// The step at which a verdict ends an event's way; 0: it goes all the way.
-fn step_of(code: ReasonCode) -> u8 {
+/// The step that loses an event with this verdict; none: it is counted.
+fn lost_at(code: ReasonCode) -> Option<usize> {
     use ReasonCode as Code;
-    match code {
-        Code::NoExposure | Code::UnknownNotObserved | Code::Pending => 2,
-        Code::ConversionBeforeExposure
-        | Code::AttributionWindowExpired
-        | Code::IterationNotStarted
-        | Code::BeforeIterationStart
-        | Code::AfterIterationEnd => 3,
-        code if code.category() == Category::Counted => 0,
+    Some(match code {
+        code if code.category() == Category::Counted => return None,
+        Code::WrongEnvironment | Code::MetricUnitMismatch | Code::EventLacksUnit => 0,
+        Code::IterationNotStarted | Code::BeforeIterationStart | Code::AfterIterationEnd => 2,
+        Code::NoExposure | Code::UnknownNotObserved | Code::Pending => 3,
+        Code::ConversionBeforeExposure | Code::AttributionWindowExpired => 4,
         _ => 1,
-    }
+    })
 }

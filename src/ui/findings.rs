@@ -31,8 +31,11 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let height = usize::from(inside.height);
     let item = |index: &usize| app.report().findings.get(*index);
     let width = usize::from(inside.width);
-    let heights = list.shown().iter().map(|index| item(index).map_or(0, |finding| lines(finding, width).len() + 1));
-    let start = page_with(list.selected(), heights, height);
+    let selected = list.selected();
+    let heights = list.shown().iter().enumerate().map(|(position, index)| {
+        item(index).map_or(0, |finding| lines(finding, width, position == selected).len() + 1)
+    });
+    let start = page_with(selected, heights, height);
     let mut y = inside.y;
     for (position, index) in list.shown().iter().enumerate().skip(start) {
         let Some(finding) = item(index) else { continue };
@@ -41,11 +44,11 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
         }
         let first = Rect { y, height: 1, ..inside };
         draw_title(canvas, first, finding);
-        if position == list.selected() {
+        if position == selected {
             mark_selection(canvas, Pane::Findings, first);
         }
         y += 1;
-        for (text, role) in lines(finding, width) {
+        for (text, role) in lines(finding, width, position == selected) {
             if y >= inside.bottom() {
                 break;
             }
@@ -83,9 +86,17 @@ fn draw_title(canvas: &mut Canvas<'_, '_>, area: Rect, finding: &Finding) {
     }
 }
 
-/// The lines below a finding's title: cause, remedy, what would fail next.
-fn lines(finding: &Finding, width: usize) -> Vec<(String, Role)> {
+/// The lines below a finding's title. The selected one tells cause, remedy and what would fail next; of the others
+/// the first line of the remedy says enough to choose.
+fn lines(finding: &Finding, width: usize, selected: bool) -> Vec<(String, Role)> {
     let width = width.saturating_sub(5);
+    if !selected {
+        let (text, role) = match finding.fix.is_empty() {
+            true => (finding.summary.clone(), Role::Muted),
+            false => (format!("→ {}", finding.fix), Role::Muted),
+        };
+        return vec![(text, role)];
+    }
     let mut lines: Vec<(String, Role)> =
         super::paint::wrap(&finding.summary, width).into_iter().map(|line| (line, Role::Text)).collect();
     if !finding.fix.is_empty() {

@@ -35,6 +35,6 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
                 None => continue,
             }
         }
-        strip.text(&hint.0, Role::Accent).gap(1).text(hint.1, Role::Muted).gap(1);
+        strip.text(&hint.0, Role::Accent).gap(1).text(hint.1, Role::Muted).gap(2);
     }
 }

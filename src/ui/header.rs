@@ -18,7 +18,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
         fill(canvas.strip(area), identity);
         let second = Rect { y: area.y + 1, height: 1, ..area };
         let counters =
-            fitting(area.width, [counters(app, Words::All), counters(app, Words::Glyphs), counters(app, Words::Short)]);
+            fitting(area.width, [Words::All, Words::AllShort, Words::Glyphs, Words::Short].map(|words| counters(app, words)));
         fill(canvas.strip(second), counters);
         let zone = format!("times in {} ", zone_name(app.zone(), app.now_ms()));
         canvas.strip(area).at_end(&zone, Role::Muted);
@@ -120,6 +120,8 @@ fn curve(app: &App<'_>) -> String {
 enum Words {
     /// Glyph and word.
     All,
+    /// Glyph and word, numbers shortened.
+    AllShort,
     /// Glyph only, numbers in full.
     Glyphs,
     /// Glyph only, numbers shortened.
@@ -129,13 +131,13 @@ enum Words {
 /// Every event once, by what became of it: the numbers add up to the first.
 fn counters(app: &App<'_>, words: Words) -> Pieces {
     let totals = app.totals();
-    let number = |number| if words == Words::Short { short(number) } else { grouped(number) };
+    let number = |number| if matches!(words, Words::Short | Words::AllShort) { short(number) } else { grouped(number) };
     let mut pieces = vec![(format!(" {} events ", number(totals.events)), Role::Strong)];
-    if words == Words::All {
+    if matches!(words, Words::All | Words::AllShort) {
         for category in Category::ALL {
             let count = totals.verdicts.get(category.name()).copied().unwrap_or(0);
             if count > 0 || matches!(category, Category::Counted | Category::Dropped) {
-                let text = format!("  {} {} {}", category.glyph(), grouped(count), word(category));
+                let text = format!("  {} {} {}", category.glyph(), number(count), word(category));
                 pieces.push((text, role_of(category)));
             }
         }
@@ -184,7 +186,7 @@ fn word(category: Category) -> &'static str {
         Category::Pending => "pending",
         Category::Unknown => "unknown",
         Category::Dropped => "dropped",
-        Category::NotAbout => "not about an experiment",
+        Category::NotAbout => "other",
         Category::Duplicate => "duplicate",
         Category::Undecodable => "unreadable",
     }

@@ -44,15 +44,14 @@ fn remarks(app: &App<'_>) -> Vec<(String, Role)> {
     let live = app.live();
     let criteria = live.criteria();
     let mut remarks = Vec::new();
+    let kinds = if criteria.kinds == Kinds::All { Role::Muted } else { Role::Accent };
+    remarks.push((criteria.kinds.title().to_owned(), kinds));
     if live.is_frozen() {
         remarks.push(("paused".to_owned(), Role::Warning));
     } else if live.is_following() {
         remarks.push(("following".to_owned(), Role::Good));
     } else {
         remarks.push((format!("+{} new, end follows", grouped(live.unseen() as u64)), Role::Warning));
-    }
-    if criteria.kinds != Kinds::All {
-        remarks.push((criteria.kinds.title().to_owned(), Role::Accent));
     }
     if criteria.dropped_only {
         remarks.push(("✗ dropped only".to_owned(), Role::Dropped));
@@ -88,11 +87,11 @@ struct Columns {
 impl Columns {
     fn of(width: usize) -> Self {
         let milliseconds = width >= 78;
-        let kind = if width >= 90 { 12 } else { 8 };
+        let kind = if width >= 90 { 12 } else { 7 };
         let time = if milliseconds { 12 } else { 8 };
         let source = if width >= 150 { 24 } else { 0 };
         let rest = width.saturating_sub(time + kind + 4 + if source > 0 { source + 1 } else { 0 });
-        Self { milliseconds, kind, key: (rest * 26 / 100).min(40), unit: (rest * 24 / 100).min(48), source }
+        Self { milliseconds, kind, key: (rest * 25 / 100).min(40), unit: (rest * 23 / 100).min(48), source }
     }
 }
 

@@ -128,6 +128,7 @@ fn help_lines(canvas: &Canvas<'_, '_>, width: usize) -> Vec<Line<'static>> {
     let scopes = [
         Scope::Panes,
         Scope::Live,
+        Scope::Lists,
         Scope::List,
         Scope::Why,
         Scope::Opened,

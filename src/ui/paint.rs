@@ -112,6 +112,11 @@ impl Strip<'_> {
         self
     }
 
+    /// Text, if all of it fits.
+    pub(super) fn whole(&mut self, text: &str, role: Role) -> &mut Self {
+        if display(text).width() <= self.left() { self.text(text, role) } else { self }
+    }
+
     /// A gap.
     pub(super) fn gap(&mut self, columns: usize) -> &mut Self {
         self.x = self.x.saturating_add(u16::try_from(columns.min(self.left())).unwrap_or(u16::MAX));
