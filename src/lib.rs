@@ -11,6 +11,7 @@
 pub mod attribution;
 pub mod catalog;
 pub mod envelope;
+pub mod near_miss;
 pub mod reason;
 pub mod report;
 pub mod view;
