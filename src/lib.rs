@@ -14,4 +14,5 @@ pub mod envelope;
 pub mod near_miss;
 pub mod reason;
 pub mod report;
+pub mod statistics;
 pub mod view;
