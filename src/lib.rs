@@ -12,6 +12,7 @@ pub mod attribution;
 pub mod catalog;
 pub mod envelope;
 pub mod near_miss;
+pub mod query;
 pub mod reason;
 pub mod report;
 pub mod statistics;
