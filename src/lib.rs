@@ -16,4 +16,5 @@ pub mod query;
 pub mod reason;
 pub mod report;
 pub mod statistics;
+pub mod untrusted;
 pub mod view;

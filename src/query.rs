@@ -217,8 +217,11 @@ impl Subject<'_> {
     fn any_text(&self, test: impl Fn(&str) -> bool) -> bool {
         match self {
             Self::Event(row, names) => {
-                let verdict_names =
-                    |verdict| names.experiment(verdict).is_some_and(&test) || names.metric(verdict).is_some_and(&test);
+                let verdict_names = |verdict: &RowVerdict| {
+                    test(verdict.code.name())
+                        || names.experiment(verdict).is_some_and(&test)
+                        || names.metric(verdict).is_some_and(&test)
+                };
                 [&row.kind, &row.key, &row.source].into_iter().any(|text| test(text))
                     || row.units.iter().any(|(kind, key)| test(&format!("{kind}/{key}")))
                     || test(row.code.name())
