@@ -99,7 +99,7 @@ impl<'a> Untrusted<'a> {
     }
 
     /// The text for a pipe, a log or a message: printable text as it is, and everything else in an escape that can be
-    /// read back (`\n`, `\x1b`, `\u{202e}`, and `\\` for a backslash).
+    /// read back (`\n`, `\x1b`, `\u{202e}`, `\\` for a backslash, and from `\x80` on a byte that is not UTF-8).
     pub fn escaped(self) -> impl fmt::Display + 'a {
         Escaped(self)
     }
@@ -308,7 +308,7 @@ impl fmt::Display for Escaped<'_> {
                         marks_left -= 1;
                     }
                     ('\n' | '\r' | '\t', _) => write!(formatter, "{}", character.escape_default())?,
-                    ('\0'..='\u{ff}', Class::Control) => {
+                    ('\0'..='\u{7f}', Class::Control) => {
                         write!(formatter, "\\x{:02x}", u32::from(character))?;
                         marks_left = 0;
                     }

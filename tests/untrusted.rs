@@ -97,7 +97,7 @@ fn a_huge_text_costs_no_more_than_its_columns() {
 #[test]
 fn a_pipe_gets_escapes_that_can_be_read_back() {
     assert_eq!(escaped(b"a\x1b]0;x\x07\r\n\tb\\c"), "a\\x1b]0;x\\x07\\r\\n\\tb\\\\c");
-    assert_eq!(escaped("abc\u{202e}\u{9b}é日".as_bytes()), "abc\\u{202e}\\x9bé日");
+    assert_eq!(escaped("abc\u{202e}\u{9b}é日".as_bytes()), "abc\\u{202e}\\u{9b}é日");
     assert_eq!(escaped(b"a\xff"), "a\\xff");
     assert_eq!(
         escaped(format!("a{}", "\u{301}".repeat(6)).as_bytes()),
