@@ -9,13 +9,18 @@
 //! The core names no terminal, no async runtime and no clock: time comes in with the data.
 
 pub mod app;
+pub mod attribution;
 pub mod catalog;
 pub mod envelope;
-pub mod reason;
 pub mod guide;
+pub mod near_miss;
+pub mod query;
+pub mod reason;
 pub mod report;
 pub mod run;
 pub mod session;
+pub mod statistics;
 pub mod terminal;
 pub mod ui;
+pub mod untrusted;
 pub mod view;

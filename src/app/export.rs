@@ -3,27 +3,72 @@
 //! Everything here may end on a terminal again (a paste, a `cat`), so text from events is made harmless line by
 //! line, as on screen.
 
-use super::{App, Pane, View};
+use super::{App, Item, Pane, View};
+use crate::app::store::Store;
+use crate::near_miss::is_placeholder_key;
+use crate::query::quoted;
+use crate::reason::Role;
 use crate::report::{ExperimentReport, Finding};
-use crate::untrusted::display;
+use crate::untrusted::Untrusted;
 use crate::view::{EventRow, Explanation, Ladder, Outcome, SourceRow, UnitNote, UnitRow};
 use std::fmt::Write;
 
-/// A filter term, quoted where the value needs it.
-pub fn term(field: &str, value: &str) -> String {
-    let plain = |character: char| character.is_alphanumeric() || "-_./$@+".contains(character);
-    if !value.is_empty() && value.chars().all(plain) {
-        return format!("{field}:{value}");
-    }
-    let escaped = value.replace('\\', "\\\\").replace('"', "\\\"");
-    format!("{field}:\"{escaped}\"")
+/// Text made harmless.
+fn display(text: &str) -> String {
+    Untrusted::from(text).display().to_string()
 }
 
-/// The filter for exactly the events of a finding.
-pub(super) fn finding_filter(finding: &Finding) -> String {
-    let mut terms = vec![term("code", finding.code.name())];
-    terms.extend(finding.experiment.iter().map(|experiment| term("exp", experiment)));
-    terms.extend(finding.metric.iter().map(|metric| term("metric", metric)));
+/// A filter term for exactly this value.
+pub(super) fn term(field: &str, value: &str) -> String {
+    let plain = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || "-_./".contains(character);
+    // A bare value is found in any case, so only one that cannot mean another is left bare.
+    let bare = !value.is_empty() && !value.starts_with('/') && value.chars().all(plain) && matches!(field, "code");
+    if bare { format!("{field}:{value}") } else { format!("{field}:{}", quoted(value)) }
+}
+
+/// The filter for exactly the events of a finding. A finding made from several verdicts has a code that no event
+/// carries; what its events share is read from one of them.
+pub(super) fn finding_filter(store: &dyn Store, finding: &Finding) -> String {
+    use crate::reason::ReasonCode as Code;
+    let example = finding.examples.iter().find_map(|event| store.row(*event));
+    let mut terms = Vec::new();
+    let about: Vec<String> = finding
+        .experiment
+        .iter()
+        .map(|experiment| term("exp", experiment))
+        .chain(finding.metric.iter().map(|metric| term("metric", metric)))
+        .collect();
+    match finding.code {
+        // These events fit no metric, so no experiment or metric finds them.
+        Code::EventKeyCase | Code::MetricKeyUsed | Code::NoMetricForKey | Code::MetricNotInExperiment => {
+            let code = if finding.code == Code::MetricNotInExperiment { finding.code } else { Code::NoMetricForKey };
+            terms.push(term("code", code.name()));
+            terms.extend(example.map(|row| term("key", &row.key)));
+        }
+        Code::PlaceholderKey => {
+            let placeholder = |row: &EventRow| {
+                row.units
+                    .iter()
+                    .find(|(_, key)| is_placeholder_key(key))
+                    .map(|(kind, key)| term("unit", &format!("{kind}/{key}")))
+            };
+            terms.extend(example.and_then(placeholder));
+        }
+        Code::KeyNearMiss => {
+            terms.extend(example.map(|row| term("code", row.code.name())));
+            terms.extend(about);
+        }
+        code if code.reason().role == Role::Finding => {
+            terms.extend(about);
+            if terms.is_empty() {
+                terms.extend(finding.sources.first().map(|source| term("source", source)));
+            }
+        }
+        code => {
+            terms.push(term("code", code.name()));
+            terms.extend(about);
+        }
+    }
     terms.join(" ")
 }
 
@@ -43,15 +88,20 @@ pub(super) fn same_failure_filter(explanation: &Explanation) -> String {
     terms.join(" ")
 }
 
-/// What tells a context from others, and what a filter is matched with.
-pub(super) fn unit_line(unit: &UnitRow) -> (String, String) {
+/// A context as its list sees it.
+pub(super) fn unit_item(unit: &UnitRow) -> Item {
     let key = format!("{}/{}", unit.kind, unit.key);
-    let mut text = key.clone();
+    let mut fields = vec![("unit", key.clone()), ("t", unit.last_seen_ms.to_string()), ("note", unit_note(unit))];
     for exposure in &unit.exposed {
-        let _ = write!(text, " {} {}", exposure.experiment, exposure.arms.join(" "));
+        fields.push(("exp", exposure.experiment.clone()));
+        fields.extend(exposure.arms.iter().map(|arm| ("arm", arm.clone())));
     }
-    let _ = write!(text, " {}", unit_note(unit));
-    (key, text)
+    for (count, verdict) in [(unit.counted, "counted"), (unit.dropped, "dropped"), (unit.open, "pending")] {
+        if count > 0 {
+            fields.push(("verdict", verdict.to_owned()));
+        }
+    }
+    Item { key, fields }
 }
 
 /// Why a context needs attention, in words.
@@ -65,35 +115,50 @@ pub fn unit_note(unit: &UnitRow) -> String {
     }
 }
 
-/// The same for an iteration of an experiment.
-pub(super) fn experiment_line(report: &ExperimentReport) -> (String, String) {
-    let metrics: Vec<&str> = report.metrics.iter().map(|metric| metric.metric.as_str()).collect();
-    let text =
-        format!("{} {} {} {} {}", report.key, report.iteration, report.flag, report.randomization_unit, metrics.join(" "));
-    (format!("{}\0{}", report.key, report.iteration), text)
+/// An iteration of an experiment as its list sees it.
+pub(super) fn experiment_item(report: &ExperimentReport) -> Item {
+    let mut fields = vec![
+        ("exp", report.key.clone()),
+        ("key", report.flag.clone()),
+        ("iteration", report.iteration.clone()),
+        ("by", report.randomization_unit.clone()),
+    ];
+    fields.extend(report.metrics.iter().map(|metric| ("metric", metric.metric.clone())));
+    fields.extend(report.arms.iter().map(|arm| ("arm", arm.name.clone())));
+    Item { key: format!("{}\0{}", report.key, report.iteration), fields }
 }
 
-/// The same for a finding.
-pub(super) fn finding_line(finding: &Finding) -> (String, String) {
-    let experiment = finding.experiment.as_deref().unwrap_or_default();
-    let metric = finding.metric.as_deref().unwrap_or_default();
+/// A finding as its list sees it.
+pub(super) fn finding_item(finding: &Finding) -> Item {
+    let experiment = finding.experiment.clone().unwrap_or_default();
+    let metric = finding.metric.clone().unwrap_or_default();
     let key = format!("{}\0{experiment}\0{metric}\0{}", finding.code.name(), finding.summary);
-    let text = format!(
-        "{} {} {experiment} {metric} {} {} {}",
-        finding.code.name(),
-        finding.severity.word(),
-        finding.summary,
-        finding.fix,
-        finding.sources.join(" ")
-    );
-    (key, text)
+    let mut fields = vec![
+        ("code", finding.code.name().to_owned()),
+        ("severity", finding.severity.word().to_owned()),
+        ("exp", experiment),
+        ("metric", metric),
+        ("summary", finding.summary.clone()),
+        ("fix", finding.fix.clone()),
+    ];
+    fields.extend(finding.sources.iter().map(|source| ("source", source.clone())));
+    fields.extend(finding.last.map(|last| ("t", last.to_string())));
+    Item { key, fields }
 }
 
-/// The same for a sender.
-pub(super) fn source_line(source: &SourceRow) -> (String, String) {
-    let environment = source.environment.as_deref().unwrap_or_default();
-    let wrapper = source.wrapper.as_deref().unwrap_or_default();
-    (format!("{}\0{wrapper}\0{environment}", source.sdk), format!("{} {wrapper} {environment}", source.sdk))
+/// A sender as its list sees it.
+pub(super) fn source_item(source: &SourceRow) -> Item {
+    let environment = source.environment.clone().unwrap_or_default();
+    let wrapper = source.wrapper.clone().unwrap_or_default();
+    Item {
+        key: format!("{}\0{wrapper}\0{environment}", source.sdk),
+        fields: vec![
+            ("source", source.sdk.clone()),
+            ("wrapper", wrapper),
+            ("environment", environment),
+            ("t", source.last_seen_ms.to_string()),
+        ],
+    }
 }
 
 /// The names of an event's contexts: `user/u-1 device/d-9`.
@@ -125,19 +190,20 @@ pub(super) fn copied(app: &App<'_>) -> Option<String> {
         }
         Pane::Contexts => {
             let unit = app.unit_rows().get(selected(Pane::Contexts)?)?;
-            Some(display(&format!("{}/{}", unit.kind, unit.key)).into_owned())
+            Some(display(&format!("{}/{}", unit.kind, unit.key)))
         }
         Pane::Experiments => {
             let report = app.report().experiments.get(selected(Pane::Experiments)?)?;
-            Some(display(&report.key).into_owned())
+            Some(display(&report.key))
         }
         Pane::Findings => {
             let finding = app.report().findings.get(selected(Pane::Findings)?)?;
-            Some(display(&format!("{} events: {} {}", finding.events, finding.summary, finding.fix)).into_owned())
+            Some(display(&format!("{} events: {} {}", finding.events, finding.summary, finding.fix)))
         }
         Pane::Sources => {
             let source = app.source_rows().get(selected(Pane::Sources)?)?;
-            Some(display(&source_line(source).1).into_owned())
+            let name = [&source.sdk, source.environment.as_deref().unwrap_or_default()].join(" ");
+            Some(display(name.trim_end()))
         }
     }
 }
@@ -173,7 +239,7 @@ fn row_line(row: &EventRow) -> String {
         row.category().glyph(),
         row.code.name()
     );
-    display(line.trim_end()).into_owned()
+    display(line.trim_end())
 }
 
 /// Everything known about one event, in UTC, so that it means the same wherever it is pasted.

@@ -3,6 +3,15 @@
 use crate::query::Query;
 use std::cell::Cell;
 
+/// An item as a list sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Item {
+    /// What stays with it when the list changes.
+    pub key: String,
+    /// What a filter is matched with: fields of the filter language, any other name for plain text.
+    pub fields: Vec<(&'static str, String)>,
+}
+
 /// Which items of a list are shown, and which one is selected. The selection follows its item when the list is
 /// put in another order under it.
 #[derive(Debug, Default)]
@@ -22,15 +31,20 @@ impl Listing {
         self.query = query;
     }
 
-    /// Looks at the list again. Each item gives a key that stays with it, and the text a filter is matched with.
-    pub fn refresh(&mut self, items: impl Iterator<Item = (String, String)>) {
+    /// Looks at the list again.
+    pub fn refresh(&mut self, items: impl Iterator<Item = Item>) {
         let selected_key = self.keys.get(self.selected).cloned();
         self.shown.clear();
         self.keys.clear();
-        for (index, (key, text)) in items.enumerate() {
-            if self.query.as_ref().is_none_or(|query| query.matches_text(&text)) {
+        for (index, item) in items.enumerate() {
+            let passes = self.query.as_ref().is_none_or(|query| {
+                let fields: Vec<(&str, &str)> =
+                    item.fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+                query.matches_text(&fields)
+            });
+            if passes {
                 self.shown.push(index);
-                self.keys.push(key);
+                self.keys.push(item.key);
             }
         }
         let moved = selected_key.and_then(|key| self.keys.iter().position(|other| *other == key));
@@ -103,8 +117,8 @@ impl Scroll {
 mod tests {
     use super::*;
 
-    fn items<'a>(keys: &'a [&str]) -> impl Iterator<Item = (String, String)> + 'a {
-        keys.iter().map(|key| ((*key).to_owned(), (*key).to_owned()))
+    fn items<'a>(keys: &'a [&str]) -> impl Iterator<Item = Item> + 'a {
+        keys.iter().map(|key| Item { key: (*key).to_owned(), fields: vec![("key", (*key).to_owned())] })
     }
 
     #[test]

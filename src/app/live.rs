@@ -12,6 +12,7 @@ use crate::reason::{Category, ReasonCode};
 use crate::view::EventRow;
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Rows looked at in one step.
 const STEP: u64 = 4_000;
@@ -75,7 +76,7 @@ pub struct Criteria {
 }
 
 impl Criteria {
-    fn passes(&self, row: &EventRow, names: &Names<'_>) -> bool {
+    fn passes(&self, row: &EventRow, names: &Names) -> bool {
         if row.noise && !self.noise {
             return false;
         }
@@ -190,10 +191,13 @@ impl Live {
         });
     }
 
-    fn read(&mut self, store: &dyn Store, look: impl FnOnce(&mut Self, Rows<'_>, &Names<'_>)) {
+    fn read(&mut self, store: &dyn Store, look: impl FnOnce(&mut Self, Rows<'_>, &Names)) {
         let frozen = self.frozen.take();
         let rows = frozen.as_ref().map_or(Rows::Journal(store), Rows::Frozen);
-        let names = Names::of(store.iterations(), store.metric_names());
+        let names = Names {
+            experiments: store.iterations().iter().map(|name| Arc::clone(&name.experiment)).collect(),
+            metrics: store.metric_names().to_vec(),
+        };
         self.forget(rows.first());
         look(self, rows, &names);
         self.frozen = frozen;
@@ -219,7 +223,7 @@ impl Live {
         self.scanned_to = self.scanned_to.max(first);
     }
 
-    fn look_forward(&mut self, rows: Rows<'_>, names: &Names<'_>) {
+    fn look_forward(&mut self, rows: Rows<'_>, names: &Names) {
         let end = rows.next();
         // More than a few slices behind, the newest rows matter most: start over from them.
         if end - self.scanned_to > STEP * 8 {
@@ -235,7 +239,7 @@ impl Live {
         }
     }
 
-    fn look_back(&mut self, rows: Rows<'_>, names: &Names<'_>) {
+    fn look_back(&mut self, rows: Rows<'_>, names: &Names) {
         let start = rows.first().max(self.scanned_from.saturating_sub(STEP));
         for event in (start..self.scanned_from).rev() {
             if rows.row(event).is_some_and(|row| self.criteria.passes(row, names)) {
@@ -247,7 +251,7 @@ impl Live {
 
     /// Checks one slice of the numbers kept against the rows as they are now, newest slice first, until a whole
     /// round found the session as it was when the round began.
-    fn check(&mut self, rows: Rows<'_>, names: &Names<'_>, revision: u64) {
+    fn check(&mut self, rows: Rows<'_>, names: &Names, revision: u64) {
         if self.checked_to <= self.scanned_from {
             if self.checked_revision == revision {
                 return;

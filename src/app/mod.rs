@@ -19,14 +19,14 @@ pub mod store;
 mod views;
 
 pub use action::{Action, Edit, Kinds, Pane};
-pub use listing::{Listing, Scroll};
+pub use listing::{Item, Listing, Scroll};
 pub use live::{Criteria, Live, Rows, is_kind_mismatch, is_unmatched_key};
 pub use overlay::{Line, LinePurpose, Overlay};
 pub use rate::Rate;
 pub use views::{Bucket, Detail, Side, View, Why};
 
 use crate::envelope::Envelope;
-use crate::query::Query;
+use crate::query::{Query, QueryError, Situation};
 use crate::report::{Report, Totals};
 use crate::view::{SourceRow, UnitRow};
 use jiff::tz::TimeZone;
@@ -259,10 +259,10 @@ impl<'a> App<'a> {
 
     /// Puts the lists in step with what they list and with their filters.
     fn list(&mut self) {
-        self.contexts.refresh(self.unit_rows.iter().map(export::unit_line));
-        self.experiments.refresh(self.report.experiments.iter().map(export::experiment_line));
-        self.findings.refresh(self.report.findings.iter().map(export::finding_line));
-        self.sources.refresh(self.source_rows.iter().map(export::source_line));
+        self.contexts.refresh(self.unit_rows.iter().map(export::unit_item));
+        self.experiments.refresh(self.report.experiments.iter().map(export::experiment_item));
+        self.findings.refresh(self.report.findings.iter().map(export::finding_item));
+        self.sources.refresh(self.source_rows.iter().map(export::source_item));
     }
 
     fn act(&mut self, action: Action, effects: &mut Vec<Effect>) {
@@ -373,14 +373,14 @@ impl<'a> App<'a> {
     /// # Errors
     ///
     /// What is wrong with it, with the column.
-    pub fn read_filter(&self, text: &str) -> Result<Option<Query>, crate::query::QueryError> {
+    pub fn read_filter(&self, text: &str) -> Result<Option<Query>, QueryError> {
         if text.trim().is_empty() {
             return Ok(None);
         }
         let offset = jiff::Timestamp::from_millisecond(self.now_ms)
             .map(|now| self.zone.to_offset(now))
             .unwrap_or(jiff::tz::Offset::UTC);
-        Query::parse(text, self.now_ms, offset.seconds()).map(Some)
+        Query::parse(text, Situation { now_ms: self.now_ms, utc_offset_seconds: offset.seconds() }).map(Some)
     }
 
     /// Filters a pane. A filter that cannot be read changes nothing and says why.
@@ -388,7 +388,7 @@ impl<'a> App<'a> {
         let query = match self.read_filter(&text) {
             Ok(query) => query,
             Err(error) => {
-                self.notice = Some(Notice { text: format!("filter not taken: {}", error.message), bad: true });
+                self.notice = Some(Notice { text: format!("filter not taken: {error}"), bad: true });
                 return;
             }
         };

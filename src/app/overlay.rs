@@ -23,7 +23,7 @@ pub struct Line {
     pub purpose: LinePurpose,
     /// The text and the cursor.
     pub input: Input,
-    /// What is wrong with it so far: column (characters, from 0) and words.
+    /// What is wrong with it so far: column (characters, from 1) and words.
     pub error: Option<(usize, String)>,
 }
 

@@ -2,8 +2,7 @@
 
 use super::action::Action;
 use super::keymap::{BINDINGS, Scope};
-use fuzzy_matcher::FuzzyMatcher;
-use fuzzy_matcher::skim::SkimMatcherV2;
+use crate::query::fuzzy_score;
 
 /// A command as the palette lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,10 +48,9 @@ pub fn narrow<'a>(typed: &str, texts: impl Iterator<Item = &'a str>) -> Vec<usiz
     if typed.is_empty() {
         return texts.enumerate().map(|(index, _)| index).collect();
     }
-    let matcher = SkimMatcherV2::default();
     let mut scored: Vec<(i64, usize)> = texts
         .enumerate()
-        .filter_map(|(index, text)| matcher.fuzzy_match(text, typed).map(|score| (score, index)))
+        .filter_map(|(index, text)| fuzzy_score(text, typed).map(|score| (score, index)))
         .collect();
     scored.sort_by_key(|(score, index)| (std::cmp::Reverse(*score), *index));
     scored.into_iter().map(|(_, index)| index).collect()

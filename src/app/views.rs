@@ -132,7 +132,8 @@ impl App<'_> {
             }
             Pane::Findings => {
                 if let Some(finding) = self.findings.selected_index().and_then(|index| self.report.findings.get(index)) {
-                    self.show_in_live(export::finding_filter(finding));
+                    let filter = export::finding_filter(self.store, finding);
+                    self.show_in_live(filter);
                 }
             }
             Pane::Sources => {

@@ -1,7 +1,7 @@
 //! One experiment in full: every arm and metric, the funnel with its drops, and conversions over time.
 
 use super::experiments::{age, bar, sample_ratio, steps};
-use super::paint::{Canvas, day_and_time, grouped, time_of_day, wrapped};
+use super::paint::{Canvas, day_and_time, fixed, grouped, harmless, time_of_day, wrapped};
 use super::theme::Role;
 use super::{frame_box, rows};
 use crate::app::Detail;
@@ -175,16 +175,7 @@ fn counts(canvas: &Canvas<'_, '_>, counts: impl Iterator<Item = (&'static str, u
 
 /// A harmless line.
 fn line(parts: Vec<(&str, Style)>) -> Line<'static> {
-    parts.into_iter().map(|(text, style)| Span::styled(crate::untrusted::display(text).into_owned(), style)).collect()
-}
-
-/// Text in exactly so many columns.
-fn fixed(text: &str, columns: usize) -> String {
-    use unicode_width::UnicodeWidthStr;
-    let shown = crate::untrusted::display(text);
-    let clipped = crate::untrusted::clip(&shown, columns - 1);
-    let pad = columns.saturating_sub(clipped.width());
-    format!("{clipped}{}", " ".repeat(pad))
+    parts.into_iter().map(|(text, style)| Span::styled(harmless(text), style)).collect()
 }
 
 fn draw_chart(canvas: &mut Canvas<'_, '_>, area: Rect, report: &ExperimentReport, detail: &Detail) {

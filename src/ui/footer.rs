@@ -1,10 +1,9 @@
 //! The last line: the keys that work here, or a remark.
 
-use super::paint::Canvas;
+use super::paint::{Canvas, columns};
 use super::theme::Role;
 use crate::app::keymap;
 use ratatui::layout::Rect;
-use unicode_width::UnicodeWidthStr;
 
 pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let app = canvas.app;
@@ -23,7 +22,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
         .collect();
     // Help and quit are what a lost user looks for: they keep their place, the others fill what is left.
     let essential = |footer: &str| matches!(footer, "help" | "quit" | "back");
-    let width_of = |(key, footer): &(String, &str)| key.width() + footer.width() + 3;
+    let width_of = |(key, footer): &(String, &str)| columns(key) + columns(footer) + 3;
     let reserved: usize = hints.iter().filter(|hint| essential(hint.1)).map(width_of).sum();
     let mut left = usize::from(area.width).saturating_sub(reserved);
     let mut strip = canvas.strip(area);

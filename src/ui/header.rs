@@ -1,12 +1,11 @@
 //! The header: where exptap listens, how fast events come, and what became of each of them.
 
-use super::paint::{Canvas, Strip, grouped, short, zone_name};
+use super::paint::{Canvas, Strip, columns, grouped, short, zone_name};
 use super::theme::Role;
 use crate::app::{App, Pane, View};
 use crate::reason::Category;
 use crate::report::Totals;
 use ratatui::layout::Rect;
-use unicode_width::UnicodeWidthStr;
 
 /// Pieces of the header: text and role. A longer variant is taken where it fits.
 type Pieces = Vec<(String, Role)>;
@@ -44,7 +43,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
 
 /// The first variant that fits, or the last one.
 fn fitting<const N: usize>(width: u16, variants: [Pieces; N]) -> Pieces {
-    let wide = |pieces: &Pieces| pieces.iter().map(|(text, _)| text.width()).sum::<usize>();
+    let wide = |pieces: &Pieces| pieces.iter().map(|(text, _)| columns(text)).sum::<usize>();
     let mut last = Pieces::new();
     for pieces in variants {
         if wide(&pieces) <= usize::from(width) {

@@ -107,7 +107,7 @@ fn draw_line(canvas: &mut Canvas<'_, '_>, screen: Rect, line: &TypedLine) -> Pos
     let below = Rect { y: area.y + 1, height: 1, ..area };
     match (&line.error, &line.purpose) {
         (Some((column, message)), _) => {
-            let position = format!("column {}: {message}", column + 1);
+            let position = format!("column {column}: {message}");
             canvas.strip(below).text(" ✗ ", Role::Bad).text(&position, Role::Bad);
         }
         (None, LinePurpose::Filter(_)) => {

@@ -5,14 +5,15 @@
 
 use crate::app::App;
 use crate::ui::theme::{Role, Theme};
-use crate::untrusted::{clip, display};
+use crate::untrusted::Untrusted;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
-use unicode_width::UnicodeWidthStr;
+use unicode_segmentation::UnicodeSegmentation;
+use unicode_width::UnicodeWidthChar;
 
 /// What drawing needs everywhere.
 pub(super) struct Canvas<'a, 'store> {
@@ -72,49 +73,39 @@ impl Strip<'_> {
 
     /// Text, as wide as it is.
     pub(super) fn text(&mut self, text: &str, role: Role) -> &mut Self {
-        let shown = display(text);
-        let shown = clip(&shown, self.left());
+        let shown = Untrusted::from(text).clip(self.left());
         let style = self.theme.style(role);
-        self.put(&shown, style, shown.width());
+        self.put(&shown.text, style, shown.columns);
         self
     }
 
     /// Text in a cell of a fixed width, cut with an ellipsis, and a space after it.
     pub(super) fn cell(&mut self, text: &str, width: usize, role: Role) -> &mut Self {
-        let shown = display(text);
-        let shown = clip(&shown, width.min(self.left()));
+        let shown = Untrusted::from(text).clip(width.min(self.left()));
         let style = self.theme.style(role);
-        self.put(&shown, style, width);
-        self.put(" ", Style::new(), 1);
-        self
+        self.put(&shown.text, style, shown.columns);
+        self.gap(width - shown.columns + 1)
     }
 
     /// The same, to the right of the cell.
     pub(super) fn right(&mut self, text: &str, width: usize, role: Role) -> &mut Self {
-        let shown = display(text);
-        let shown = clip(&shown, width.min(self.left()));
-        let pad = width.saturating_sub(shown.width());
-        self.x = self.x.saturating_add(u16::try_from(pad.min(self.left())).unwrap_or(u16::MAX));
+        let shown = Untrusted::from(text).clip(width.min(self.left()));
         let style = self.theme.style(role);
-        self.put(&shown, style, shown.width());
-        self.put(" ", Style::new(), 1);
-        self
+        self.gap(width - shown.columns).put(&shown.text, style, shown.columns);
+        self.gap(1)
     }
 
     /// Text at the right end of the row.
     pub(super) fn at_end(&mut self, text: &str, role: Role) -> &mut Self {
-        let shown = display(text);
-        let shown = clip(&shown, self.left());
-        let gap = self.left().saturating_sub(shown.width());
-        self.x = self.x.saturating_add(u16::try_from(gap).unwrap_or(u16::MAX));
+        let shown = Untrusted::from(text).clip(self.left());
         let style = self.theme.style(role);
-        self.put(&shown, style, shown.width());
+        self.gap(self.left() - shown.columns).put(&shown.text, style, shown.columns);
         self
     }
 
     /// Text, if all of it fits.
     pub(super) fn whole(&mut self, text: &str, role: Role) -> &mut Self {
-        if display(text).width() <= self.left() { self.text(text, role) } else { self }
+        if Untrusted::from(text).columns() <= self.left() { self.text(text, role) } else { self }
     }
 
     /// A gap.
@@ -183,48 +174,67 @@ pub(super) fn zone_name(zone: &TimeZone, now_ms: i64) -> String {
     now.to_zoned(zone.clone()).strftime("%Z").to_string()
 }
 
-/// A text wrapped to a width at spaces, harmless; a word that is too long is broken.
+/// A text wrapped to a width at spaces, harmless; a word that is too long is broken. Spaces at the start are kept.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let width = width.max(4);
-    let shown = display(text);
+    let shown = Untrusted::from(text).display().to_string();
+    let rest = shown.trim_start_matches(' ');
+    let mut line = " ".repeat((shown.len() - rest.len()).min(width / 2));
+    let mut used = line.len();
     let mut lines = Vec::new();
-    let mut line = String::new();
-    let mut used = 0;
-    for word in shown.split(' ') {
+    let mut in_front = true;
+    for word in rest.split(' ') {
         let mut word = word;
-        if used > 0 && used + 1 + word.width() > width {
-            lines.push(std::mem::take(&mut line));
-            used = 0;
-        } else if !(line.is_empty() && lines.is_empty()) && !line.is_empty() {
-            line.push(' ');
-            used += 1;
+        if !in_front {
+            if used + 1 + columns(word) > width {
+                lines.push(std::mem::take(&mut line));
+                used = 0;
+            } else {
+                line.push(' ');
+                used += 1;
+            }
         }
-        while used + word.width() > width {
-            let cut = fitting(word, width - used);
-            let (head, tail) = word.split_at(cut);
+        in_front = false;
+        while used + columns(word) > width {
+            let (head, tail) = word.split_at(fitting(word, width - used));
             line.push_str(head);
             lines.push(std::mem::take(&mut line));
             used = 0;
             word = tail;
         }
         line.push_str(word);
-        used += word.width();
+        used += columns(word);
     }
     lines.push(line);
     lines
 }
 
+/// The columns of text that is harmless already.
+pub(super) fn columns(text: &str) -> usize {
+    text.chars().map(|character| character.width().unwrap_or_default()).sum()
+}
+
 /// How many bytes of a word fit in so many columns; at least one character, so that wrapping ends.
-fn fitting(word: &str, columns: usize) -> usize {
-    use unicode_segmentation::UnicodeSegmentation;
+fn fitting(word: &str, room: usize) -> usize {
     let mut used = 0;
     for (index, grapheme) in word.grapheme_indices(true) {
-        used += grapheme.width();
-        if used > columns && index > 0 {
+        used += columns(grapheme);
+        if used > room && index > 0 {
             return index;
         }
     }
     word.len()
+}
+
+/// Text in exactly so many columns, harmless.
+pub(super) fn fixed(text: &str, width: usize) -> String {
+    let clipped = Untrusted::from(text).clip(width);
+    format!("{}{}", clipped.text, " ".repeat(width - clipped.columns))
+}
+
+/// Text made harmless.
+pub(super) fn harmless(text: &str) -> String {
+    Untrusted::from(text).display().to_string()
 }
 
 /// Lines of one style, each indented.
@@ -253,6 +263,8 @@ mod tests {
         assert_eq!(wrap("abcdefghij k", 4), ["abcd", "efgh", "ij k"]);
         assert_eq!(wrap("", 10), [""]);
         assert_eq!(wrap("a  b", 10), ["a  b"]);
+        assert_eq!(wrap("    \"key\": 1", 20), ["    \"key\": 1"]);
+        assert_eq!(wrap("a\u{1b}[2J\u{202e}b", 40), ["a␛[2J⟨U+202E⟩b"]);
     }
 
     #[test]

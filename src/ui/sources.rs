@@ -92,27 +92,29 @@ fn draw_details(canvas: &mut Canvas<'_, '_>, area: Rect, source: &SourceRow) {
     let mut strip = canvas.strip(area);
     strip.gap(4);
     let mut part = |text: String, role| _ = strip.text(&text, role).gap(2);
-    if let Some(wrapper) = &source.wrapper {
-        part(wrapper.clone(), Role::Muted);
-    }
-    part(format!("{} instances", source.instances), Role::Muted);
-    if !source.schemas.is_empty() {
-        part(format!("schema {}", source.schemas.join(", ")), Role::Muted);
-    }
-    let mean = source.wire_bytes.checked_div(source.requests).unwrap_or(0);
-    part(format!("{} ({} a request)", size(source.wire_bytes), size(mean)), Role::Muted);
-    part(if source.compressed > 0 { format!("gzip {}", short(source.compressed)) } else { "no gzip".into() }, Role::Muted);
-    if source.duplicates > 0 {
-        part(format!("= {} duplicate", grouped(source.duplicates)), Role::Duplicate);
-    }
     if source.undecodable > 0 {
         part(format!("✗ {} unreadable", grouped(source.undecodable)), Role::Undecodable);
     }
     if source.dropped_by_sdk > 0 {
         part(format!("⚠ the SDK dropped {}", grouped(source.dropped_by_sdk)), Role::Warning);
     }
+    if source.duplicates > 0 {
+        part(format!("= {} duplicate", grouped(source.duplicates)), Role::Duplicate);
+    }
     for (status, count) in &source.statuses {
-        let role = if *status < 300 { Role::Muted } else { Role::Bad };
-        part(format!("{status} ×{}", short(*count)), role);
+        let (mark, role) = if *status < 300 { ("", Role::Muted) } else { ("✗ ", Role::Bad) };
+        part(format!("{mark}{status} ×{}", short(*count)), role);
+    }
+    if !source.schemas.is_empty() {
+        part(format!("schema {}", source.schemas.join(", ")), Role::Muted);
+    }
+    if source.instances > 0 {
+        part(format!("{} instances", source.instances), Role::Muted);
+    }
+    let mean = source.wire_bytes.checked_div(source.requests).unwrap_or(0);
+    part(format!("{} ({} a request)", size(source.wire_bytes), size(mean)), Role::Muted);
+    part(if source.compressed > 0 { format!("gzip {}", short(source.compressed)) } else { "no gzip".into() }, Role::Muted);
+    if let Some(wrapper) = &source.wrapper {
+        part(wrapper.clone(), Role::Muted);
     }
 }

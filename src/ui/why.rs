@@ -2,14 +2,13 @@
 
 use super::frame_box;
 use super::header::role_of;
-use super::paint::{Canvas, day_and_time, wrap, wrapped};
+use super::paint::{Canvas, columns, day_and_time, harmless, wrap, wrapped};
 use super::theme::Role;
 use crate::app::export::{ladder_title, outcome_glyph};
 use crate::app::{Side, Why, is_kind_mismatch, is_unmatched_key};
 use crate::view::{Explanation, Ladder, Outcome};
 use ratatui::layout::{Constraint, Layout, Margin, Rect};
 use ratatui::text::{Line, Span};
-use unicode_width::UnicodeWidthStr;
 
 /// From here on both sides are shown.
 const BOTH_SIDES: u16 = 110;
@@ -83,7 +82,7 @@ fn ladder_lines(canvas: &Canvas<'_, '_>, ladder: &Ladder, width: usize, lines: &
     let title = ladder_title(ladder);
     let (about, verdict) = title.rsplit_once(": ").unwrap_or((&title, ""));
     lines.extend(wrapped(about, width, 0, canvas.style(Role::Strong)));
-    let mut spans = vec![Span::styled(crate::untrusted::display(verdict).into_owned(), canvas.style(role))];
+    let mut spans = vec![Span::styled(harmless(verdict), canvas.style(role))];
     if is_kind_mismatch(ladder.code) {
         spans.push(Span::raw("  "));
         spans.push(Span::styled(" KIND ", canvas.style(Role::DroppedKind)));
@@ -108,16 +107,16 @@ fn ladder_lines(canvas: &Canvas<'_, '_>, ladder: &Ladder, width: usize, lines: &
         };
         let mark = rung.grade.mark();
         let lead = format!("  {} {word:<5} {:<4} ", outcome_glyph(rung.outcome), rung.rule);
-        let text_columns = width.saturating_sub(lead.width() + 8);
+        let text_columns = width.saturating_sub(columns(&lead) + 8);
         let mut text = rung.text.clone();
         if let Some(code) = rung.code.filter(|_| matches!(rung.outcome, Outcome::Failed | Outcome::WouldFail)) {
             text.push_str(&format!(" ({})", code.name()));
         }
         let text_role = if rung.outcome == Outcome::NotJudged { Role::Muted } else { Role::Text };
         for (index, piece) in wrap(&text, text_columns).into_iter().enumerate() {
-            let pad = text_columns.saturating_sub(piece.width());
+            let pad = text_columns.saturating_sub(columns(&piece));
             let mut spans = vec![
-                Span::styled(if index == 0 { lead.clone() } else { " ".repeat(lead.width()) }, canvas.style(role)),
+                Span::styled(if index == 0 { lead.clone() } else { " ".repeat(columns(&lead)) }, canvas.style(role)),
                 Span::styled(piece, canvas.style(text_role)),
             ];
             if index == 0 {
