@@ -8,9 +8,9 @@ use crate::view::{EventRow, Explanation, SourceRow, UnitRow};
 use std::sync::Arc;
 
 #[path = "app/fixture.rs"]
-#[allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+#[allow(clippy::duplicate_mod, dead_code, unreachable_pub, missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 mod fixture;
-pub use fixture::Fixture;
+pub(crate) use fixture::Fixture;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IterationName {
@@ -19,7 +19,7 @@ pub struct IterationName {
     pub flag: Arc<str>,
 }
 
-pub struct Journal(pub Fixture);
+pub struct Journal(pub(crate) Fixture);
 impl Journal {
     pub fn first(&self) -> u64 {
         self.0.first()

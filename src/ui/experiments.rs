@@ -139,7 +139,7 @@ fn draw_arm(strip: &mut Strip<'_>, arm: &ArmReport, report: &ExperimentReport, m
     strip.gap(3).cell(&arm.name, if left >= 64 { 16 } else { 9 }, Role::Accent);
     strip.right(&grouped(arm.units), 6, Role::Text).text("units ", Role::Muted);
     if left >= 72 {
-        strip.text(&bar(arm.units, most, 10), Role::Muted).gap(1);
+        strip.text(&bar(arm.units, most, 10), Role::Accent).gap(1);
     }
     if let Some(metric) = arm.metrics.first() {
         draw_result(strip, metric, report.complete);
@@ -171,18 +171,17 @@ pub(super) fn draw_result(strip: &mut Strip<'_>, metric: &ArmMetric, complete: b
     }
 }
 
-/// A bar between two ticks, in eighths of a column.
+/// A bar as long as its share of the most, in half columns. A thin line: blocks would run together from row to row.
 pub(super) fn bar(value: u64, most: u64, columns: usize) -> String {
-    const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
-    let eighths = (value * columns as u64 * 8).checked_div(most).unwrap_or(0);
-    let whole = usize::try_from(eighths / 8).unwrap_or(columns).min(columns);
-    let mut text = "█".repeat(whole);
-    if whole < columns {
-        let part = usize::try_from(eighths % 8).ok().and_then(|index| EIGHTHS.get(index)).copied().unwrap_or(' ');
-        text.push(part);
-        text.push_str(&" ".repeat(columns - whole - 1));
+    let halves = (value * columns as u64 * 2).checked_div(most).unwrap_or(0);
+    let halves = usize::try_from(halves).unwrap_or(usize::MAX).min(columns * 2);
+    let mut text = "━".repeat(halves / 2);
+    if halves % 2 == 1 {
+        text.push('╸');
     }
-    format!("▕{text}▏")
+    let used = halves.div_ceil(2);
+    text.push_str(&" ".repeat(columns - used));
+    text
 }
 
 /// A metric's way from received to counted, on one row where it fits, else on two.
@@ -190,7 +189,7 @@ fn draw_funnel(rows: &mut impl Iterator<Item = Rect>, canvas: &mut Canvas<'_, '_
     let Some(first) = rows.next() else { return };
     let steps = steps(metric);
     let wide = is_wide(first);
-    let shown = steps.iter().filter(|step| step.always || (wide && step.lost > 0));
+    let shown = steps.iter().filter(|step| step.always || (first.width >= 64 && step.lost > 0));
     let mut strip = canvas.strip(first);
     strip.gap(3).cell(&metric.metric, if wide { 24 } else { 30 }, Role::Text);
     if !wide {
@@ -209,7 +208,7 @@ fn draw_funnel(rows: &mut impl Iterator<Item = Rect>, canvas: &mut Canvas<'_, '_
 
 /// Whether a row has room for bars, words and a funnel on one line.
 fn is_wide(row: Rect) -> bool {
-    row.width >= 90
+    row.width >= 96
 }
 
 /// A step of a metric's funnel: how many events got this far.

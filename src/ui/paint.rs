@@ -64,6 +64,8 @@ impl Strip<'_> {
     }
 
     fn put(&mut self, text: &str, style: Style, width: usize) {
+        // What lies below (a border, say) must not shine through where a role leaves the colour open.
+        let style = Style::reset().patch(self.theme.style(Role::Text)).patch(style);
         let width = u16::try_from(width.min(self.left())).unwrap_or(u16::MAX);
         if self.visible && width > 0 {
             self.buffer.set_stringn(self.x, self.y, text, usize::from(width), style);
