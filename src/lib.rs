@@ -10,6 +10,8 @@
 
 pub mod catalog;
 pub mod envelope;
+pub mod event;
+pub mod json;
 pub mod reason;
 pub mod report;
 pub mod view;
