@@ -8,6 +8,7 @@
 //!
 //! The core names no terminal, no async runtime and no clock: time comes in with the data.
 
+pub mod attribution;
 pub mod catalog;
 pub mod envelope;
 pub mod event;

@@ -1,0 +1,3 @@
+//! Attribution: which events count, which are dropped, and why (`docs/attribution.md`).
+
+pub mod points;
