@@ -57,7 +57,13 @@ impl Evidence {
     }
 
     /// Adds all another part has, its units and senders renumbered, its events numbered on.
-    pub fn merge(&mut self, other: &Self, unit: impl Fn(UnitId) -> UnitId, source: impl Fn(SourceId) -> SourceId, events_before: u64) {
+    pub fn merge(
+        &mut self,
+        other: &Self,
+        unit: impl Fn(UnitId) -> UnitId,
+        source: impl Fn(SourceId) -> SourceId,
+        events_before: u64,
+    ) {
         self.events += other.events;
         self.see(other.first_ms);
         self.see(other.last_ms);

@@ -3,9 +3,9 @@
 //! Judging an event looks at the event and the catalog only. What also depends on other events (A8–A12, and
 //! whether an exposure is the unit's first) is left to [`super::state`].
 
-use super::filter::{self, FilterOutcome};
+use super::filter::{CompiledFilter, EventView, Outcome};
 use super::url::CompiledMatcher;
-use crate::catalog::{Catalog, Filter, Iteration, Measure, Metric, MetricKind, Rule};
+use crate::catalog::{Catalog, Iteration, Measure, Metric, MetricKind, Rule};
 use crate::event::{Event, Kind, MetricValue};
 use crate::reason::ReasonCode;
 use smallvec::SmallVec;
@@ -114,7 +114,8 @@ pub struct Slot {
 
 struct CompiledMetric {
     metric: Metric,
-    urls: Vec<Option<CompiledMatcher>>,
+    urls: CompiledMatcher,
+    filter: Option<CompiledFilter>,
     slots: Vec<u32>,
 }
 
@@ -146,8 +147,12 @@ impl Judge {
                 (MetricKind::Custom, None) => {}
                 (MetricKind::Click | MetricKind::PageView, _) => judge.pages.push(index),
             }
-            let urls = metric.urls.iter().map(|matcher| CompiledMatcher::new(matcher).ok()).collect();
-            judge.metrics.push(CompiledMetric { metric: metric.clone(), urls, slots: Vec::new() });
+            judge.metrics.push(CompiledMetric {
+                urls: CompiledMatcher::new(&metric.urls),
+                filter: metric.filter.as_ref().map(CompiledFilter::new),
+                metric: metric.clone(),
+                slots: Vec::new(),
+            });
         }
         for (experiment_index, experiment) in catalog.experiments.iter().enumerate() {
             for iteration in &experiment.iterations {
@@ -161,7 +166,11 @@ impl Judge {
                         metric.slots.push(slot);
                     }
                 }
-                judge.iterations.push(JudgedIteration { experiment: experiment_index, iteration: iteration.clone(), first_slot });
+                judge.iterations.push(JudgedIteration {
+                    experiment: experiment_index,
+                    iteration: iteration.clone(),
+                    first_slot,
+                });
             }
         }
         judge
@@ -214,12 +223,17 @@ impl Judge {
             Kind::Custom => {
                 let metrics = event.key.as_deref().and_then(|key| self.custom.get(key));
                 match metrics {
-                    Some(metrics) => self.judge_conversion(event, circumstances, metrics.iter().map(|metric| (*metric, Codes::new()))),
+                    Some(metrics) => self.judge_conversion(
+                        event,
+                        circumstances,
+                        metrics.iter().map(|metric| (*metric, Codes::new())),
+                    ),
                     None => Judgement::Apart(ReasonCode::NoMetricForKey, None),
                 }
             }
             Kind::Click | Kind::PageView => {
-                let matching = self.pages.iter().filter_map(|metric| Some((*metric, self.matches_page(event, *metric)?)));
+                let matching =
+                    self.pages.iter().filter_map(|metric| Some((*metric, self.matches_page(event, *metric)?)));
                 self.judge_conversion(event, circumstances, matching)
             }
             _ => Judgement::Apart(ReasonCode::NotAnExperimentEvent, None),
@@ -236,16 +250,12 @@ impl Judge {
             return None;
         }
         let mut warnings = Codes::new();
-        let url = event.url.as_deref().unwrap_or("");
-        let mut address_matches = false;
-        for matcher in &compiled.urls {
-            match matcher {
-                Some(matcher) => address_matches |= matcher.matches(url),
-                None => warnings.push(ReasonCode::RegexUnsupported),
-            }
-        }
-        let selector_matches =
-            event.kind == Kind::PageView || (metric.selector.is_some() && event.selector.as_deref() == metric.selector.as_deref());
+        let address_matches = compiled.urls.matches(event.url.as_deref().unwrap_or("")).unwrap_or_else(|_| {
+            warnings.push(ReasonCode::RegexUnsupported);
+            false
+        });
+        let selector_matches = event.kind == Kind::PageView
+            || (metric.selector.is_some() && event.selector.as_deref() == metric.selector.as_deref());
         if address_matches && selector_matches {
             return Some(warnings);
         }
@@ -301,7 +311,7 @@ impl Judge {
             for slot in &compiled.slots {
                 let Some(iteration) = self.slot_iteration(*slot) else { continue };
                 let unit = &iteration.iteration.randomization_unit;
-                let failures = conversion_failures(event, &compiled.metric, &iteration.iteration, circumstances);
+                let failures = conversion_failures(event, compiled, &iteration.iteration, circumstances);
                 let about_time = failures.iter().any(|code| is_about_time(*code));
                 let mut warnings = warnings(event, circumstances);
                 warnings.extend(matching_warnings.iter().copied());
@@ -406,8 +416,14 @@ fn exposure_failure<'e>(
 }
 
 /// All of A1–A7 that fail, in their order (O1c).
-fn conversion_failures(event: &Event<'_>, metric: &Metric, iteration: &Iteration, circumstances: Circumstances) -> Codes {
+fn conversion_failures(
+    event: &Event<'_>,
+    compiled: &CompiledMetric,
+    iteration: &Iteration,
+    circumstances: Circumstances,
+) -> Codes {
     let mut failures = Codes::new();
+    let metric = &compiled.metric;
     if circumstances.environment == EnvironmentMatch::Other {
         failures.push(ReasonCode::WrongEnvironment);
     }
@@ -424,16 +440,18 @@ fn conversion_failures(event: &Event<'_>, metric: &Metric, iteration: &Iteration
             MetricValue::Invalid(_) => failures.push(ReasonCode::NumericValueInvalid),
         }
     }
-    failures.extend(metric.filter.as_ref().and_then(|filter| filter_failure(event, filter)));
+    failures.extend(compiled.filter.as_ref().and_then(|filter| filter_failure(event, filter)));
     failures.extend(time_failure(iteration, circumstances.t_ms));
     failures
 }
 
-fn filter_failure(event: &Event<'_>, filter: &Filter) -> Option<ReasonCode> {
-    match filter::evaluate(filter, event) {
-        FilterOutcome::Passes => None,
-        FilterOutcome::Fails => Some(ReasonCode::FilterMismatch),
-        FilterOutcome::Redacted => Some(ReasonCode::FilterAttrRedacted),
-        FilterOutcome::Unsupported => Some(ReasonCode::FilterUnsupported),
+fn filter_failure(event: &Event<'_>, filter: &CompiledFilter) -> Option<ReasonCode> {
+    let view =
+        EventView::new(event.context.map(str::as_bytes), event.user.map(str::as_bytes), event.data.map(str::as_bytes));
+    match filter.judge(&view) {
+        Outcome::Passes => None,
+        Outcome::Fails => Some(ReasonCode::FilterMismatch),
+        Outcome::Redacted => Some(ReasonCode::FilterAttrRedacted),
+        Outcome::Unsupported => Some(ReasonCode::FilterUnsupported),
     }
 }

@@ -3,8 +3,8 @@
 use super::points::Point;
 use super::request::PayloadKey;
 use super::state::{Conversion, NONE, Record, State};
-use super::tally::EvidenceKey;
-use crate::reason::Category;
+use super::tally::{Effect, EvidenceKey};
+use crate::reason::{Category, ReasonCode};
 use std::cmp::Ordering;
 
 impl State {
@@ -25,9 +25,10 @@ impl State {
         }
         self.is_over_capacity |= other.is_over_capacity;
         let states = self.merge_units(&other, events_before);
-        self.merge_evidence(&other, events_before);
+        let evidence = self.merge_evidence(&other, events_before);
+        let log_before = (self.log.len() as u32, self.records.len() as u32);
         self.merge_log(&other, &states, events_before);
-        self.merge_payloads(other, &states);
+        self.merge_payloads(other, &states, &evidence, log_before);
         for state in states {
             self.rejudge(state);
         }
@@ -76,7 +77,7 @@ impl State {
             }
         }
         self.totals.category(Category::Duplicate, receipt.readable_events as i64);
-        let duplicates = self.evidence_for(EvidenceKey::Code(crate::reason::ReasonCode::DuplicatePayload));
+        let duplicates = self.evidence_for(EvidenceKey::Code(ReasonCode::DuplicatePayload));
         if let Some(evidence) = self.evidence.get_mut(duplicates as usize) {
             evidence.events += receipt.readable_events;
         }
@@ -113,24 +114,56 @@ impl State {
         states
     }
 
-    fn merge_evidence(&mut self, other: &State, events_before: u64) {
+    /// Gives the number here of each piece of the other part's evidence.
+    fn merge_evidence(&mut self, other: &State, events_before: u64) -> Vec<u32> {
+        let mut numbers = vec![NONE; other.evidence.len()];
         let sources: Vec<_> = other.sources.iter().map(|name| self.source(name)).collect();
         let units: Vec<_> = (0..other.units.len() as u32)
             .map(|unit| other.units.name(unit).and_then(|(kind, key)| self.unit(kind, key)).unwrap_or(NONE))
             .collect();
         let source = |id: u16| sources.get(usize::from(id)).copied().unwrap_or(id);
         let unit = |id: u32| units.get(id as usize).copied().unwrap_or(NONE);
+        let mut number = |there: u32, here: u32| {
+            if let Some(number) = numbers.get_mut(there as usize) {
+                *number = here;
+            }
+        };
         for (key, index) in &other.evidence_by_key {
             let here = self.evidence_for(key.clone());
-            if let (Some(here), Some(there)) = (self.evidence.get_mut(here as usize), other.evidence.get(*index as usize)) {
+            number(*index, here);
+            if let (Some(here), Some(there)) =
+                (self.evidence.get_mut(here as usize), other.evidence.get(*index as usize))
+            {
                 here.merge(there, unit, source, events_before);
             }
         }
         for (key, index) in &other.unmatched {
             let here = self.unmatched_evidence(key);
-            if let (Some(here), Some(there)) = (self.evidence.get_mut(here as usize), other.evidence.get(*index as usize)) {
+            number(*index, here);
+            if let (Some(here), Some(there)) =
+                (self.evidence.get_mut(here as usize), other.evidence.get(*index as usize))
+            {
                 here.merge(there, unit, source, events_before);
             }
+        }
+        numbers
+    }
+
+    fn merge_payloads(&mut self, other: State, states: &[u32], evidence: &[u32], (entries, records): (u32, u32)) {
+        let renumber = |numbers: &[u32], index: u32| numbers.get(index as usize).copied().unwrap_or(NONE);
+        for (key, mut payload) in other.payloads.by_key {
+            if let Some(receipt) = &mut payload.receipt {
+                receipt.entries = receipt.entries.start + entries..receipt.entries.end + entries;
+                receipt.records = receipt.records.start + records..receipt.records.end + records;
+                for effect in &mut receipt.effects {
+                    match effect {
+                        Effect::Exposed { state, .. } => *state = renumber(states, *state),
+                        Effect::Evidence { evidence: index, .. } => *index = renumber(evidence, *index),
+                        _ => {}
+                    }
+                }
+            }
+            self.payloads.insert(key, payload);
         }
     }
 

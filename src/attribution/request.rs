@@ -5,11 +5,11 @@ use super::evidence::SourceId;
 use super::judge::{EnvironmentMatch, Judge};
 use super::state::State;
 use super::tally::{Effect, EvidenceKey};
+use crate::event::Event;
 use crate::event::summary::{self, Counter, FlagSummary};
-use crate::event::{Event, Kind};
 use crate::reason::ReasonCode;
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, Hash};
+use std::hash::BuildHasher;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub(super) struct Receipt {
     pub(super) effects: Vec<Effect>,
     pub(super) entries: Range<u32>,
     pub(super) records: Range<u32>,
-    pub(super) events: u64,
+    pub(super) readable_events: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -90,10 +90,9 @@ pub struct Request {
     samples_silently: bool,
     first_entry: u32,
     first_record: u32,
-    first_event: u64,
+    pub(super) readable_events: u64,
     features: Vec<(u32, Option<i64>, u64)>,
     counted: Vec<Counted>,
-    next_event: u64,
 }
 
 impl Request {
@@ -106,7 +105,10 @@ impl Request {
     pub(super) fn feature(&mut self, judge: &Judge, event: &Event<'_>) {
         let Some(flag) = event.key.as_deref() else { return };
         for iteration in judge.iterations_of_flag(flag) {
-            let slot = self.features.iter_mut().find(|(have, variation, _)| have == iteration && *variation == event.variation);
+            let slot = self
+                .features
+                .iter_mut()
+                .find(|(have, variation, _)| have == iteration && *variation == event.variation);
             match slot {
                 Some((_, _, count)) => *count += 1,
                 None => self.features.push((*iteration, event.variation, 1)),
@@ -115,7 +117,7 @@ impl Request {
     }
 
     /// Notes what a summary counts of flags that are in an experiment.
-    pub(super) fn summary(&mut self, judge: &Judge, event: &Event<'_>, t_ms: Option<i64>) {
+    pub(super) fn summary(&mut self, judge: &Judge, event: &Event<'_>, number: u64, t_ms: Option<i64>) {
         for flag in event.features.map(summary::flags).unwrap_or_default() {
             for index in judge.iterations_of_flag(&flag.flag) {
                 let Some(judged) = judge.iterations().get(*index as usize) else { continue };
@@ -126,7 +128,11 @@ impl Request {
                 let (lacks_unit, is_hint) = lacks_unit(event, &flag, unit);
                 for counter in &flag.counters {
                     let is_arm = |variation: i64| {
-                        judged.iteration.arms.as_ref().is_none_or(|arms| arms.iter().any(|arm| arm.variation == variation))
+                        judged
+                            .iteration
+                            .arms
+                            .as_ref()
+                            .is_none_or(|arms| arms.iter().any(|arm| arm.variation == variation))
                     };
                     self.counted.push(Counted {
                         iteration: *index,
@@ -135,7 +141,7 @@ impl Request {
                         is_hint,
                         count: counter.count,
                         t_ms,
-                        event: self.next_event,
+                        event: number,
                     });
                 }
             }
@@ -189,10 +195,9 @@ impl State {
             samples_silently: self.source_name(source).is_some_and(|name| name.starts_with("PythonClient/")),
             first_entry: self.log.len() as u32,
             first_record: self.records.len() as u32,
-            first_event: self.totals.events,
+            readable_events: 0,
             features: Vec::new(),
             counted: Vec::new(),
-            next_event: self.totals.events,
         };
         if is_duplicate {
             self.totals.duplicate_payloads += 1;
@@ -210,12 +215,10 @@ impl State {
         if !request.is_plain {
             self.totals.requests += 1;
         }
-        let sampling_before: Vec<bool> = self.iteration_counts.iter().map(|counts| counts.is_sampled()).collect();
         if !request.is_duplicate {
             self.explain_summaries(&mut request);
         }
-        let sampling_after = self.iteration_counts.iter().map(|counts| counts.is_sampled());
-        if !sampling_after.eq(sampling_before) || request.effects.iter().any(|effect| matches!(effect, Effect::Sampled { .. })) {
+        if self.sampling_changed() {
             self.review_completeness();
         }
         if let Some(key) = request.payload.take() {
@@ -224,10 +227,11 @@ impl State {
                     effects: std::mem::take(&mut request.effects),
                     entries: request.first_entry..self.log.len() as u32,
                     records: request.first_record..self.records.len() as u32,
-                    events: self.totals.events - request.first_event,
+                    readable_events: request.readable_events,
                 })
             });
-            self.payloads.insert(key, Payload { arrival_ms: request.arrival_ms, body_hash: request.body_hash, receipt });
+            self.payloads
+                .insert(key, Payload { arrival_ms: request.arrival_ms, body_hash: request.body_hash, receipt });
         }
     }
 
@@ -286,7 +290,12 @@ impl State {
     }
 
     /// R7: Python samples without saying so; its summaries then count more than it sends.
-    fn note_silent_sampling(&mut self, request: &mut Request, features: &[(u32, Option<i64>, u64)], counted: &[Counted]) {
+    fn note_silent_sampling(
+        &mut self,
+        request: &mut Request,
+        features: &[(u32, Option<i64>, u64)],
+        counted: &[Counted],
+    ) {
         let clip = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
         for (iteration, _, count) in features {
             self.apply(request, Effect::MaybeSampled { iteration: *iteration, sent: clip(*count), summarised: 0 });
@@ -298,16 +307,6 @@ impl State {
     }
 }
 
-impl State {
-    /// Notes the number the next event of a request will have, so that what a summary tells can name it.
-    pub(super) fn number_event(&self, request: &mut Request, kind: Kind) {
-        if kind == Kind::Summary {
-            request.next_event = self.totals.events - 1;
-        }
-    }
-}
-
-/// Hashes a body for telling a retry from a reused id.
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,9 +6,9 @@
 
 use super::codes::CodeSet;
 use super::evidence::{Evidence, SourceId};
-use super::judge::{Circumstances, Claim, Codes, EnvironmentMatch, Judge, Judgement};
+use super::judge::{Circumstances, Claim, Codes, Judge, Judgement};
 use super::points::{Credit, Point, Points, WINDOW_MS};
-use super::request::{PayloadKey, Payloads, Request};
+use super::request::{Payloads, Request};
 use super::tally::{CodeCounts, Effect, EvidenceKey, IterationCounts, Totals};
 use super::units::{UnitId, UnitTable};
 use crate::catalog::Measure;
@@ -223,6 +223,8 @@ pub struct State {
     pending: VecDeque<(i64, u32)>,
     changes: Vec<Change>,
     pub(super) is_over_capacity: bool,
+    /// Which iterations' flags were known to be sampled at the last review.
+    sampled: Vec<bool>,
 }
 
 /// Something whose verdict may not be what it was.
@@ -257,6 +259,7 @@ impl State {
             pending: VecDeque::new(),
             changes: Vec::new(),
             is_over_capacity: false,
+            sampled: Vec::new(),
         };
         state.review_completeness();
         state
@@ -300,6 +303,18 @@ impl State {
     /// One conversion.
     pub fn conversion(&self, entry: u32) -> Option<&Conversion> {
         self.log.get(entry as usize)
+    }
+
+    /// The conversions of one unit in one iteration that only exposures decide, newest arrival first.
+    pub fn conversions_of<'a>(&'a self, unit: &'a UnitState) -> impl Iterator<Item = (u64, &'a Conversion)> {
+        let mut at = unit.newest_conversion;
+        std::iter::from_fn(move || {
+            let entry = self.log.get(at as usize)?;
+            at = entry.next;
+            Some(entry)
+        })
+        .filter(|entry| !entry.is_withdrawn)
+        .map(|entry| (self.event_of(entry), entry))
     }
 
     fn event_of(&self, entry: &Conversion) -> u64 {
@@ -409,6 +424,7 @@ impl State {
         let number = self.totals.events;
         self.totals.events += 1;
         self.totals.kind(event.kind.name().unwrap_or(&event.kind_name));
+        request.readable_events += 1;
         if request.is_duplicate {
             self.totals.category(Category::Duplicate, 1);
             let t_ms = self.instant(event, request.arrival_ms);
@@ -417,7 +433,7 @@ impl State {
         }
         let t_ms = self.instant(event, request.arrival_ms);
         if event.kind == Kind::Summary {
-            request.summary(&self.judge, event, t_ms);
+            request.summary(&self.judge, event, number, t_ms);
         } else if event.kind == Kind::Feature {
             request.feature(&self.judge, event);
         }
@@ -435,12 +451,15 @@ impl State {
     }
 
     /// Takes in something that could not be read as an event.
-    pub fn unreadable(&mut self, request: &mut Request) -> u64 {
+    pub fn unreadable(&mut self, request: &Request) -> u64 {
         let number = self.totals.events;
         self.totals.events += 1;
         self.totals.undecodable += 1;
         self.totals.category(Category::Undecodable, 1);
-        self.add_evidence(request, EvidenceKey::Code(ReasonCode::Undecodable), number, request.arrival_ms, None);
+        // Not an effect: withdrawing a payload does not make what could not be read readable.
+        let evidence = self.evidence_for(EvidenceKey::Code(ReasonCode::Undecodable));
+        self.count(Effect::Evidence { evidence, count: 1 }, 1);
+        self.witness(evidence, request.source, number, request.arrival_ms, None);
         number
     }
 
@@ -471,14 +490,7 @@ impl State {
         let unit = event.context_keys.iter().next();
         match (code, metric, &event.key) {
             (ReasonCode::NoMetricForKey, _, Some(key)) => {
-                let evidence = match self.unmatched.get(key.as_ref()) {
-                    Some(evidence) => *evidence,
-                    None => {
-                        let evidence = self.new_evidence();
-                        self.unmatched.insert(key.as_ref().into(), evidence);
-                        evidence
-                    }
-                };
+                let evidence = self.unmatched_evidence(key);
                 self.add_to_evidence(request, evidence, number, t_ms, unit);
             }
             (ReasonCode::MetricNotInExperiment, Some(metric), _) => {
@@ -512,7 +524,8 @@ impl State {
                     consider(code.category());
                     self.apply(request, Effect::Evaluations { iteration, code, count: 1 });
                     if !elsewhere {
-                        let unit = self.unit_of_iteration(event, iteration).or_else(|| event.context_keys.iter().next());
+                        let unit =
+                            self.unit_of_iteration(event, iteration).or_else(|| event.context_keys.iter().next());
                         self.add_evidence(request, EvidenceKey::Iteration(code, iteration), number, Some(t_ms), unit);
                     }
                     accepted.push(Accepted::Decided {
@@ -567,7 +580,9 @@ impl State {
                             });
                             accepted.push(Accepted::Conversion { entry, warnings });
                         }
-                        (None, Some(code)) => accepted.push(Accepted::Decided { iteration, slot: Some(slot), code, failures, warnings }),
+                        (None, Some(code)) => {
+                            accepted.push(Accepted::Decided { iteration, slot: Some(slot), code, failures, warnings })
+                        }
                         (None, None) => {
                             consider(Category::Unknown);
                             self.apply(request, Effect::Verdict { slot, code: ReasonCode::UnknownNotObserved });
@@ -657,7 +672,9 @@ impl State {
         match credit {
             Credit::To(point) => (ReasonCode::Counted, Some(point.variation)),
             Credit::Expired(_) => (ReasonCode::AttributionWindowExpired, None),
-            Credit::NoExposure | Credit::BeforeExposure(_) if self.is_partial(iteration) => (ReasonCode::UnknownNotObserved, None),
+            Credit::NoExposure | Credit::BeforeExposure(_) if self.is_partial(iteration) => {
+                (ReasonCode::UnknownNotObserved, None)
+            }
             Credit::NoExposure => (ReasonCode::NoExposure, None),
             Credit::BeforeExposure(_) => (ReasonCode::ConversionBeforeExposure, None),
         }
@@ -690,14 +707,18 @@ impl State {
             }
             state.last_conversion_ms = state.last_conversion_ms.max(t_ms);
             if let Some(variation) = variation {
-                let found = state.aggregates.iter_mut().find(|aggregate| aggregate.slot == slot && aggregate.variation == variation);
+                let found = state
+                    .aggregates
+                    .iter_mut()
+                    .find(|aggregate| aggregate.slot == slot && aggregate.variation == variation);
                 match found {
                     Some(aggregate) => {
                         aggregate.count += 1;
                         aggregate.sum += value;
                         if (t_ms, event) < aggregate.first {
                             aggregate.first = (t_ms, event);
-                            overtaken = Some(std::mem::replace(&mut aggregate.first_entry, index)).filter(|_| occurrence);
+                            overtaken =
+                                Some(std::mem::replace(&mut aggregate.first_entry, index)).filter(|_| occurrence);
                         } else if occurrence {
                             code = ReasonCode::CountedNoEffect;
                         }
@@ -754,7 +775,8 @@ impl State {
             let (slot, value, is_pending) = (entry.slot, entry.value, entry.is_pending);
             let (mut code, variation) = self.attribution_of(entry);
             if let Some(variation) = variation {
-                match aggregates.iter_mut().find(|aggregate| aggregate.slot == slot && aggregate.variation == variation) {
+                match aggregates.iter_mut().find(|aggregate| aggregate.slot == slot && aggregate.variation == variation)
+                {
                     Some(aggregate) => {
                         aggregate.count += 1;
                         aggregate.sum += value;
@@ -813,24 +835,37 @@ impl State {
             let Some(entry) = self.log.get_mut(index as usize) else { continue };
             entry.is_pending = false;
             if entry.code == ReasonCode::Pending && !entry.is_withdrawn {
-                let (code, variation) = self.log.get(index as usize).map_or((ReasonCode::NoExposure, None), |entry| self.attribution_of(entry));
+                let (code, variation) = self
+                    .log
+                    .get(index as usize)
+                    .map_or((ReasonCode::NoExposure, None), |entry| self.attribution_of(entry));
                 self.set_verdict(index, code, variation);
             }
         }
     }
 
+    /// Whether the flag of any iteration is found to be sampled, or no longer, since the last review.
+    pub(super) fn sampling_changed(&self) -> bool {
+        !self.iteration_counts.iter().map(IterationCounts::is_sampled).eq(self.sampled.iter().copied())
+    }
+
     /// Decides anew which iterations' histories are complete, and judges again where that changed.
     pub fn review_completeness(&mut self) {
+        self.sampled = self.iteration_counts.iter().map(IterationCounts::is_sampled).collect();
         for index in 0..self.partial.len() {
             let Some(judged) = self.judge.iterations().get(index) else { continue };
             let started = judged.iteration.started_at_ms;
-            let observed_late = matches!((self.options.observed_from_ms, started), (Some(from), Some(start)) if from > start);
-            let sampled = self.iteration_counts.get(index).is_some_and(IterationCounts::is_sampled);
+            let observed_late =
+                matches!((self.options.observed_from_ms, started), (Some(from), Some(start)) if from > start);
+            let sampled = self.sampled.get(index).copied().unwrap_or_default();
             let is_partial = observed_late || sampled || self.totals.lost > 0 || self.is_over_capacity;
             let Some(partial) = self.partial.get_mut(index) else { continue };
             if std::mem::replace(partial, is_partial) != is_partial {
                 for state in 0..self.states.len() as u32 {
-                    if self.state(state).is_some_and(|state| state.iteration as usize == index && state.newest_conversion != NONE) {
+                    if self
+                        .state(state)
+                        .is_some_and(|state| state.iteration as usize == index && state.newest_conversion != NONE)
+                    {
                         self.rejudge(state);
                     }
                 }
@@ -876,17 +911,45 @@ impl State {
         index
     }
 
-    pub(super) fn add_evidence(&mut self, request: &mut Request, key: EvidenceKey, number: u64, t_ms: Option<i64>, unit: Option<(&str, &str)>) {
+    pub(super) fn add_evidence(
+        &mut self,
+        request: &mut Request,
+        key: EvidenceKey,
+        number: u64,
+        t_ms: Option<i64>,
+        unit: Option<(&str, &str)>,
+    ) {
         let evidence = self.evidence_for(key);
         self.add_to_evidence(request, evidence, number, t_ms, unit);
     }
 
-    fn add_to_evidence(&mut self, request: &mut Request, index: u32, number: u64, t_ms: Option<i64>, unit: Option<(&str, &str)>) {
+    fn add_to_evidence(
+        &mut self,
+        request: &mut Request,
+        index: u32,
+        number: u64,
+        t_ms: Option<i64>,
+        unit: Option<(&str, &str)>,
+    ) {
         self.apply(request, Effect::Evidence { evidence: index, count: 1 });
+        self.witness(index, request.source, number, t_ms, unit);
+    }
+
+    pub(super) fn unmatched_evidence(&mut self, key: &str) -> u32 {
+        if let Some(evidence) = self.unmatched.get(key) {
+            return *evidence;
+        }
+        let evidence = self.new_evidence();
+        self.unmatched.insert(key.into(), evidence);
+        evidence
+    }
+
+    /// Keeps what an event adds to a finding beside the count: sets and extremes, which a retry cannot change.
+    fn witness(&mut self, index: u32, source: SourceId, number: u64, t_ms: Option<i64>, unit: Option<(&str, &str)>) {
         let unit = unit.and_then(|(kind, key)| self.unit(kind, key));
         if let Some(evidence) = self.evidence.get_mut(index as usize) {
             evidence.see(t_ms);
-            evidence.source(request.source);
+            evidence.source(source);
             evidence.example(number);
             evidence.units.extend(unit);
         }

@@ -67,7 +67,8 @@ impl UnitTable {
     pub fn find(&self, kind: &str, key: &str) -> Option<UnitId> {
         let kind = self.kinds.iter().position(|known| **known == *kind)? as u16;
         let hash = self.hasher.hash_one((kind, key));
-        let same = |id: &UnitId| self.units.get(*id as usize).is_some_and(|unit| unit.kind == kind && *unit.key == *key);
+        let same =
+            |id: &UnitId| self.units.get(*id as usize).is_some_and(|unit| unit.kind == kind && *unit.key == *key);
         self.by_name.find(hash, same).copied()
     }
 
