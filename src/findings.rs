@@ -81,11 +81,7 @@ fn decided_by_the_event(state: &State, catalog: &Catalog, cases: &mut BTreeMap<S
     for (_, entry) in state.conversions().filter(|(_, entry)| !entry.failures.is_empty() && !entry.elsewhere) {
         let (Some(first), Some(slot)) = (entry.failures.first(), judge.slots().get(entry.slot as usize)) else { continue };
         let Some(case) = cases.get_mut(&(first, experiment_of(slot.iteration), Some(slot.metric as usize))) else { continue };
-        entry.failures.iter().skip(1).for_each(|code| case.then.insert(code));
-        let (next, credited) = state.attribution_of(entry);
-        if credited.is_none() {
-            case.then.insert(next);
-        }
+        state.next_failures(entry).iter().for_each(|code| case.then.insert(code));
     }
     // A failure without a key of the unit has no entry in the log; what else fails is in the catalog alone.
     for ((code, experiment, metric), case) in cases.iter_mut() {

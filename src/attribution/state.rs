@@ -686,6 +686,20 @@ impl State {
         self.code_of_credit(state.points.credit(entry.t_ms), state.iteration)
     }
 
+    /// What would fail next, once the rule that decides is mended (O1c). Before an iteration starts no exposure is
+    /// possible, so nothing is said of exposures then.
+    pub fn next_failures(&self, entry: &Conversion) -> CodeSet {
+        let mut next: CodeSet = entry.failures.iter().skip(1).collect();
+        let too_early = [ReasonCode::IterationNotStarted, ReasonCode::BeforeIterationStart];
+        if !entry.failures.is_empty() && !too_early.into_iter().any(|code| entry.failures.contains(code)) {
+            let (code, credited) = self.attribution_of(entry);
+            if credited.is_none() {
+                next.insert(code);
+            }
+        }
+        next
+    }
+
     fn is_occurrence(&self, slot: u32) -> bool {
         self.judge.slot_metric(slot).is_some_and(|metric| metric.measure == Measure::Occurrence)
     }
