@@ -24,14 +24,27 @@ struct Case {
 }
 
 /// Findings, those that cost most first: by severity, then by events.
-pub fn findings(state: &State, catalog: &Catalog, experiments: &[ExperimentReport], unmatched: &[UnmatchedKey]) -> Vec<Finding> {
+pub fn findings(
+    state: &State,
+    catalog: &Catalog,
+    experiments: &[ExperimentReport],
+    unmatched: &[UnmatchedKey],
+) -> Vec<Finding> {
     let mut cases: BTreeMap<Subject, Case> = BTreeMap::new();
     decided_by_the_event(state, catalog, &mut cases);
     decided_by_exposures(state, &mut cases);
     crossovers(state, &mut cases);
-    let mut findings: Vec<Finding> =
-        cases.into_iter().filter(|(_, case)| case.evidence.events > 0).map(|(subject, case)| finding(state, catalog, subject, &case)).collect();
-    findings.extend(unmatched.iter().filter(|unmatched| !is_own_traffic(&unmatched.key)).map(|unmatched| unmatched_key(state, catalog, unmatched)));
+    let mut findings: Vec<Finding> = cases
+        .into_iter()
+        .filter(|(_, case)| case.evidence.events > 0)
+        .map(|(subject, case)| finding(state, catalog, subject, &case))
+        .collect();
+    findings.extend(
+        unmatched
+            .iter()
+            .filter(|unmatched| !is_own_traffic(&unmatched.key))
+            .map(|unmatched| unmatched_key(state, catalog, unmatched)),
+    );
     findings.extend(look_alikes(state, catalog));
     findings.extend(placeholder_keys(state, catalog));
     findings.extend(experiments.iter().flat_map(|experiment| uneven_arms(catalog, experiment)));
@@ -42,7 +55,14 @@ pub fn findings(state: &State, catalog: &Catalog, experiments: &[ExperimentRepor
         }
     }
     findings.sort_by(|a, b| {
-        b.severity.cmp(&a.severity).then(b.events.cmp(&a.events)).then_with(|| (a.code.name(), &a.experiment, &a.metric, &a.summary).cmp(&(b.code.name(), &b.experiment, &b.metric, &b.summary)))
+        b.severity.cmp(&a.severity).then(b.events.cmp(&a.events)).then_with(|| {
+            (a.code.name(), &a.experiment, &a.metric, &a.summary).cmp(&(
+                b.code.name(),
+                &b.experiment,
+                &b.metric,
+                &b.summary,
+            ))
+        })
     });
     findings
 }
@@ -79,14 +99,21 @@ fn decided_by_the_event(state: &State, catalog: &Catalog, cases: &mut BTreeMap<S
     }
     // What would fail next, once the first rule that fails is mended (O1c).
     for (_, entry) in state.conversions().filter(|(_, entry)| !entry.failures.is_empty() && !entry.elsewhere) {
-        let (Some(first), Some(slot)) = (entry.failures.first(), judge.slots().get(entry.slot as usize)) else { continue };
-        let Some(case) = cases.get_mut(&(first, experiment_of(slot.iteration), Some(slot.metric as usize))) else { continue };
+        let (Some(first), Some(slot)) = (entry.failures.first(), judge.slots().get(entry.slot as usize)) else {
+            continue;
+        };
+        let Some(case) = cases.get_mut(&(first, experiment_of(slot.iteration), Some(slot.metric as usize))) else {
+            continue;
+        };
         state.next_failures(entry).iter().for_each(|code| case.then.insert(code));
     }
     // A failure without a key of the unit has no entry in the log; what else fails is in the catalog alone.
     for ((code, experiment, metric), case) in cases.iter_mut() {
         if *code == ReasonCode::MetricUnitMismatch
-            && let (Some(experiment), Some(metric)) = (experiment.and_then(|index| catalog.experiments.get(index)), metric.and_then(|index| catalog.metrics.get(index)))
+            && let (Some(experiment), Some(metric)) = (
+                experiment.and_then(|index| catalog.experiments.get(index)),
+                metric.and_then(|index| catalog.metrics.get(index)),
+            )
             && metric.kind == MetricKind::Custom
             && case.evidence.units.iter().all(|unit| {
                 let kind = state.units().name(*unit).map(|(kind, _)| kind);
@@ -124,8 +151,12 @@ fn decided_by_exposures(state: &State, cases: &mut BTreeMap<Subject, Case>) {
 fn crossovers(state: &State, cases: &mut BTreeMap<Subject, Case>) {
     for unit in state.states() {
         let Some(own_arm) = unit.own_arm() else { continue };
-        let others: u64 =
-            unit.per_variation.iter().filter(|(variation, _)| *variation != own_arm).map(|(_, count)| u64::from(*count)).sum();
+        let others: u64 = unit
+            .per_variation
+            .iter()
+            .filter(|(variation, _)| *variation != own_arm)
+            .map(|(_, count)| u64::from(*count))
+            .sum();
         if others == 0 {
             continue;
         }
@@ -140,7 +171,8 @@ fn crossovers(state: &State, cases: &mut BTreeMap<Subject, Case>) {
 }
 
 fn source_names(state: &State, evidence: &Evidence) -> Vec<String> {
-    let mut names: Vec<String> = evidence.sources.iter().filter_map(|source| state.source_name(*source)).map(|name| name.to_string()).collect();
+    let mut names: Vec<String> =
+        evidence.sources.iter().filter_map(|source| state.source_name(*source)).map(|name| name.to_string()).collect();
     names.sort();
     names
 }
@@ -187,7 +219,12 @@ fn finding(state: &State, catalog: &Catalog, (code, experiment, metric): Subject
 }
 
 /// The texts every finding about an experiment or a metric can use.
-fn texts(code: ReasonCode, experiment: Option<&Experiment>, metric: Option<&Metric>, slots: &mut Vec<(&'static str, String)>) {
+fn texts(
+    code: ReasonCode,
+    experiment: Option<&Experiment>,
+    metric: Option<&Metric>,
+    slots: &mut Vec<(&'static str, String)>,
+) {
     if let Some(experiment) = experiment {
         slots.push(("experiment", experiment.key.clone()));
         slots.push(("flag", experiment.flag.clone()));
@@ -234,7 +271,8 @@ fn finished(
 
 fn unmatched_key(state: &State, catalog: &Catalog, unmatched: &UnmatchedKey) -> Finding {
     let none = Evidence::default();
-    let evidence = state.unmatched_keys().find(|(key, _)| *key == unmatched.key).map_or(&none, |(_, evidence)| evidence);
+    let evidence =
+        state.unmatched_keys().find(|(key, _)| *key == unmatched.key).map_or(&none, |(_, evidence)| evidence);
     let mut slots = vec![("event", format!("“{}”", unmatched.key))];
     let Some(near) = &unmatched.nearest else {
         return finished(state, ReasonCode::NoMetricForKey, None, None, evidence, CodeSet::default(), &slots);
@@ -275,7 +313,9 @@ fn look_alikes(state: &State, catalog: &Catalog) -> Vec<Finding> {
     let mut findings = Vec::new();
     for unit in unexposed {
         let Some((_, key)) = state.units().name(unit.unit) else { continue };
-        let Some(near) = exposed.get(&(unit.iteration, folded(key))).and_then(|near| state.units().name(*near)) else { continue };
+        let Some(near) = exposed.get(&(unit.iteration, folded(key))).and_then(|near| state.units().name(*near)) else {
+            continue;
+        };
         let Some(how) = near_miss::units_differ_by(key, near.1) else { continue };
         let mut evidence = Evidence { events: state.conversions_of(unit).count() as u64, ..Evidence::default() };
         evidence.units.insert(unit.unit);
@@ -291,7 +331,15 @@ fn look_alikes(state: &State, catalog: &Catalog) -> Vec<Finding> {
             .and_then(|judged| catalog.experiments.get(judged.experiment));
         let mut slots = vec![("key", key.to_owned()), ("near", near.1.to_owned()), ("how", how.to_owned())];
         texts(ReasonCode::KeyNearMiss, experiment, None, &mut slots);
-        findings.push(finished(state, ReasonCode::KeyNearMiss, experiment, None, &evidence, CodeSet::default(), &slots));
+        findings.push(finished(
+            state,
+            ReasonCode::KeyNearMiss,
+            experiment,
+            None,
+            &evidence,
+            CodeSet::default(),
+            &slots,
+        ));
         if findings.len() == 20 {
             break;
         }
@@ -302,7 +350,9 @@ fn look_alikes(state: &State, catalog: &Catalog) -> Vec<Finding> {
 /// F56: every context without a real key lands on one unit.
 fn placeholder_keys(state: &State, _catalog: &Catalog) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (unit, (_, key)) in (0..state.units().len() as UnitId).filter_map(|unit| Some((unit, state.units().name(unit)?))) {
+    for (unit, (_, key)) in
+        (0..state.units().len() as UnitId).filter_map(|unit| Some((unit, state.units().name(unit)?)))
+    {
         if !near_miss::is_placeholder_key(key) {
             continue;
         }
@@ -320,7 +370,15 @@ fn placeholder_keys(state: &State, _catalog: &Catalog) -> Vec<Finding> {
         if evidence.events > 0 {
             evidence.units.insert(unit);
             let slots = [("key", format!("“{key}”"))];
-            findings.push(finished(state, ReasonCode::PlaceholderKey, None, None, &evidence, CodeSet::default(), &slots));
+            findings.push(finished(
+                state,
+                ReasonCode::PlaceholderKey,
+                None,
+                None,
+                &evidence,
+                CodeSet::default(),
+                &slots,
+            ));
         }
     }
     findings
@@ -341,7 +399,12 @@ fn uneven_arms(catalog: &Catalog, report: &ExperimentReport) -> Option<Finding> 
     let list = |values: Vec<String>| values.join(" : ");
     let observed = list(report.arms.iter().map(|arm| arm.units.to_string()).collect());
     let expected = list(
-        iteration.arms.iter().flatten().map(|arm| format!("{:.0}", units as f64 * arm.allocation / allocation)).collect(),
+        iteration
+            .arms
+            .iter()
+            .flatten()
+            .map(|arm| format!("{:.0}", units as f64 * arm.allocation / allocation))
+            .collect(),
     );
     let reason = ReasonCode::SampleRatioMismatch.reason();
     let slots = [("experiment", report.key.as_str()), ("observed", observed.as_str()), ("expected", expected.as_str())];
@@ -371,7 +434,9 @@ fn silent_metrics(state: &State, catalog: &Catalog, experiments: &[ExperimentRep
         for silent in report.metrics.iter().filter(|metric| metric.received == 0) {
             let Some(metric) = catalog.metrics.iter().find(|metric| metric.key == silent.metric) else { continue };
             let experiment = catalog.experiments.iter().find(|experiment| experiment.key == report.key);
-            let already = |finding: &Finding| finding.experiment.as_ref() == Some(&report.key) && finding.metric.as_ref() == Some(&metric.key);
+            let already = |finding: &Finding| {
+                finding.experiment.as_ref() == Some(&report.key) && finding.metric.as_ref() == Some(&metric.key)
+            };
             if metric.event_key.is_none() || findings.iter().any(already) {
                 continue;
             }

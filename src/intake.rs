@@ -9,13 +9,13 @@ use crate::event::body::{self, Route};
 use crate::event::{Event, Item, Unreadable};
 
 /// One event that was taken in.
-pub enum Received<'a> {
+pub enum Received<'a, 'text> {
     /// It could be read.
     Event {
         /// Its number.
         number: u64,
         /// The event.
-        event: &'a Event<'a>,
+        event: &'a Event<'text>,
         /// Where it starts in the decoded body.
         offset: usize,
         /// What it claims.
@@ -64,7 +64,12 @@ pub fn environment_of(envelope: &Envelope, environment: &Environment) -> Environ
 }
 
 /// Takes in a request. Whatever cannot be read of it is one unreadable event.
-pub fn envelope(state: &mut State, environment: &Environment, envelope: &Envelope, mut visit: impl FnMut(&State, Received<'_>)) {
+pub fn envelope(
+    state: &mut State,
+    environment: &Environment,
+    envelope: &Envelope,
+    mut visit: impl FnMut(&State, Received<'_, '_>),
+) {
     let source = state.source(sender(envelope));
     let environment = environment_of(envelope, environment);
     let text = match body::text(envelope) {
@@ -88,14 +93,19 @@ pub fn envelope(state: &mut State, environment: &Environment, envelope: &Envelop
 }
 
 /// Takes in plain events: JSON text without requests.
-pub fn plain(state: &mut State, sender: &str, text: &str, mut visit: impl FnMut(&State, Received<'_>)) {
+pub fn plain(state: &mut State, sender: &str, text: &str, mut visit: impl FnMut(&State, Received<'_, '_>)) {
     let source = state.source(sender);
     let mut request = state.begin(source, None, EnvironmentMatch::Same, None, text);
     body::items(text, |item| take(state, &mut request, item, &mut visit));
     state.end(request);
 }
 
-fn take(state: &mut State, request: &mut crate::attribution::request::Request, item: Item<'_>, visit: &mut impl FnMut(&State, Received<'_>)) {
+fn take(
+    state: &mut State,
+    request: &mut crate::attribution::request::Request,
+    item: Item<'_>,
+    visit: &mut impl FnMut(&State, Received<'_, '_>),
+) {
     match item {
         Item::Event { event, offset } => {
             let (number, claims) = state.event(request, &event);

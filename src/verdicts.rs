@@ -28,7 +28,7 @@ pub struct Judged {
 
 impl Judged {
     /// Keeps what the rows need of an event that was taken in.
-    pub fn new(state: &State, received: &Received<'_>, request: Option<u64>, arrival_ms: Option<i64>) -> Self {
+    pub fn new(state: &State, received: &Received<'_, '_>, request: Option<u64>, arrival_ms: Option<i64>) -> Self {
         match received {
             Received::Event { number, event, claims, .. } => Self {
                 event: *number,
@@ -141,7 +141,15 @@ pub fn outcome(state: &State, event: u64, claim: &Accepted) -> Outcome {
 }
 
 fn apart(code: ReasonCode, metric: Option<u32>) -> Outcome {
-    Outcome { iteration: None, metric, code, variation: None, state: None, then: CodeSet::default(), warnings: Codes::new() }
+    Outcome {
+        iteration: None,
+        metric,
+        code,
+        variation: None,
+        state: None,
+        then: CodeSet::default(),
+        warnings: Codes::new(),
+    }
 }
 
 /// The rows of one event, in catalog order.
@@ -163,7 +171,9 @@ fn row<'a>(state: &'a State, catalog: &'a Catalog, judged: &'a Judged, outcome: 
         kind: judged.kind.as_deref(),
         key: judged.key.as_deref(),
         t: judged.t_ms,
-        experiment: iteration.and_then(|iteration| catalog.experiments.get(iteration.experiment)).map(|experiment| experiment.key.as_str()),
+        experiment: iteration
+            .and_then(|iteration| catalog.experiments.get(iteration.experiment))
+            .map(|experiment| experiment.key.as_str()),
         iteration: iteration.map(|iteration| iteration.iteration.id.as_str()),
         metric: outcome.metric.and_then(|index| catalog.metrics.get(index as usize)).map(|metric| metric.key.as_str()),
         verdict: outcome.code,

@@ -147,9 +147,15 @@ mod tests {
             )
         };
         let one_user_two_devices = format!("{}\n{}", feature("u", "d1", 0), feature("u", "d2", 1));
-        assert_eq!(infer(&one_user_two_devices).experiments.first().unwrap().iterations.first().unwrap().randomization_unit, "device");
+        assert_eq!(
+            infer(&one_user_two_devices).experiments.first().unwrap().iterations.first().unwrap().randomization_unit,
+            "device"
+        );
         let undecided = feature("u", "d1", 0);
-        assert_eq!(infer(&undecided).experiments.first().unwrap().iterations.first().unwrap().randomization_unit, "user");
+        assert_eq!(
+            infer(&undecided).experiments.first().unwrap().iterations.first().unwrap().randomization_unit,
+            "user"
+        );
     }
 
     #[test]

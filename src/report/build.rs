@@ -99,7 +99,11 @@ fn gather(state: &State, catalog: &Catalog) -> Vec<Gathered> {
     let wanted = |slot: u32| {
         let percentile = state.judge().slot_metric(slot).is_some_and(|metric| metric.percentile.is_some());
         let funnel = state.judge().slot_iteration(slot).is_some_and(|judged| {
-            judged.iteration.metric_groups.iter().any(|group| catalog.metric_groups.get(*group).is_some_and(|group| group.funnel))
+            judged
+                .iteration
+                .metric_groups
+                .iter()
+                .any(|group| catalog.metric_groups.get(*group).is_some_and(|group| group.funnel))
         });
         (percentile, funnel)
     };
@@ -109,7 +113,9 @@ fn gather(state: &State, catalog: &Catalog) -> Vec<Gathered> {
     }
     for (_, entry) in state.conversions() {
         let Some((percentile, funnel)) = wanted.get(entry.slot as usize) else { continue };
-        let (Some(variation), Some(slot)) = (entry.variation, state.judge().slots().get(entry.slot as usize)) else { continue };
+        let (Some(variation), Some(slot)) = (entry.variation, state.judge().slots().get(entry.slot as usize)) else {
+            continue;
+        };
         let Some(gathered) = all.get_mut(slot.iteration as usize) else { continue };
         if *percentile && let Some(cell) = gathered.cells.get_mut(&(entry.slot, variation)) {
             cell.values.push(entry.value);
@@ -145,7 +151,11 @@ impl Gathered {
             cell.conversions += u64::from(aggregate.count);
             cell.sum += aggregate.sum;
             if own_arm == Some(aggregate.variation) {
-                cell.own_values.push(unit_value(state.judge().slot_metric(aggregate.slot), aggregate.count, aggregate.sum));
+                cell.own_values.push(unit_value(
+                    state.judge().slot_metric(aggregate.slot),
+                    aggregate.count,
+                    aggregate.sum,
+                ));
             } else {
                 cell.cross_arm_units += 1;
             }
@@ -162,7 +172,13 @@ fn unit_value(metric: Option<&Metric>, count: u32, sum: f64) -> f64 {
     }
 }
 
-fn experiment(state: &State, catalog: &Catalog, index: u32, judged: &JudgedIteration, gathered: &Gathered) -> Option<ExperimentReport> {
+fn experiment(
+    state: &State,
+    catalog: &Catalog,
+    index: u32,
+    judged: &JudgedIteration,
+    gathered: &Gathered,
+) -> Option<ExperimentReport> {
     let experiment = catalog.experiments.get(judged.experiment)?;
     let iteration = &judged.iteration;
     let complete = !state.is_partial(index);
@@ -239,8 +255,12 @@ fn exposures(state: &State, index: u32, gathered: &Gathered) -> BTreeMap<&'stati
 }
 
 fn metric_report(state: &State, slot: u32, metric: &Metric) -> MetricReport {
-    let verdicts: BTreeMap<&'static str, u64> =
-        state.slot_counts(slot).into_iter().flat_map(|counts| counts.iter()).map(|(code, count)| (code.name(), count)).collect();
+    let verdicts: BTreeMap<&'static str, u64> = state
+        .slot_counts(slot)
+        .into_iter()
+        .flat_map(|counts| counts.iter())
+        .map(|(code, count)| (code.name(), count))
+        .collect();
     let of = |code: ReasonCode| verdicts.get(code.name()).copied().unwrap_or_default();
     MetricReport {
         metric: metric.key.clone(),
@@ -276,7 +296,8 @@ fn arm_metric(metric: &Metric, cell: Option<&Cell>, units: u64, complete: bool) 
             // Units without events are zeros; they need no list of their own.
             let zeros = denominator - own;
             let mean = cell.own_values.iter().sum::<f64>() / denominator as f64;
-            let squares = cell.own_values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() + zeros as f64 * mean * mean;
+            let squares =
+                cell.own_values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() + zeros as f64 * mean * mean;
             figures.mean = Some(mean);
             figures.interval = (denominator > 1)
                 .then(|| statistics::student_interval(denominator, mean, (squares / (denominator - 1) as f64).sqrt()))
@@ -286,7 +307,13 @@ fn arm_metric(metric: &Metric, cell: Option<&Cell>, units: u64, complete: bool) 
     figures
 }
 
-fn funnels(state: &State, catalog: &Catalog, judged: &JudgedIteration, gathered: &Gathered, arms: &[ArmReport]) -> Vec<FunnelReport> {
+fn funnels(
+    state: &State,
+    catalog: &Catalog,
+    judged: &JudgedIteration,
+    gathered: &Gathered,
+    arms: &[ArmReport],
+) -> Vec<FunnelReport> {
     let groups = judged.iteration.metric_groups.iter().filter_map(|group| catalog.metric_groups.get(*group));
     groups
         .filter(|group| group.funnel)
@@ -319,7 +346,8 @@ fn ordered(state: &State, gathered: &Gathered, slots: &[u32], arms: &[ArmReport]
         let Some(arm) = arms.iter().position(|arm| arm.variation == first.variation) else { continue };
         let mut reached = first.t_ms;
         for (slot, counts) in slots.iter().zip(&mut counts) {
-            let next = times.iter().filter(|(have, t_ms)| have == slot && *t_ms >= reached).map(|(_, t_ms)| *t_ms).min();
+            let next =
+                times.iter().filter(|(have, t_ms)| have == slot && *t_ms >= reached).map(|(_, t_ms)| *t_ms).min();
             let (Some(next), Some(count)) = (next, counts.get_mut(arm)) else { break };
             reached = next;
             *count += 1;
