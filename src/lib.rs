@@ -21,6 +21,7 @@ pub mod json;
 pub mod near_miss;
 pub mod reason;
 pub mod report;
+pub mod run;
 pub mod statistics;
 pub mod verdicts;
 pub mod view;

@@ -287,11 +287,11 @@ fn arm_metric(metric: &Metric, cell: Option<&Cell>, units: u64, complete: bool) 
     let own = cell.own_values.len() as u64;
     let denominator = if metric.exclude_units_without_events { own } else { units };
     if let Some(percentile) = metric.percentile {
-        figures.percentile = statistics::percentile(&cell.values, percentile);
+        figures.percentile = statistics::percentile(&mut cell.values.clone(), percentile);
     } else if complete && denominator > 0 {
         if metric.measure == Measure::Occurrence {
             figures.rate = Some(own as f64 / denominator as f64);
-            figures.interval = statistics::wilson_interval(own, denominator);
+            figures.interval = statistics::wilson(own, denominator);
         } else {
             // Units without events are zeros; they need no list of their own.
             let zeros = denominator - own;
@@ -300,7 +300,7 @@ fn arm_metric(metric: &Metric, cell: Option<&Cell>, units: u64, complete: bool) 
                 cell.own_values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() + zeros as f64 * mean * mean;
             figures.mean = Some(mean);
             figures.interval = (denominator > 1)
-                .then(|| statistics::student_interval(denominator, mean, (squares / (denominator - 1) as f64).sqrt()))
+                .then(|| statistics::mean_interval(denominator, mean, (squares / (denominator - 1) as f64).sqrt()))
                 .flatten();
         }
     }
