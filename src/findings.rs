@@ -85,6 +85,8 @@ fn decided_by_the_event(state: &State, catalog: &Catalog, cases: &mut BTreeMap<S
                 let Some(slot) = judge.slots().get(*slot as usize) else { continue };
                 (*code, experiment_of(slot.iteration), Some(slot.metric as usize))
             }
+            // Sampling explains evaluations without an event well enough (R7).
+            EvidenceKey::Iteration(ReasonCode::NoFeatureEvent, iteration) if state.is_sampled(*iteration) => continue,
             EvidenceKey::Iteration(code, iteration) => (*code, experiment_of(*iteration), None),
             EvidenceKey::PlainSummary(code, iteration) => {
                 if state.iteration_counts(*iteration).is_none_or(|counts| counts.plain_features > 0) {
@@ -194,11 +196,9 @@ fn units_in_words(state: &State, evidence: &Evidence) -> Option<String> {
     })
 }
 
-/// "user", "device and user", or "no context key".
-fn kinds_in_words<'a>(state: &'a State, units: impl Iterator<Item = &'a UnitId>) -> String {
-    let mut kinds: Vec<&str> = units.filter_map(|unit| state.units().name(*unit)).map(|(kind, _)| kind).collect();
-    kinds.sort_unstable();
-    kinds.dedup();
+/// "user", "device and user", or "no context key at all".
+fn kinds_in_words(evidence: &Evidence) -> String {
+    let kinds: Vec<&str> = evidence.kinds.iter().map(|kind| &**kind).collect();
     match kinds.split_last() {
         None => "no context key at all".to_owned(),
         Some((only, [])) => (*only).to_owned(),
@@ -211,7 +211,7 @@ fn finding(state: &State, catalog: &Catalog, (code, experiment, metric): Subject
     let metric = metric.and_then(|index| catalog.metrics.get(index));
     let mut slots = case.slots.clone();
     slots.extend(units_in_words(state, &case.evidence).map(|words| ("key", words)));
-    slots.push(("kinds", kinds_in_words(state, case.evidence.units.iter())));
+    slots.push(("kinds", kinds_in_words(&case.evidence)));
     slots.push(("detail", "see the raw bytes of these events".to_owned()));
     slots.extend(catalog.environment.key.clone().map(|key| ("environment", key)));
     texts(code, experiment, metric, &mut slots);

@@ -22,6 +22,7 @@ pub mod near_miss;
 pub mod reason;
 pub mod report;
 pub mod run;
+pub mod session;
 pub mod statistics;
 pub mod verdicts;
 pub mod view;

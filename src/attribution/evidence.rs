@@ -3,7 +3,7 @@
 use super::units::UnitId;
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Examples kept per finding.
 pub const EXAMPLES: usize = 5;
@@ -25,6 +25,8 @@ pub struct Evidence {
     pub sources: SmallVec<[SourceId; 4]>,
     /// Units.
     pub units: HashSet<UnitId, FixedState>,
+    /// Context kinds the events carried, all of them, a handful at most.
+    pub kinds: BTreeSet<Box<str>>,
     /// The lowest event numbers.
     pub examples: SmallVec<[u64; EXAMPLES]>,
     /// Some of it is a hint, not a decision.
@@ -43,6 +45,14 @@ impl Evidence {
     pub fn source(&mut self, source: SourceId) {
         if let Err(at) = self.sources.binary_search(&source) {
             self.sources.insert(at, source);
+        }
+    }
+
+    /// Adds a context kind.
+    pub fn kind(&mut self, kind: &str) {
+        const KINDS: usize = 8;
+        if self.kinds.len() < KINDS && !self.kinds.contains(kind) {
+            self.kinds.insert(kind.into());
         }
     }
 
@@ -70,6 +80,7 @@ impl Evidence {
         other.sources.iter().for_each(|id| self.source(source(*id)));
         self.units.extend(other.units.iter().map(|id| unit(*id)));
         other.examples.iter().for_each(|event| self.example(event + events_before));
+        other.kinds.iter().for_each(|kind| self.kind(kind));
         self.only_likely |= other.only_likely;
     }
 }

@@ -555,7 +555,11 @@ impl State {
                         self.apply(request, Effect::Verdict { slot, code });
                         if !elsewhere {
                             let unit = self.unit_of_slot(event, slot).or_else(|| event.context_keys.iter().next());
-                            self.add_evidence(request, EvidenceKey::Slot(code, slot), number, Some(t_ms), unit);
+                            let evidence = self.evidence_for(EvidenceKey::Slot(code, slot));
+                            self.add_to_evidence(request, evidence, number, Some(t_ms), unit);
+                            if let Some(evidence) = self.evidence.get_mut(evidence as usize) {
+                                event.context_keys.iter().for_each(|(kind, _)| evidence.kind(kind));
+                            }
                         }
                     }
                     let iteration = self.judge.slots().get(slot as usize).map_or(NONE, |slot| slot.iteration);
@@ -861,6 +865,11 @@ impl State {
     /// Whether the flag of any iteration is found to be sampled, or no longer, since the last review.
     pub(super) fn sampling_changed(&self) -> bool {
         !self.iteration_counts.iter().map(IterationCounts::is_sampled).eq(self.sampled.iter().copied())
+    }
+
+    /// Whether the flag of an iteration was found to be sampled (R7).
+    pub fn is_sampled(&self, iteration: u32) -> bool {
+        self.sampled.get(iteration as usize).copied().unwrap_or_default()
     }
 
     /// Decides anew which iterations' histories are complete, and judges again where that changed.
