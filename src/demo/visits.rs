@@ -54,7 +54,7 @@ impl Shop {
     /// Somebody comes in, and the next one is awaited.
     pub(super) fn visitor_arrives(&mut self, t_ms: i64) {
         // A rush of five seconds in every twenty: shops are not metronomes.
-        let pause_ms = if t_ms.rem_euclid(20_000) < 5_000 { 240 } else { 400 };
+        let pause_ms = if t_ms.rem_euclid(20_000) < 5_000 { 150 } else { 270 };
         let next_ms = t_ms + self.random.between(pause_ms / 2, pause_ms * 3 / 2);
         self.schedule(next_ms, Job::Arrival);
 
