@@ -1,0 +1,172 @@
+//! The documentation cannot drift from the code: `docs/reasons.md` is the reason table, and every other page names
+//! only what exists.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+use exptap::reason::{Category, REASONS, Reason, Role};
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::fs;
+use std::path::PathBuf;
+
+/// Set to 1 to write `docs/reasons.md` instead of comparing it.
+const UPDATE: &str = "EXPTAP_UPDATE_DOCS";
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(page: &str) -> String {
+    fs::read_to_string(root().join(page)).unwrap_or_else(|error| panic!("{page}: {error}"))
+}
+
+fn sort_of(reason: &Reason) -> String {
+    match reason.role {
+        Role::Verdict(category) => format!("verdict, sorted under *{}*", category.name()),
+        Role::Warning => "remark beside a verdict".to_owned(),
+        Role::Finding => "finding".to_owned(),
+    }
+}
+
+/// Rules as links to the page that explains them; rows of the failure catalogue have no rule of their own.
+fn rules(reason: &Reason) -> String {
+    let linked: Vec<String> = reason
+        .rule
+        .split(' ')
+        .map(|rule| {
+            let first = rule.split('-').next().unwrap_or(rule);
+            if rule.starts_with('F') {
+                "none: made from several verdicts".to_owned()
+            } else {
+                format!("[{rule}](attribution.md#{})", first.to_lowercase())
+            }
+        })
+        .collect();
+    linked.join(", ")
+}
+
+fn page() -> String {
+    let mut page = String::from(
+        "# Reason codes\n\n\
+         <!-- Written from src/reason.rs by tests/docs.rs: EXPTAP_UPDATE_DOCS=1 cargo test --test docs -->\n\n\
+         Every outcome exptap can give an event, and every fault it can name. Codes are spelled the same on screen, in\n\
+         JSON and here. Words in braces are filled in with what the event is about. The rules are explained in\n\
+         [attribution.md](attribution.md), where the marks DOC, CODE, CORR and CHOICE are explained too.\n",
+    );
+    let sections: [(&str, &str, &dyn Fn(&Role) -> bool); 7] = [
+        ("Counted", "The conversion is credited to an arm.", &|role| *role == Role::Verdict(Category::Counted)),
+        ("Exposures", "The evaluation puts a unit into an arm, or repeats it.", &|role| {
+            *role == Role::Verdict(Category::Exposure)
+        }),
+        ("Not decided", "More may still arrive, or it cannot be told from what was observed.", &|role| {
+            matches!(role, Role::Verdict(Category::Pending | Category::Unknown))
+        }),
+        ("Dropped", "It does not count, for a known reason.", &|role| *role == Role::Verdict(Category::Dropped)),
+        ("Not judged", "No experiment asks, a retry, or not readable.", &|role| {
+            matches!(role, Role::Verdict(Category::NotAbout | Category::Duplicate | Category::Undecodable))
+        }),
+        ("Remarks", "They stand beside a verdict and change nothing about it.", &|role| *role == Role::Warning),
+        (
+            "Findings",
+            "Faults that only several verdicts together show. Most findings carry a verdict's code instead.",
+            &|role| *role == Role::Finding,
+        ),
+    ];
+    for (title, meaning, belongs) in sections {
+        write!(page, "\n## {title}\n\n{meaning}\n").unwrap();
+        for reason in REASONS.iter().filter(|reason| belongs(&reason.role)) {
+            write!(page, "\n### {}\n\n{}\n\n", reason.name, reason.text).unwrap();
+            if !reason.fix.is_empty() {
+                write!(page, "**What to change:** {}\n\n", reason.fix).unwrap();
+            }
+            let grade = reason.grade;
+            writeln!(
+                page,
+                "{} · severity {} · rule {} · {}: {}",
+                sort_of(reason),
+                reason.severity.word(),
+                rules(reason),
+                grade.mark(),
+                grade.meaning()
+            )
+            .unwrap();
+        }
+    }
+    page
+}
+
+/// Where a heading can be linked to, as Markdown renderers make it, and anchors that are spelled out.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let headings = page.lines().filter(|line| line.starts_with('#')).map(|line| {
+        let title = line.trim_start_matches('#').trim().to_lowercase();
+        title.chars().filter(|it| it.is_alphanumeric() || "- _".contains(*it)).collect::<String>().replace(' ', "-")
+    });
+    let spelled = page.split("<a id=\"").skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned);
+    headings.chain(spelled).collect()
+}
+
+#[test]
+fn the_page_of_reason_codes_is_the_reason_table() {
+    let (expected, path) = (page(), root().join("docs/reasons.md"));
+    if std::env::var(UPDATE).is_ok_and(|value| value == "1") {
+        fs::write(&path, &expected).unwrap();
+    }
+    let found = read("docs/reasons.md");
+    let differing = expected.lines().zip(found.lines()).position(|(expected, found)| expected != found);
+    assert!(
+        found == expected,
+        "docs/reasons.md differs from src/reason.rs (line {}); run {UPDATE}=1 cargo test --test docs",
+        differing.map_or_else(|| "count".to_owned(), |line| (line + 1).to_string())
+    );
+}
+
+#[test]
+fn every_reason_code_has_its_anchor_exactly_once() {
+    let page = page();
+    for reason in REASONS {
+        let heading = format!("\n### {}\n", reason.anchor());
+        assert_eq!(page.matches(&heading).count(), 1, "{}", reason.name);
+    }
+}
+
+#[test]
+fn every_link_between_the_pages_leads_somewhere() {
+    let pages = [
+        "README.md",
+        "CHANGELOG.md",
+        "docs/attribution.md",
+        "docs/catalog.md",
+        "docs/reasons.md",
+        "docs/report.md",
+        "docs/sources.md",
+    ];
+    let mut links = 0;
+    for page in pages {
+        let text = read(page);
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if target.contains("://") {
+                continue;
+            }
+            links += 1;
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let linked =
+                if file.is_empty() { root().join(page) } else { root().join(page).parent().unwrap().join(file) };
+            assert!(linked.is_file(), "{page} links to {target}, which is not there");
+            if !anchor.is_empty() {
+                let there = fs::read_to_string(&linked).unwrap();
+                assert!(anchors(&there).contains(anchor), "{page} links to {target}: no such anchor");
+            }
+        }
+    }
+    assert!(links > 50, "{links} links were found: is the search broken?");
+}
+
+#[test]
+fn every_rule_of_the_reason_table_is_explained() {
+    let explained = anchors(&read("docs/attribution.md"));
+    for reason in REASONS {
+        for rule in reason.rule.split([' ', '-']).filter(|rule| !rule.starts_with('F')) {
+            assert!(explained.contains(&rule.to_lowercase()), "docs/attribution.md does not explain {rule}");
+        }
+    }
+}
