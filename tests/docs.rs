@@ -45,6 +45,9 @@ fn rules(reason: &Reason) -> String {
     linked.join(", ")
 }
 
+/// Title, meaning, and which roles belong to it.
+type Section = (&'static str, &'static str, &'static dyn Fn(&Role) -> bool);
+
 fn page() -> String {
     let mut page = String::from(
         "# Reason codes\n\n\
@@ -53,7 +56,7 @@ fn page() -> String {
          JSON and here. Words in braces are filled in with what the event is about. The rules are explained in\n\
          [attribution.md](attribution.md), where the marks DOC, CODE, CORR and CHOICE are explained too.\n",
     );
-    let sections: [(&str, &str, &dyn Fn(&Role) -> bool); 7] = [
+    let sections: [Section; 7] = [
         ("Conversions that count", "The conversion is credited to an arm.", &|role| {
             *role == Role::Verdict(Category::Counted)
         }),
