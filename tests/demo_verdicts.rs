@@ -152,3 +152,33 @@ fn every_fault_is_found_under_its_own_code_and_source_within_a_minute() {
         "Segment's orders never count"
     );
 }
+
+/// Every field name in a JSON value, those of maps keyed by codes or kinds left out.
+fn fields(value: &serde_json::Value, names: &mut BTreeSet<String>) {
+    match value {
+        serde_json::Value::Object(object) => {
+            for (name, value) in object {
+                names.insert(name.clone());
+                if !["by_kind", "verdicts", "exposures"].contains(&name.as_str()) {
+                    fields(value, names);
+                }
+            }
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(|item| fields(item, names)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_page_about_the_report_names_every_field_of_it() {
+    let mut names = BTreeSet::new();
+    fields(&serde_json::to_value(report_after(10)).unwrap(), &mut names);
+    assert!(names.len() > 50, "{names:?}");
+    let page = include_str!("../docs/report.md");
+    // A field stands there as `name`, `parent.name` or `name[].child`.
+    let is_named = |name: &str| {
+        ["`", "."].iter().any(|before| ["`", "["].iter().any(|after| page.contains(&format!("{before}{name}{after}"))))
+    };
+    let unnamed: Vec<&String> = names.iter().filter(|name| !is_named(name)).collect();
+    assert!(unnamed.is_empty(), "docs/report.md does not name {unnamed:?}");
+}

@@ -180,3 +180,54 @@ fn every_rule_of_the_reason_table_is_explained() {
         }
     }
 }
+
+/// Names of all options, with those of every command.
+fn options(command: &clap::Command, names: &mut BTreeSet<String>) {
+    let long = command.get_arguments().filter_map(|argument| argument.get_long());
+    names.extend(long.filter(|name| !["help", "version"].contains(name)).map(|name| format!("--{name}")));
+    for inner in command.get_subcommands() {
+        options(inner, names);
+    }
+}
+
+#[test]
+fn the_readme_lists_every_option_and_no_page_speaks_of_another() {
+    use clap::CommandFactory;
+    let mut names = BTreeSet::new();
+    options(&exptap::cli::Cli::command(), &mut names);
+    let readme = read("README.md");
+    for name in &names {
+        assert!(readme.contains(&format!("`{name}")), "README.md does not list {name}");
+    }
+    // Options of other programs that appear in the pages.
+    names.extend(["--release", "--test"].map(str::to_owned));
+    for page in ["README.md", "docs/attribution.md", "docs/catalog.md", "docs/report.md", "docs/sources.md"] {
+        let text = read(page);
+        for rest in text.split("--").skip(1).filter(|rest| rest.starts_with(|it: char| it.is_ascii_lowercase())) {
+            let name: String = rest.chars().take_while(|it| it.is_ascii_lowercase() || *it == '-').collect();
+            assert!(names.contains(&format!("--{name}")), "{page} speaks of --{name}, which does not exist");
+        }
+    }
+}
+
+#[test]
+fn the_catalogs_in_the_documentation_can_be_read() {
+    use exptap::catalog::Origin;
+    use exptap::catalog::load::{Format, from_text};
+    for page in ["README.md", "docs/catalog.md"] {
+        let text = read(page);
+        let blocks = text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+        let whole: Vec<&str> =
+            blocks.filter(|it| it.contains("[[metrics]]") && it.contains("[[experiments]]")).collect();
+        assert_eq!(whole.len(), 1, "{page}");
+        let catalog = from_text(whole[0], page, Format::Toml, Origin::File).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(catalog.experiments[0].key, "checkout-button-test");
+    }
+    let text = read("docs/catalog.md");
+    let after = text.split("iterations without an `id`").nth(1).unwrap();
+    let iterations = after.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let metric = "[[metrics]]\nkey = \"checkout-conversion\"\nevent_key = \"checkout\"\n";
+    let catalog = from_text(&format!("{metric}{iterations}"), "iterations", Format::Toml, Origin::File).unwrap();
+    assert_eq!(catalog.experiments[0].iterations.len(), 2);
+    assert_eq!(catalog.experiments[0].iterations[1].randomization_unit, "device");
+}
