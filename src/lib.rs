@@ -11,6 +11,7 @@
 pub mod attribution;
 pub mod catalog;
 pub mod cli;
+pub mod demo;
 pub mod envelope;
 pub mod event;
 pub mod findings;
