@@ -61,7 +61,9 @@ fn catalog(config: &Value) -> Catalog {
     load::from_text(&text, "vector.json", Format::Json, Origin::File).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn judge(case: &Value, clock: Clock) -> BTreeSet<(u64, String, Option<String>, String, Option<String>)> {
+type Row = (u64, String, Option<String>, String, Option<String>);
+
+fn judge(case: &Value, clock: Clock) -> BTreeSet<Row> {
     let config = &case["config"];
     let catalog = catalog(config);
     let observed_from_ms = config["observed_from"].as_i64().filter(|from| *from > 0);
@@ -103,7 +105,7 @@ fn judge(case: &Value, clock: Clock) -> BTreeSet<(u64, String, Option<String>, S
     rows
 }
 
-fn expected(rows: &Value) -> BTreeSet<(u64, String, Option<String>, String, Option<String>)> {
+fn expected(rows: &Value) -> BTreeSet<Row> {
     let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
     rows.as_array()
         .unwrap()
@@ -121,9 +123,7 @@ fn expected(rows: &Value) -> BTreeSet<(u64, String, Option<String>, String, Opti
 }
 
 /// The vectors list only rows of iterations, and name the iteration of a retry's events.
-fn comparable(
-    rows: BTreeSet<(u64, String, Option<String>, String, Option<String>)>,
-) -> BTreeSet<(u64, String, Option<String>, String, Option<String>)> {
+fn comparable(rows: BTreeSet<Row>) -> BTreeSet<Row> {
     rows.into_iter()
         .filter(|row| !row.1.is_empty() || row.3 == "duplicate-payload")
         .map(|row| if row.3 == "duplicate-payload" { (row.0, String::new(), None, row.3, None) } else { row })

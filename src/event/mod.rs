@@ -201,6 +201,8 @@ pub struct Unreadable {
 }
 
 /// One event of a body, readable or not, with where it stands in the decoded text.
+// An item lives for one visit, on the stack; a box would be an allocation per event.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq)]
 pub enum Item<'a> {
     /// An event.
