@@ -16,8 +16,8 @@ use std::str::Chars;
 /// Patterns longer than this are not compiled.
 pub const MAX_PATTERN_BYTES: usize = 4096;
 
-/// log2 of the backtracking steps a search may need at worst before it is refused: some seconds at the very most.
-const MAX_STEPS_LOG2: f64 = 28.0;
+/// log2 of the backtracking steps a search may need at worst before it is refused: a fraction of a second.
+const MAX_STEPS_LOG2: f64 = 24.0;
 
 /// A pattern, or a pattern together with a text, that exptap cannot run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -100,7 +100,8 @@ impl JavaScriptPattern {
 /// What makes a backtracking search expensive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Cost {
-    /// `*`, `+`, `{…}`: each may try every length.
+    /// `*`, `+`, `{…}`: each may try every length. A backreference walks as far. So does the place where the search
+    /// starts, unless the pattern says where.
     loops: u32,
     /// `?` and `|`: each may try both ways.
     choices: u32,
@@ -115,8 +116,7 @@ impl Cost {
         }
         #[expect(clippy::cast_precision_loss, reason = "an estimate; texts are far shorter than 2^53 bytes")]
         let positions = (bytes.max(1) as f64).log2();
-        // One more than the loops, for the position the search starts at.
-        f64::from(self.loops + 1).mul_add(positions, f64::from(self.choices))
+        f64::from(self.loops).mul_add(positions, f64::from(self.choices))
     }
 }
 
@@ -133,6 +133,7 @@ impl Survey {
         // that may follow.
         let mut open = vec![false];
         let mut closed = None;
+        let mut anchored = pattern.starts_with('^');
         let mut characters = pattern.chars().peekable();
         while let Some(character) = characters.next() {
             let group = closed.take();
@@ -154,6 +155,7 @@ impl Survey {
                 }
                 '|' => {
                     survey.cost.choices += 1;
+                    anchored &= open.len() > 1;
                     if let Some(here) = open.last_mut() {
                         *here = true;
                     }
@@ -178,12 +180,14 @@ impl Survey {
                 _ => {}
             }
         }
+        survey.cost.loops += u32::from(!anchored);
         survey
     }
 
     /// An escape both dialects read alike: a class of characters, a boundary, a control character, or punctuation
     /// (but for `\<` and `\>`, which are word boundaries elsewhere).
     fn escape(&mut self, escaped: Option<char>, in_class: bool) {
+        self.cost.loops += u32::from(matches!(escaped, Some('1'..='9' | 'k')));
         self.common_dialect &= match escaped {
             Some('b' | 'B') => !in_class,
             Some('d' | 'D' | 'w' | 'W' | 's' | 'S' | 't' | 'n' | 'r' | 'f' | 'v') => true,
