@@ -9,6 +9,7 @@
 //! The core names no terminal, no async runtime and no clock: time comes in with the data.
 
 pub mod catalog;
+pub mod endpoint;
 pub mod envelope;
 pub mod reason;
 pub mod report;
