@@ -12,6 +12,7 @@ pub mod attribution;
 pub mod catalog;
 pub mod cli;
 pub mod demo;
+pub mod endpoint;
 pub mod envelope;
 pub mod event;
 pub mod findings;
