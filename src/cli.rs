@@ -1,6 +1,7 @@
 //! The command line: what can be asked for, in the words of `--help`.
 
 use crate::attribution::state::Clock;
+use crate::endpoint::{ForwardUrl, ListenOn};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -37,8 +38,7 @@ pub enum Command {
     Report(Report),
     /// Print one verdict per event, iteration and metric, as NDJSON.
     Verdicts(Verdicts),
-    /// Explain how to get traffic in, or a reason code: `exptap explain-code no-exposure`.
-    #[command(name = "sources", about = "Explain how to point an SDK here")]
+    /// Say how to point an SDK here.
     Sources,
 }
 
@@ -91,19 +91,19 @@ pub struct Listen {
     /// How to judge.
     #[command(flatten)]
     pub judging: Judging,
-    /// Address to listen on; may be given more than once (default 127.0.0.1:8033 and [::1]:8033).
+    /// Address to listen on (default: port 8033 of 127.0.0.1 and of [::1]); port 0 is any free one.
     #[arg(long, value_name = "ADDR:PORT")]
-    pub listen: Vec<String>,
+    pub listen: Option<ListenOn>,
     /// Allow an address that others can reach.
     #[arg(long)]
     pub public: bool,
     /// Hand every request on, byte for byte, to LaunchDarkly (https://events.launchdarkly.com) or a Relay Proxy, and
     /// its answer back.
     #[arg(long, value_name = "URL")]
-    pub forward: Option<String>,
+    pub forward: Option<ForwardUrl>,
     /// The same for mobile SDKs (/mobile…); without it they go to --forward.
     #[arg(long, value_name = "URL")]
-    pub forward_mobile: Option<String>,
+    pub forward_mobile: Option<ForwardUrl>,
     /// Since when every event has been seen; without it, since exptap was started. RFC 3339 or epoch ms.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub observed_from: Option<i64>,
@@ -127,9 +127,9 @@ pub struct Demo {
     /// Another shop: the same seed gives the same traffic.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
-    /// Address to listen on (default: any free port on 127.0.0.1).
+    /// Address to listen on (default: any free port of 127.0.0.1 and [::1]).
     #[arg(long, value_name = "ADDR:PORT")]
-    pub listen: Option<String>,
+    pub listen: Option<ListenOn>,
 }
 
 /// How a report is printed.

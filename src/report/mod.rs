@@ -4,6 +4,7 @@
 //! Field names and meanings are a contract with other tools (`docs/report.md`).
 
 pub mod build;
+pub mod table;
 
 use crate::reason::{ReasonCode, Severity};
 use serde::Serialize;

@@ -1,14 +1,26 @@
 //! The edge: commands, files, sockets and the terminal meet the core here.
 
-use crate::cli::{Cli, Command, Format};
+mod collect;
+mod live;
+
+use crate::cli::{self, Cli, Command, Format};
 use crate::headless::{self, Failure, Request};
 use crate::input::Source;
+use crate::report::table;
 use clap::Parser;
+use live::Live;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::process::ExitCode;
 
 /// Exit code for bad use or input.
 pub const BAD_INPUT: u8 = 2;
+/// Exit code where an address cannot be reached or taken.
+pub const COULD_NOT_BIND: u8 = 3;
+
+/// Now, epoch ms.
+pub fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
 
 /// Says something to the person, on standard error. A closed standard error is no reason to stop.
 pub fn say(text: impl std::fmt::Display) {
@@ -28,7 +40,7 @@ pub fn main() -> ExitCode {
                     serde_json::to_writer(&mut output, &report).map_err(io::Error::from)?;
                     output.write_all(b"\n")?;
                 }
-                Format::Table => {}
+                Format::Table => output.write_all(table::text(&report).as_bytes())?,
             }
             output.flush()?;
             Ok(read.unreadable)
@@ -37,23 +49,54 @@ pub fn main() -> ExitCode {
             let mut output = BufWriter::new(io::stdout().lock());
             Ok(headless::verdicts(request, &mut output)?.unreadable)
         }),
-        _ => ExitCode::SUCCESS,
+        Command::Listen(options) => listen(options),
+        Command::Demo(_) | Command::Sources => ExitCode::SUCCESS,
     }
+}
+
+fn catalog(judging: &cli::Judging) -> Result<Option<crate::catalog::Catalog>, ExitCode> {
+    judging.catalog.as_deref().map(headless::read_catalog).transpose().map_err(|message| {
+        say(message);
+        ExitCode::from(BAD_INPUT)
+    })
+}
+
+fn listen(options: cli::Listen) -> ExitCode {
+    let catalog = match catalog(&options.judging) {
+        Ok(catalog) => catalog,
+        Err(code) => return code,
+    };
+    let wish = live::Wish {
+        listen: options.listen.unwrap_or_default(),
+        public: options.public,
+        forward: options.forward,
+        forward_mobile: options.forward_mobile,
+    };
+    let live = match Live::start(wish) {
+        Ok(live) => live,
+        Err(code) => return code,
+    };
+    collect::run(
+        live,
+        collect::Wish {
+            catalog,
+            clock: options.judging.clock.into(),
+            observed_from_ms: options.observed_from,
+            verdicts: options.verdicts,
+        },
+    )
 }
 
 /// Runs a command that judges files, and says what could not be read.
 fn judged(
-    judging: &crate::cli::Judging,
+    judging: &cli::Judging,
     sources: Vec<String>,
     observed_from_ms: Option<i64>,
     run: impl FnOnce(&Request) -> Result<Option<(u64, String)>, Failure>,
 ) -> ExitCode {
-    let catalog = match judging.catalog.as_deref().map(headless::read_catalog).transpose() {
+    let catalog = match catalog(judging) {
         Ok(catalog) => catalog,
-        Err(message) => {
-            say(message);
-            return BAD_INPUT.into();
-        }
+        Err(code) => return code,
     };
     let sources: Vec<Source> = sources.iter().map(|source| Source::parse(source)).collect();
     if sources.contains(&Source::Stdin) && io::stdin().is_terminal() {
