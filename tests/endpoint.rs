@@ -231,7 +231,7 @@ fn a_body_of_100_mb_is_answered_and_counted_and_not_kept() {
     if let Ok(status) = std::fs::read_to_string("/proc/self/status") {
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         let peak_kb: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
-        assert!(peak_kb < 90_000, "the whole test program, all tests together, peaked at {peak_kb} kB");
+        assert!(peak_kb < 60_000, "the whole test program, all tests together, peaked at {peak_kb} kB");
     }
 }
 
@@ -258,7 +258,7 @@ fn a_body_that_ends_in_the_middle_is_kept_as_far_as_it_came() {
 
 #[test]
 fn a_sender_that_falls_silent_in_the_middle_is_let_go_and_its_part_kept() {
-    let limits = Limits { idle: Duration::from_millis(50), ..limits() };
+    let limits = Limits { idle: Duration::from_millis(700), ..limits() };
     let mut running = start(Options { limits, ..loopback_options() });
     let mut client = running.client();
     client.send(b"POST /bulk HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n[1,");
@@ -333,7 +333,7 @@ fn a_full_intake_changes_no_answer_and_the_loss_stands_where_it_happened() {
 
 #[test]
 fn a_slow_head_is_cut_off_while_a_resting_connection_stays() {
-    let limits = Limits { header_read: Duration::from_millis(30), ..limits() };
+    let limits = Limits { header_read: Duration::from_millis(200), ..limits() };
     let running = start(Options { limits, ..loopback_options() });
     let mut resting = running.client();
     resting.send(&post("/bulk", "", b"[]"));
@@ -348,7 +348,7 @@ fn a_slow_head_is_cut_off_while_a_resting_connection_stays() {
 
 #[test]
 fn a_connection_that_rests_too_long_is_closed() {
-    let limits = Limits { idle: Duration::from_millis(30), ..limits() };
+    let limits = Limits { idle: Duration::from_millis(700), ..limits() };
     let running = start(Options { limits, ..loopback_options() });
     let mut silent = running.client();
     assert_eq!(silent.rest(), b"");

@@ -18,7 +18,7 @@ const PAIRS_TRIED: usize = 20;
 /// What to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListenOn {
-    /// 127.0.0.1 and [::1] at this port, so that `localhost` works whichever it means; port 0 is any free one.
+    /// 127.0.0.1 and `[::1]` at this port, so that `localhost` works whichever it means; port 0 is any free one.
     Loopback(u16),
     /// This address only.
     Address(SocketAddr),
