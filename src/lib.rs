@@ -8,6 +8,7 @@
 //!
 //! The core names no terminal, no async runtime and no clock: time comes in with the data.
 
+pub mod app;
 pub mod attribution;
 pub mod catalog;
 pub mod cli;
@@ -16,6 +17,7 @@ pub mod endpoint;
 pub mod envelope;
 pub mod event;
 pub mod findings;
+pub mod guide;
 pub mod headless;
 pub mod input;
 pub mod intake;
@@ -27,6 +29,8 @@ pub mod report;
 pub mod run;
 pub mod session;
 pub mod statistics;
+pub mod terminal;
+pub mod ui;
 pub mod untrusted;
 pub mod verdicts;
 pub mod view;

@@ -2,6 +2,7 @@
 
 mod collect;
 mod live;
+pub mod tui;
 
 use crate::cli::{self, Cli, Command, Format};
 use crate::headless::{self, Failure, Request};

@@ -1,0 +1,311 @@
+//! What is shown, as plain text: for copying, for files, for filters.
+//!
+//! Everything here may end on a terminal again (a paste, a `cat`), so text from events is made harmless line by
+//! line, as on screen.
+
+use super::{App, Item, Pane, View};
+use crate::app::store::Store;
+use crate::near_miss::is_placeholder_key;
+use crate::query::quoted;
+use crate::reason::Role;
+use crate::report::{ExperimentReport, Finding};
+use crate::untrusted::Untrusted;
+use crate::view::{EventRow, Explanation, Ladder, Outcome, SourceRow, UnitNote, UnitRow};
+use std::fmt::Write;
+
+/// Text made harmless.
+fn display(text: &str) -> String {
+    Untrusted::from(text).display().to_string()
+}
+
+/// A filter term for exactly this value.
+pub(super) fn term(field: &str, value: &str) -> String {
+    let plain = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || "-_./".contains(character);
+    // A bare value is found in any case, so only one that cannot mean another is left bare.
+    let bare = !value.is_empty() && !value.starts_with('/') && value.chars().all(plain) && matches!(field, "code");
+    if bare { format!("{field}:{value}") } else { format!("{field}:{}", quoted(value)) }
+}
+
+/// The filter for exactly the events of a finding. A finding made from several verdicts has a code that no event
+/// carries; what its events share is read from one of them.
+pub(super) fn finding_filter(store: &dyn Store, finding: &Finding) -> String {
+    use crate::reason::ReasonCode as Code;
+    let example = finding.examples.iter().find_map(|event| store.row(*event));
+    let mut terms = Vec::new();
+    let about: Vec<String> = finding
+        .experiment
+        .iter()
+        .map(|experiment| term("exp", experiment))
+        .chain(finding.metric.iter().map(|metric| term("metric", metric)))
+        .collect();
+    match finding.code {
+        // These events fit no metric, so no experiment or metric finds them.
+        Code::EventKeyCase | Code::MetricKeyUsed | Code::NoMetricForKey | Code::MetricNotInExperiment => {
+            let code = if finding.code == Code::MetricNotInExperiment { finding.code } else { Code::NoMetricForKey };
+            terms.push(term("code", code.name()));
+            terms.extend(example.map(|row| term("key", &row.key)));
+        }
+        Code::PlaceholderKey => {
+            let placeholder = |row: &EventRow| {
+                row.units
+                    .iter()
+                    .find(|(_, key)| is_placeholder_key(key))
+                    .map(|(kind, key)| term("unit", &format!("{kind}/{key}")))
+            };
+            terms.extend(example.and_then(placeholder));
+        }
+        Code::KeyNearMiss => {
+            terms.extend(example.map(|row| term("code", row.code.name())));
+            terms.extend(about);
+        }
+        code if code.reason().role == Role::Finding => {
+            terms.extend(about);
+            if terms.is_empty() {
+                terms.extend(finding.sources.first().map(|source| term("source", source)));
+            }
+        }
+        code => {
+            terms.push(term("code", code.name()));
+            terms.extend(about);
+        }
+    }
+    terms.join(" ")
+}
+
+/// The filter for the events that fail as an explained one does. Where no iteration is about the event, its key is
+/// what they share.
+pub(super) fn same_failure_filter(explanation: &Explanation) -> String {
+    let row = &explanation.row;
+    let mut terms = vec![term("code", row.code.name())];
+    match explanation.ladders.iter().find(|ladder| ladder.code == row.code) {
+        Some(Ladder { experiment: Some(experiment), metric, .. }) => {
+            terms.push(term("exp", experiment));
+            terms.extend(metric.iter().map(|metric| term("metric", metric)));
+        }
+        _ if !row.key.is_empty() => terms.push(term("key", &row.key)),
+        _ => (),
+    }
+    terms.join(" ")
+}
+
+/// A context as its list sees it.
+pub(super) fn unit_item(unit: &UnitRow) -> Item {
+    let key = format!("{}/{}", unit.kind, unit.key);
+    let mut fields = vec![("unit", key.clone()), ("t", unit.last_seen_ms.to_string()), ("note", unit_note(unit))];
+    for exposure in &unit.exposed {
+        fields.push(("exp", exposure.experiment.clone()));
+        fields.extend(exposure.arms.iter().map(|arm| ("arm", arm.clone())));
+    }
+    for (count, verdict) in [(unit.counted, "counted"), (unit.dropped, "dropped"), (unit.open, "pending")] {
+        if count > 0 {
+            fields.push(("verdict", verdict.to_owned()));
+        }
+    }
+    Item { key, fields }
+}
+
+/// Why a context needs attention, in words.
+pub fn unit_note(unit: &UnitRow) -> String {
+    match &unit.note {
+        UnitNote::NeverExposed { look_alike: Some((other, how)) } => format!("see {other} ({how})"),
+        UnitNote::NeverExposed { look_alike: None } => "never exposed".to_owned(),
+        UnitNote::Crossover => "crossover".to_owned(),
+        UnitNote::Placeholder => "placeholder key".to_owned(),
+        UnitNote::None => String::new(),
+    }
+}
+
+/// An iteration of an experiment as its list sees it.
+pub(super) fn experiment_item(report: &ExperimentReport) -> Item {
+    let mut fields = vec![
+        ("exp", report.key.clone()),
+        ("key", report.flag.clone()),
+        ("iteration", report.iteration.clone()),
+        ("by", report.randomization_unit.clone()),
+    ];
+    fields.extend(report.metrics.iter().map(|metric| ("metric", metric.metric.clone())));
+    fields.extend(report.arms.iter().map(|arm| ("arm", arm.name.clone())));
+    Item { key: format!("{}\0{}", report.key, report.iteration), fields }
+}
+
+/// A finding as its list sees it.
+pub(super) fn finding_item(finding: &Finding) -> Item {
+    let experiment = finding.experiment.clone().unwrap_or_default();
+    let metric = finding.metric.clone().unwrap_or_default();
+    let key = format!("{}\0{experiment}\0{metric}\0{}", finding.code.name(), finding.summary);
+    let mut fields = vec![
+        ("code", finding.code.name().to_owned()),
+        ("severity", finding.severity.word().to_owned()),
+        ("exp", experiment),
+        ("metric", metric),
+        ("summary", finding.summary.clone()),
+        ("fix", finding.fix.clone()),
+    ];
+    fields.extend(finding.sources.iter().map(|source| ("source", source.clone())));
+    fields.extend(finding.last.map(|last| ("t", last.to_string())));
+    Item { key, fields }
+}
+
+/// A sender as its list sees it.
+pub(super) fn source_item(source: &SourceRow) -> Item {
+    let environment = source.environment.clone().unwrap_or_default();
+    let wrapper = source.wrapper.clone().unwrap_or_default();
+    Item {
+        key: format!("{}\0{wrapper}\0{environment}", source.sdk),
+        fields: vec![
+            ("source", source.sdk.clone()),
+            ("wrapper", wrapper),
+            ("environment", environment),
+            ("t", source.last_seen_ms.to_string()),
+        ],
+    }
+}
+
+/// The names of an event's contexts: `user/u-1 device/d-9`.
+pub fn units_text(row: &EventRow) -> String {
+    let mut text = String::new();
+    for (kind, key) in &row.units {
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        text.push_str(kind);
+        text.push('/');
+        text.push_str(key);
+    }
+    text
+}
+
+/// What `copy` copies: what is selected, or what is open.
+pub(super) fn copied(app: &App<'_>) -> Option<String> {
+    match app.view() {
+        View::Why(why) => return Some(explanation_text(app, &why.explanation)),
+        View::Experiment(_) => return Some(report_json(app)),
+        View::Panes => (),
+    }
+    let selected = |pane| app.listing(pane).and_then(super::Listing::selected_index);
+    match app.focus() {
+        Pane::Live => {
+            let row = app.live().selected().and_then(|event| app.live().rows(app.store()).row(event))?;
+            Some(row_line(row))
+        }
+        Pane::Contexts => {
+            let unit = app.unit_rows().get(selected(Pane::Contexts)?)?;
+            Some(display(&format!("{}/{}", unit.kind, unit.key)))
+        }
+        Pane::Experiments => {
+            let report = app.report().experiments.get(selected(Pane::Experiments)?)?;
+            Some(display(&report.key))
+        }
+        Pane::Findings => {
+            let finding = app.report().findings.get(selected(Pane::Findings)?)?;
+            Some(display(&format!("{} events: {} {}", finding.events, finding.summary, finding.fix)))
+        }
+        Pane::Sources => {
+            let source = app.source_rows().get(selected(Pane::Sources)?)?;
+            let name = [&source.sdk, source.environment.as_deref().unwrap_or_default()].join(" ");
+            Some(display(name.trim_end()))
+        }
+    }
+}
+
+/// What `write` writes: the name to suggest for the file, and the text.
+pub(super) fn written(app: &App<'_>) -> Option<(String, String)> {
+    let explain = |explanation: &Explanation| {
+        (format!("exptap-event-{}.txt", explanation.row.event), explanation_text(app, explanation))
+    };
+    match app.view() {
+        View::Why(why) => return Some(explain(&why.explanation)),
+        View::Panes if app.focus() == Pane::Live => {
+            return app.live().selected().and_then(|event| app.store().explain(event)).map(|found| explain(&found));
+        }
+        View::Panes | View::Experiment(_) => (),
+    }
+    Some(("exptap-report.json".to_owned(), report_json(app)))
+}
+
+fn report_json(app: &App<'_>) -> String {
+    serde_json::to_string_pretty(app.report()).unwrap_or_default()
+}
+
+/// One event on one line.
+fn row_line(row: &EventRow) -> String {
+    let time = jiff::Timestamp::from_millisecond(row.arrival_ms).map(|time| time.to_string()).unwrap_or_default();
+    let note = row.note.as_deref().unwrap_or_default();
+    let line = format!(
+        "{time} {} {} {} {} {} {note}",
+        row.kind,
+        row.key,
+        units_text(row),
+        row.category().glyph(),
+        row.code.name()
+    );
+    display(line.trim_end())
+}
+
+/// Everything known about one event, in UTC, so that it means the same wherever it is pasted.
+fn explanation_text(app: &App<'_>, explanation: &Explanation) -> String {
+    let mut text = row_line(&explanation.row);
+    text.push('\n');
+    for (name, value) in &explanation.provenance {
+        let _ = writeln!(text, "{name}: {}", display(value));
+    }
+    for ladder in &explanation.ladders {
+        let _ = writeln!(text, "\n{}", display(&ladder_title(ladder)));
+        for rung in &ladder.rungs {
+            let _ = writeln!(
+                text,
+                "  {} {:<4} {}  [{}]",
+                outcome_glyph(rung.outcome),
+                rung.rule,
+                display(&rung.text),
+                rung.grade.mark()
+            );
+        }
+        if !ladder.fix.is_empty() {
+            let _ = writeln!(text, "  What to change: {}", display(&ladder.fix));
+        }
+        if let Some(near_miss) = &ladder.near_miss {
+            let _ = writeln!(text, "  Near miss: {}", display(near_miss));
+        }
+    }
+    for also in &explanation.also {
+        let _ = writeln!(text, "Also: {}", display(also));
+    }
+    text.push('\n');
+    for line in explanation.event_text.lines() {
+        let _ = writeln!(text, "{}", display(line));
+    }
+    let _ = writeln!(text, "\ncatalog: {}, clock: {}", app.report().catalog, app.report().clock);
+    text
+}
+
+/// The heading of a ladder: `checkout-cta-test · checkout-conversion · iteration 2   dropped: event-lacks-unit`.
+pub fn ladder_title(ladder: &Ladder) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    parts.extend(ladder.experiment.clone());
+    parts.extend(ladder.metric.clone());
+    parts.extend(ladder.iteration.as_ref().map(|iteration| format!("iteration {iteration}")));
+    if parts.is_empty() {
+        parts.push("no experiment is about this event".to_owned());
+    }
+    format!("{}: {}", parts.join(" · "), verdict_words(ladder))
+}
+
+/// A ladder's verdict in words.
+pub fn verdict_words(ladder: &Ladder) -> String {
+    let mut words = format!("{} {}", ladder.code.category().glyph(), ladder.code.name());
+    if let Some(arm) = &ladder.arm {
+        let _ = write!(words, " → {arm}");
+    }
+    words
+}
+
+/// The glyph of a rung. All four differ, so that they can be told apart without colour.
+pub fn outcome_glyph(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Passed => "✓",
+        Outcome::Failed => "✗",
+        Outcome::WouldFail => "!",
+        Outcome::NotJudged => "·",
+    }
+}

@@ -1,0 +1,533 @@
+//! The model behind the screens: what is shown, what is selected, what was asked for.
+//!
+//! [`App::update`] takes what happened (a key's [`Action`], a request, time passing) and says what to do about it
+//! ([`Effect`]); it reads no clock, opens no file and writes to no terminal. Drawing takes the result by shared
+//! reference. The session itself is borrowed as a [`Store`], and stays the caller's.
+
+mod action;
+#[cfg(test)]
+pub(crate) mod fixture;
+pub mod export;
+pub mod keymap;
+pub mod layout;
+mod listing;
+mod live;
+mod overlay;
+pub mod palette;
+mod rate;
+pub mod store;
+mod views;
+
+pub use action::{Action, Edit, Kinds, Pane};
+pub use listing::{Item, Listing, Scroll};
+pub use live::{Criteria, Live, Rows, is_kind_mismatch, is_unmatched_key};
+pub use overlay::{Line, LinePurpose, Overlay};
+pub use rate::Rate;
+pub use views::{Bucket, Detail, Side, View, Why};
+
+use crate::envelope::Envelope;
+use crate::query::{Query, QueryError, Situation};
+use crate::report::{Report, Totals};
+use crate::view::{SourceRow, UnitRow};
+use jiff::tz::TimeZone;
+use keymap::Scope;
+use layout::Parts;
+use ratatui::layout::Rect;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use store::Store;
+
+/// Contexts listed at most; those that need attention come first.
+const UNITS: usize = 1_000;
+
+/// What does not change while the screens are up.
+#[derive(Clone, Debug, Default)]
+pub struct Setting {
+    /// Addresses that are listened on; empty: nothing is (a file is shown).
+    pub addresses: Vec<SocketAddr>,
+    /// Where requests are forwarded to.
+    pub forward: Option<String>,
+    /// Names of the themes there are.
+    pub themes: Vec<String>,
+}
+
+/// How forwarding and the endpoint are doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Requests the upstream took.
+    pub delivered: u64,
+    /// Requests the upstream refused: status, how often.
+    pub refused: Vec<(u16, u64)>,
+    /// Requests the upstream gave no answer to.
+    pub unanswered: u64,
+    /// Requests that found no room in the queue before the judge.
+    pub lost_requests: u64,
+    /// One sentence about what is wrong at the moment.
+    pub trouble: Option<String>,
+}
+
+/// Time, as the loop saw it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tick {
+    /// Epoch milliseconds, for pending verdicts and filters that speak of now.
+    pub now_ms: i64,
+    /// Monotonic time since the start, for rates.
+    pub elapsed: Duration,
+    /// Whether it is time to take what is costly to make: the report, the contexts.
+    pub refresh: bool,
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Message<'a> {
+    /// The user asked for something.
+    Action(Action),
+    /// Time passed.
+    Tick(Tick),
+    /// Requests arrived.
+    Batch(&'a [Envelope]),
+    /// The screen has a new size: columns, rows.
+    Resize(u16, u16),
+    /// Forwarding is doing so.
+    Health(Health),
+    /// There is time to go on with what was left.
+    Spare,
+    /// A remark for the user, on the last line until the next key; true: it is bad news.
+    Notice(String, bool),
+}
+
+/// Something to do outside the model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// End the session.
+    Quit,
+    /// Stop, as Ctrl-Z does.
+    Suspend,
+    /// Paint everything again.
+    Repaint,
+    /// Hand this text to the terminal's clipboard.
+    Copy(String),
+    /// Write this text to a new file.
+    Write {
+        /// Where.
+        path: String,
+        /// What.
+        text: String,
+    },
+}
+
+/// What an update asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// The screen may have changed.
+    pub redraw: bool,
+    /// Things to do, in order.
+    pub effects: Vec<Effect>,
+}
+
+/// A remark on the last line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// In words.
+    pub text: String,
+    /// Whether it is bad news.
+    pub bad: bool,
+}
+
+/// The model.
+pub struct App<'a> {
+    store: &'a mut dyn Store,
+    setting: Setting,
+    zone: TimeZone,
+    now_ms: i64,
+    size: (u16, u16),
+    focus: Pane,
+    zoomed: bool,
+    view: View,
+    overlay: Option<Overlay>,
+    notice: Option<Notice>,
+    theme: String,
+    live: Live,
+    contexts: Listing,
+    experiments: Listing,
+    findings: Listing,
+    sources: Listing,
+    /// What the panes show; stays as it is while the view is frozen.
+    report: Arc<Report>,
+    unit_rows: Vec<UnitRow>,
+    source_rows: Vec<SourceRow>,
+    /// What the header shows, frozen or not.
+    counted: Arc<Report>,
+    refreshed_revision: Option<u64>,
+    shown_revision: Option<u64>,
+    rate: Rate,
+    health: Health,
+    quitting: bool,
+}
+
+impl<'a> App<'a> {
+    /// A model of a session. `zone` is the time zone that times are shown in.
+    pub fn new(store: &'a mut dyn Store, setting: Setting, zone: TimeZone) -> Self {
+        let report = store.report();
+        let mut app = Self {
+            store,
+            setting,
+            zone,
+            now_ms: 0,
+            size: (0, 0),
+            focus: Pane::Live,
+            zoomed: false,
+            view: View::Panes,
+            overlay: None,
+            notice: None,
+            theme: "default".to_owned(),
+            live: Live::default(),
+            contexts: Listing::default(),
+            experiments: Listing::default(),
+            findings: Listing::default(),
+            sources: Listing::default(),
+            counted: Arc::clone(&report),
+            report,
+            unit_rows: Vec::new(),
+            source_rows: Vec::new(),
+            refreshed_revision: None,
+            shown_revision: None,
+            rate: Rate::default(),
+            health: Health::default(),
+            quitting: false,
+        };
+        app.live.change(app.store, |_| ());
+        app.refresh();
+        app
+    }
+
+    /// Takes what happened, and says what to do.
+    pub fn update(&mut self, message: Message<'_>) -> Effects {
+        let mut effects = Effects { redraw: true, effects: Vec::new() };
+        match message {
+            Message::Action(action) => {
+                self.notice = None;
+                self.act(action, &mut effects.effects);
+            }
+            Message::Tick(tick) => {
+                self.now_ms = tick.now_ms;
+                self.store.advance(tick.now_ms);
+                self.rate.advance(tick.elapsed);
+                if tick.refresh {
+                    self.refresh();
+                }
+            }
+            Message::Batch(envelopes) => {
+                let before = self.store.next();
+                for envelope in envelopes {
+                    self.store.receive(envelope);
+                }
+                self.rate.add(self.store.next() - before);
+                self.live.look_at_new(self.store);
+                return effects;
+            }
+            Message::Resize(columns, rows) => self.size = (columns, rows),
+            Message::Health(health) => {
+                effects.redraw = health != self.health;
+                self.health = health;
+            }
+            Message::Spare => (),
+            Message::Notice(text, bad) => self.notice = Some(Notice { text, bad }),
+        }
+        self.live.look(self.store);
+        effects
+    }
+
+    /// Takes what is costly to make, where anything changed.
+    fn refresh(&mut self) {
+        let revision = self.store.revision();
+        if self.refreshed_revision != Some(revision) {
+            self.counted = self.store.report();
+            self.refreshed_revision = Some(revision);
+        }
+        if self.live.is_frozen() || self.shown_revision == Some(revision) {
+            return;
+        }
+        self.shown_revision = Some(revision);
+        self.report = Arc::clone(&self.counted);
+        self.unit_rows = self.store.units(UNITS);
+        self.source_rows = self.store.sources();
+        self.list();
+        self.refresh_view();
+    }
+
+    /// Puts the lists in step with what they list and with their filters.
+    fn list(&mut self) {
+        self.contexts.refresh(self.unit_rows.iter().map(export::unit_item));
+        self.experiments.refresh(self.report.experiments.iter().map(export::experiment_item));
+        self.findings.refresh(self.report.findings.iter().map(export::finding_item));
+        self.sources.refresh(self.source_rows.iter().map(export::source_item));
+    }
+
+    fn act(&mut self, action: Action, effects: &mut Vec<Effect>) {
+        match action {
+            Action::Quit => {
+                self.quitting = true;
+                effects.push(Effect::Quit);
+            }
+            Action::Suspend => effects.push(Effect::Suspend),
+            Action::Redraw => effects.push(Effect::Repaint),
+            action if self.overlay.is_some() => self.act_in_overlay(action, effects),
+            action => match self.view {
+                View::Panes => self.act_in_panes(action, effects),
+                View::Why(_) | View::Experiment(_) => self.act_in_view(action, effects),
+            },
+        }
+    }
+
+    fn act_in_panes(&mut self, action: Action, effects: &mut Vec<Effect>) {
+        match action {
+            Action::Focus(pane) => self.focus = pane,
+            Action::FocusNext => self.move_focus(1),
+            Action::FocusPrevious => self.move_focus(Pane::ALL.len() - 1),
+            Action::Zoom => self.zoomed = !self.zoomed,
+            Action::Up => self.step(-1),
+            Action::Down => self.step(1),
+            Action::PageUp => self.step(-self.page()),
+            Action::PageDown => self.step(self.page()),
+            Action::First => match self.listing_mut() {
+                Some(listing) => listing.first(),
+                None => self.live.go_first(),
+            },
+            Action::Last => match self.listing_mut() {
+                Some(listing) => listing.last(),
+                None => self.live.follow(),
+            },
+            Action::Open => self.open(),
+            Action::Back if !self.filter().is_empty() => self.set_filter(self.focus, String::new()),
+            Action::Back => self.zoomed = false,
+            Action::Pause => self.pause(),
+            Action::Show(kinds) => self.change_live(|criteria| criteria.kinds = kinds),
+            Action::DroppedOnly => self.change_live(|criteria| criteria.dropped_only = !criteria.dropped_only),
+            Action::Noise => self.change_live(|criteria| criteria.noise = !criteria.noise),
+            Action::SetFilter(text) => self.set_filter(self.focus, text),
+            Action::Copy => effects.extend(self.copied().map(Effect::Copy)),
+            action => self.open_overlay(action),
+        }
+    }
+
+    fn change_live(&mut self, change: impl FnOnce(&mut Criteria)) {
+        self.focus = Pane::Live;
+        self.live.change(self.store, change);
+    }
+
+    fn pause(&mut self) {
+        let freeze = !self.live.is_frozen();
+        if freeze {
+            // The panes are frozen in step with the rows, not up to a refresh behind them.
+            self.refresh();
+        }
+        self.live.freeze(self.store, freeze);
+        self.refresh();
+    }
+
+    fn move_focus(&mut self, places: usize) {
+        let index = (self.focus.number() + places - 1) % Pane::ALL.len();
+        self.focus = Pane::ALL.get(index).copied().unwrap_or(Pane::Live);
+    }
+
+    fn step(&mut self, rows: isize) {
+        let page = self.page();
+        match self.listing_mut() {
+            Some(listing) => listing.step(rows),
+            None => self.live.step(rows, page.unsigned_abs()),
+        }
+    }
+
+    /// Rows of the focused pane.
+    fn page(&self) -> isize {
+        let area = self
+            .parts()
+            .and_then(|parts| parts.panes.iter().find(|(pane, _)| *pane == self.focus).map(|(_, area)| *area))
+            .unwrap_or_default();
+        isize::try_from(layout::rows_inside(self.focus, area).max(1)).unwrap_or(1)
+    }
+
+    /// The list of the focused pane; none in Live.
+    fn listing_mut(&mut self) -> Option<&mut Listing> {
+        match self.focus {
+            Pane::Live => None,
+            Pane::Contexts => Some(&mut self.contexts),
+            Pane::Experiments => Some(&mut self.experiments),
+            Pane::Findings => Some(&mut self.findings),
+            Pane::Sources => Some(&mut self.sources),
+        }
+    }
+
+    /// The filter of the focused pane, as it was typed.
+    pub fn filter(&self) -> &str {
+        match self.listing(self.focus) {
+            Some(listing) => &listing.filter,
+            None => &self.live.criteria().filter,
+        }
+    }
+
+    /// Reads a filter.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, with the column.
+    pub fn read_filter(&self, text: &str) -> Result<Option<Query>, QueryError> {
+        if text.trim().is_empty() {
+            return Ok(None);
+        }
+        let offset = jiff::Timestamp::from_millisecond(self.now_ms)
+            .map(|now| self.zone.to_offset(now))
+            .unwrap_or(jiff::tz::Offset::UTC);
+        Query::parse(text, Situation { now_ms: self.now_ms, utc_offset_seconds: offset.seconds() }).map(Some)
+    }
+
+    /// Filters a pane. A filter that cannot be read changes nothing and says why.
+    pub fn set_filter(&mut self, pane: Pane, text: String) {
+        let query = match self.read_filter(&text) {
+            Ok(query) => query,
+            Err(error) => {
+                self.notice = Some(Notice { text: format!("filter not taken: {error}"), bad: true });
+                return;
+            }
+        };
+        self.focus = pane;
+        match self.listing_mut() {
+            None => self.live.set_filter(self.store, text, query),
+            Some(listing) => {
+                listing.set_filter(text, query);
+                self.list();
+            }
+        }
+    }
+
+    /// The parts of the screen; none where it is too small.
+    pub fn parts(&self) -> Option<Parts> {
+        layout::divide(Rect::new(0, 0, self.size.0, self.size.1), self.focus, self.zoomed)
+    }
+
+    /// Where the user is, for the key map.
+    pub fn scopes(&self) -> &'static [Scope] {
+        match &self.overlay {
+            Some(overlay) => overlay.scopes(),
+            None => self.view.scopes(self.focus),
+        }
+    }
+
+    /// Every list of scopes a user can be in.
+    pub fn every_scope_list() -> Vec<&'static [Scope]> {
+        let mut lists: Vec<_> = Overlay::every_scope_list().to_vec();
+        lists.extend(View::every_scope_list());
+        lists
+    }
+
+    /// Whether what is costly to make would come out differently now.
+    pub fn wants_refresh(&self) -> bool {
+        let revision = self.store.revision();
+        self.refreshed_revision != Some(revision) || (!self.live.is_frozen() && self.shown_revision != Some(revision))
+    }
+
+    /// Whether time alone can change something: a rate that dies away, a verdict that is pending.
+    pub fn wants_clock(&self) -> bool {
+        !self.rate.is_settled() || self.totals().verdicts.get("pending").is_some_and(|pending| *pending > 0)
+    }
+
+    /// Whether there is work left for spare time.
+    pub fn wants_spare_time(&self) -> bool {
+        self.live.is_behind(self.store)
+    }
+}
+
+/// What drawing reads.
+impl App<'_> {
+    /// The session.
+    pub fn store(&self) -> &dyn Store {
+        self.store
+    }
+    /// What does not change.
+    pub fn setting(&self) -> &Setting {
+        &self.setting
+    }
+    /// The time zone that times are shown in.
+    pub fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+    /// Now, as of the last tick, epoch ms.
+    pub fn now_ms(&self) -> i64 {
+        self.now_ms
+    }
+    /// The focused pane.
+    pub fn focus(&self) -> Pane {
+        self.focus
+    }
+    /// The full-screen view.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+    /// What lies over it.
+    pub fn overlay(&self) -> Option<&Overlay> {
+        self.overlay.as_ref()
+    }
+    /// The remark on the last line.
+    pub fn notice(&self) -> Option<&Notice> {
+        self.notice.as_ref()
+    }
+    /// The theme to draw in: the one chosen, or the one being looked at.
+    pub fn theme(&self) -> &str {
+        self.overlay.as_ref().and_then(Overlay::previewed_theme).unwrap_or(&self.theme)
+    }
+    /// The Live pane.
+    pub fn live(&self) -> &Live {
+        &self.live
+    }
+    /// A pane's list; none for Live.
+    pub fn listing(&self, pane: Pane) -> Option<&Listing> {
+        match pane {
+            Pane::Live => None,
+            Pane::Contexts => Some(&self.contexts),
+            Pane::Experiments => Some(&self.experiments),
+            Pane::Findings => Some(&self.findings),
+            Pane::Sources => Some(&self.sources),
+        }
+    }
+    /// The report the panes show.
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
+    /// The counters of the header.
+    pub fn totals(&self) -> &Totals {
+        &self.counted.totals
+    }
+    /// Contexts.
+    pub fn unit_rows(&self) -> &[UnitRow] {
+        &self.unit_rows
+    }
+    /// Senders.
+    pub fn source_rows(&self) -> &[SourceRow] {
+        &self.source_rows
+    }
+    /// Events per second.
+    pub fn rate(&self) -> &Rate {
+        &self.rate
+    }
+    /// How forwarding is doing.
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
+    /// Whether nothing was received yet.
+    pub fn is_empty(&self) -> bool {
+        self.store.next() == 0 && self.totals().requests == 0
+    }
+    /// Whether the user asked to quit.
+    pub fn is_quitting(&self) -> bool {
+        self.quitting
+    }
+    /// Takes a theme, as `--theme` does.
+    pub fn take_theme(&mut self, name: String) {
+        self.theme = name;
+    }
+}
+
+#[cfg(test)]
+mod tests;

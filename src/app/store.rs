@@ -1,0 +1,93 @@
+//! What the screens need from a session.
+//!
+//! A trait and not the session itself: the screens are tested on a handful of rows written down by hand, and a
+//! remote collector can be shown by the same screens later.
+
+use crate::catalog::Catalog;
+use crate::envelope::Envelope;
+use crate::report::Report;
+use crate::session::{IterationName, Session};
+use crate::view::{EventRow, Explanation, SourceRow, UnitRow};
+use std::sync::Arc;
+
+/// A session as the screens see it.
+pub trait Store {
+    /// Takes in one request.
+    fn receive(&mut self, envelope: &Envelope);
+    /// Lets time pass, to this instant (epoch ms): pending verdicts become definite.
+    fn advance(&mut self, now_ms: i64);
+    /// Number of the oldest event still held.
+    fn first(&self) -> u64;
+    /// One past the number of the newest event.
+    fn next(&self) -> u64;
+    /// One event.
+    fn row(&self, event: u64) -> Option<&EventRow>;
+    /// Changes whenever anything shown may have changed.
+    fn revision(&self) -> u64;
+    /// The report as of now; cheap where nothing changed.
+    fn report(&mut self) -> Arc<Report>;
+    /// Contexts by need of attention, at most `limit`.
+    fn units(&mut self, limit: usize) -> Vec<UnitRow>;
+    /// The senders.
+    fn sources(&self) -> Vec<SourceRow>;
+    /// Everything known about one event.
+    fn explain(&self, event: u64) -> Option<Explanation>;
+    /// The iterations that [`crate::view::RowVerdict::iteration`] refers to.
+    fn iterations(&self) -> &[IterationName];
+    /// The metric keys that [`crate::view::RowVerdict::metric`] refers to.
+    fn metric_names(&self) -> &[Arc<str>];
+    /// What is being measured.
+    fn catalog(&self) -> &Catalog;
+    /// Since when everything was observed, epoch ms; none: the history is complete.
+    fn observed_from_ms(&self) -> Option<i64>;
+    /// Events known to be lost.
+    fn lost(&self) -> u64;
+}
+
+impl Store for Session {
+    fn receive(&mut self, envelope: &Envelope) {
+        self.receive(envelope);
+    }
+    fn advance(&mut self, now_ms: i64) {
+        self.advance(now_ms);
+    }
+    fn first(&self) -> u64 {
+        self.journal().first()
+    }
+    fn next(&self) -> u64 {
+        self.journal().next()
+    }
+    fn row(&self, event: u64) -> Option<&EventRow> {
+        self.journal().row(event)
+    }
+    fn revision(&self) -> u64 {
+        self.revision()
+    }
+    fn report(&mut self) -> Arc<Report> {
+        self.report()
+    }
+    fn units(&mut self, limit: usize) -> Vec<UnitRow> {
+        self.units(limit)
+    }
+    fn sources(&self) -> Vec<SourceRow> {
+        self.sources()
+    }
+    fn explain(&self, event: u64) -> Option<Explanation> {
+        self.explain(event)
+    }
+    fn iterations(&self) -> &[IterationName] {
+        self.iterations()
+    }
+    fn metric_names(&self) -> &[Arc<str>] {
+        self.metric_names()
+    }
+    fn catalog(&self) -> &Catalog {
+        self.catalog()
+    }
+    fn observed_from_ms(&self) -> Option<i64> {
+        self.observed_from_ms()
+    }
+    fn lost(&self) -> u64 {
+        self.lost()
+    }
+}

@@ -1,0 +1,287 @@
+//! The views that fill the screen when something is opened: why an event counts or not, one experiment in full.
+
+use super::action::{Action, Pane};
+use super::export;
+use super::keymap::Scope;
+use super::listing::Scroll;
+use super::{App, Effect};
+use crate::reason::Category;
+use crate::view::Explanation;
+
+/// A side of the Why view.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Side {
+    /// The rules, in the order judged.
+    #[default]
+    Rules,
+    /// The event as received.
+    Event,
+}
+
+/// The explanation of one event.
+#[derive(Debug)]
+pub struct Why {
+    /// What is known.
+    pub explanation: Explanation,
+    /// The side that scrolls.
+    pub side: Side,
+    /// How far the rules are scrolled.
+    pub rules: Scroll,
+    /// How far the event is scrolled.
+    pub event: Scroll,
+}
+
+impl Why {
+    fn new(explanation: Explanation) -> Self {
+        Self { explanation, side: Side::default(), rules: Scroll::default(), event: Scroll::default() }
+    }
+
+    fn scroll(&mut self) -> &mut Scroll {
+        match self.side {
+            Side::Rules => &mut self.rules,
+            Side::Event => &mut self.event,
+        }
+    }
+}
+
+/// Conversions credited in one slice of time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bucket {
+    /// Start, epoch ms.
+    pub start_ms: i64,
+    /// Conversions per arm so far, in the order of the report's arms.
+    pub conversions: Vec<u64>,
+}
+
+/// One experiment in full.
+#[derive(Debug)]
+pub struct Detail {
+    /// Experiment key.
+    pub experiment: String,
+    /// Iteration id.
+    pub iteration: String,
+    /// How far it is scrolled.
+    pub scroll: Scroll,
+    /// Conversions over time, of the events still held.
+    pub chart: Vec<Bucket>,
+}
+
+/// What fills the screen.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
+pub enum View {
+    /// The panes.
+    Panes,
+    /// Why an event counts or not.
+    Why(Why),
+    /// One experiment.
+    Experiment(Detail),
+}
+
+impl View {
+    /// Where the user is, for the key map.
+    pub fn scopes(&self, focus: Pane) -> &'static [Scope] {
+        match self {
+            Self::Panes if focus == Pane::Live => &[Scope::Live, Scope::Panes, Scope::List, Scope::Everywhere],
+            Self::Panes => &[Scope::Lists, Scope::Panes, Scope::List, Scope::Everywhere],
+            Self::Why(_) => &[Scope::Why, Scope::Opened, Scope::List, Scope::Everywhere],
+            Self::Experiment(_) => &[Scope::Opened, Scope::List, Scope::Everywhere],
+        }
+    }
+
+    pub(super) fn every_scope_list() -> [&'static [Scope]; 4] {
+        [
+            Self::Panes.scopes(Pane::Live),
+            Self::Panes.scopes(Pane::Contexts),
+            &[Scope::Why, Scope::Opened, Scope::List, Scope::Everywhere],
+            &[Scope::Opened, Scope::List, Scope::Everywhere],
+        ]
+    }
+}
+
+/// Slices of time in the chart.
+const BUCKETS: usize = 60;
+
+impl App<'_> {
+    /// Opens what is selected in the focused pane.
+    pub(super) fn open(&mut self) {
+        match self.focus {
+            Pane::Live => {
+                if let Some(event) = self.live.selected() {
+                    self.explain(event);
+                }
+            }
+            Pane::Contexts => {
+                if let Some(unit) = self.contexts.selected_index().and_then(|index| self.unit_rows.get(index)) {
+                    let filter = export::term("unit", &format!("{}/{}", unit.kind, unit.key));
+                    self.show_in_live(filter);
+                }
+            }
+            Pane::Experiments => {
+                if let Some(report) =
+                    self.experiments.selected_index().and_then(|index| self.report.experiments.get(index))
+                {
+                    self.view = View::Experiment(Detail {
+                        experiment: report.key.clone(),
+                        iteration: report.iteration.clone(),
+                        scroll: Scroll::default(),
+                        chart: Vec::new(),
+                    });
+                    self.refresh_view();
+                }
+            }
+            Pane::Findings => {
+                if let Some(finding) = self.findings.selected_index().and_then(|index| self.report.findings.get(index)) {
+                    let filter = export::finding_filter(self.store, finding);
+                    self.show_in_live(filter);
+                }
+            }
+            Pane::Sources => {
+                if let Some(source) = self.sources.selected_index().and_then(|index| self.source_rows.get(index)) {
+                    self.show_in_live(export::term("source", &source.sdk));
+                }
+            }
+        }
+    }
+
+    /// Filters Live to some events, whatever else narrows it, and goes there.
+    fn show_in_live(&mut self, filter: String) {
+        self.view = View::Panes;
+        self.live.change(self.store, |criteria| {
+            criteria.kinds = super::Kinds::All;
+            criteria.dropped_only = false;
+            criteria.noise = true;
+        });
+        self.live.follow();
+        self.set_filter(Pane::Live, filter);
+    }
+
+    /// Explains an event. One that was forgotten, or not read yet, cannot be explained.
+    fn explain(&mut self, event: u64) {
+        match self.store.explain(event) {
+            Some(explanation) => self.view = View::Why(Why::new(explanation)),
+            None => {
+                self.notice = Some(super::Notice {
+                    text: format!("event {event} has scrolled out of memory; only its counts are left"),
+                    bad: true,
+                });
+            }
+        }
+    }
+
+    pub(super) fn act_in_view(&mut self, action: Action, effects: &mut Vec<Effect>) {
+        let page = isize::try_from(self.size.1.saturating_sub(6).max(1)).unwrap_or(1);
+        let scroll = match &mut self.view {
+            View::Panes => return,
+            View::Why(why) => why.scroll(),
+            View::Experiment(detail) => &mut detail.scroll,
+        };
+        match action {
+            Action::Up => scroll.step(-1),
+            Action::Down => scroll.step(1),
+            Action::PageUp => scroll.step(-page),
+            Action::PageDown => scroll.step(page),
+            Action::First => scroll.first(),
+            Action::Last => scroll.last(),
+            Action::Back => self.view = View::Panes,
+            Action::SwapSide => {
+                if let View::Why(why) = &mut self.view {
+                    why.side = if why.side == Side::Rules { Side::Event } else { Side::Rules };
+                }
+            }
+            Action::NextEvent => self.explain_beside(1),
+            Action::PreviousEvent => self.explain_beside(-1),
+            Action::SameFailure => {
+                if let View::Why(why) = &self.view {
+                    let filter = export::same_failure_filter(&why.explanation);
+                    self.show_in_live(filter);
+                }
+            }
+            Action::Copy => effects.extend(self.copied().map(Effect::Copy)),
+            action => self.open_overlay(action),
+        }
+    }
+
+    fn explain_beside(&mut self, events: isize) {
+        let page = self.size.1.into();
+        self.live.step(events, page);
+        if let Some(event) = self.live.selected() {
+            let side = match &self.view {
+                View::Why(why) => why.side,
+                View::Panes | View::Experiment(_) => Side::default(),
+            };
+            self.explain(event);
+            if let View::Why(why) = &mut self.view {
+                why.side = side;
+            }
+        }
+    }
+
+    /// Puts the opened view in step with the session.
+    pub(super) fn refresh_view(&mut self) {
+        match &mut self.view {
+            View::Panes => (),
+            View::Why(why) => {
+                // An event that has been forgotten meanwhile stays explained as it was.
+                if let Some(explanation) = self.store.explain(why.explanation.row.event) {
+                    why.explanation = explanation;
+                }
+            }
+            View::Experiment(detail) => {
+                let arms: Vec<i64> = self
+                    .report
+                    .experiments
+                    .iter()
+                    .find(|report| report.key == detail.experiment && report.iteration == detail.iteration)
+                    .map(|report| report.arms.iter().map(|arm| arm.variation).collect())
+                    .unwrap_or_default();
+                let iteration = self.store.iterations().iter().position(|name| {
+                    *name.experiment == *detail.experiment && *name.iteration == *detail.iteration
+                });
+                detail.chart = iteration.map(|index| chart(self.store, index, &arms)).unwrap_or_default();
+            }
+        }
+    }
+}
+
+/// Conversions per arm, added up over time, of the events still held.
+fn chart(store: &dyn super::store::Store, iteration: usize, arms: &[i64]) -> Vec<Bucket> {
+    let conversions = || {
+        (store.first()..store.next()).filter_map(|event| store.row(event)).flat_map(|row| {
+            row.verdicts
+                .iter()
+                .filter(move |verdict| {
+                    verdict.iteration as usize == iteration
+                        && verdict.metric.is_some()
+                        && matches!(crate::reason::ReasonCode::category(verdict.code), Category::Counted)
+                })
+                .filter_map(|verdict| Some((row.t_ms?, verdict.variation?)))
+        })
+    };
+    let (Some(start), Some(end)) =
+        (conversions().map(|(t_ms, _)| t_ms).min(), conversions().map(|(t_ms, _)| t_ms).max())
+    else {
+        return Vec::new();
+    };
+    let width = ((end - start) / BUCKETS as i64 + 1).max(1);
+    let mut buckets: Vec<Bucket> = (0..=(end - start) / width)
+        .map(|index| Bucket { start_ms: start + index * width, conversions: vec![0; arms.len()] })
+        .collect();
+    for (t_ms, variation) in conversions() {
+        let bucket = usize::try_from((t_ms - start) / width).ok().and_then(|index| buckets.get_mut(index));
+        let arm = arms.iter().position(|arm| *arm == variation);
+        if let (Some(bucket), Some(arm)) = (bucket, arm)
+            && let Some(count) = bucket.conversions.get_mut(arm)
+        {
+            *count += 1;
+        }
+    }
+    let mut sums = vec![0; arms.len()];
+    for bucket in &mut buckets {
+        for (count, sum) in bucket.conversions.iter_mut().zip(&mut sums) {
+            *sum += *count;
+            *count = *sum;
+        }
+    }
+    buckets
+}

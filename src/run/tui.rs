@@ -1,0 +1,518 @@
+//! The one loop of the screens.
+//!
+//! It waits for signals, keys, time and requests, in this order; hands each to [`App::update`]; and draws at most
+//! once per frame, only when something may have changed, and only when the terminal has taken the frame before.
+//!
+//! Requests are judged on this loop, in slices of a few milliseconds between which keys and frames come first.
+//! The alternative, the session on a thread of its own behind a lock, would buy a second core at the price of a
+//! lock that every frame contends for; judging an event takes microseconds, so at 20,000 events per second the
+//! loop is busy with them for a small part of the time. What a slice leaves undone waits in the endpoint's bounded
+//! queue, which counts what it cannot hold.
+
+use crate::app::keymap::lookup;
+use crate::app::{Action, App, Effect, Health, Message, Pane, Setting, Tick};
+use crate::envelope::Envelope;
+use crate::report::Totals;
+use crate::session::Session;
+use crate::terminal::{Abilities, Screen};
+use crate::ui;
+use crate::ui::theme::{Depth, Theme, Themes};
+use crossterm::event::{Event, EventStream, KeyEventKind};
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::Receiver;
+
+/// What the screens are started with.
+pub struct TuiOptions {
+    /// The session, filled or empty. It is handed back at the end.
+    pub session: Session,
+    /// Where requests come from; none: the session is shown as it is.
+    pub intake: Option<Receiver<Envelope>>,
+    /// Addresses listened on.
+    pub addresses: Vec<SocketAddr>,
+    /// Where requests are forwarded to.
+    pub forward: Option<String>,
+    /// How forwarding is doing, asked now and then.
+    pub health: Option<Box<dyn Fn() -> Health>>,
+    /// A theme: the name of one, or a file ending in `.toml`.
+    pub theme: Option<String>,
+    /// Frames per second at most; none: 30, over SSH 15.
+    pub fps: Option<u16>,
+    /// A filter for Live to start with.
+    pub filter: Option<String>,
+}
+
+/// One slice of judging.
+const SLICE: Duration = Duration::from_millis(8);
+/// Requests handed over at once within a slice.
+const BATCH: usize = 32;
+/// The report and the contexts are made anew at most so often, and never for more than a tenth of the time.
+const REFRESH: Duration = Duration::from_millis(250);
+/// Bytes per second to a terminal of 80x24, and to any terminal over SSH. Data alone never sends more; a key is
+/// answered at once all the same.
+const BYTES_PER_SECOND: f64 = 18_000.0;
+/// The clipboard takes no more: terminals cut or refuse longer texts.
+const COPY_BYTES: usize = 100_000;
+
+/// Shows a session until the user quits, a signal ends it or the terminal goes away, and hands it back. The
+/// terminal is as before then, and the session's totals are printed.
+///
+/// The future stays on its thread; await it where the runtime blocks.
+///
+/// # Errors
+///
+/// Where there is no terminal ([`crate::terminal::TerminalError`]), or it fails.
+pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
+    let TuiOptions { mut session, intake, addresses, forward, health, theme, fps, filter } = options;
+    let mut abilities = Abilities::read(|name| std::env::var(name).ok());
+    crate::terminal::require()?;
+    let mut themes = Themes::built_in();
+    let (theme, warnings) = choose_theme(&mut themes, theme, abilities.depth);
+    if theme == "mono" {
+        abilities.depth = Depth::Mono;
+    }
+    let setting = Setting { addresses, forward, themes: themes.names() };
+    let mut app = App::new(&mut session, setting, TimeZone::system());
+    app.take_theme(theme);
+    if let Some(warning) = warnings.into_iter().next() {
+        app.update(Message::Notice(warning, true));
+    }
+    if let Some(filter) = filter {
+        app.set_filter(Pane::Live, filter);
+    }
+    let screen = Screen::take()?;
+    let fps = fps.unwrap_or(if abilities.remote { 15 } else { 30 }).clamp(1, 120);
+    let mut session_loop = Loop {
+        app,
+        screen,
+        themes,
+        abilities,
+        health,
+        started: Instant::now(),
+        second: 0,
+        pace: Pace::new(fps, abilities.remote, Instant::now()),
+        refreshed: Instant::now(),
+        refresh_interval: REFRESH,
+        ended: false,
+    };
+    let result = session_loop.run(intake).await;
+    let Loop { app, screen, .. } = session_loop;
+    let totals = app.totals().clone();
+    drop(app);
+    let panics = screen.leave();
+    // The terminal may be gone; then there is nobody to tell.
+    let _ = write_farewell(&mut io::stdout().lock(), &totals);
+    for panic in panics {
+        let _ = writeln!(io::stderr().lock(), "a part of exptap failed meanwhile: {panic}");
+    }
+    result?;
+    Ok(session)
+}
+
+/// The theme to start with, and what was wrong with the one asked for.
+fn choose_theme(themes: &mut Themes, asked: Option<String>, depth: Depth) -> (String, Vec<String>) {
+    let usual = || if depth == Depth::Mono { "mono".to_owned() } else { "default".to_owned() };
+    let Some(asked) = asked else { return (usual(), Vec::new()) };
+    if themes.get(&asked).is_some() {
+        return (asked, Vec::new());
+    }
+    let path = theme_path(&asked);
+    let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_else(|| asked.clone());
+    match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            let warnings = themes.add(&name, &text);
+            let taken = if themes.get(&name).is_some() { name } else { usual() };
+            (taken, warnings)
+        }
+        Err(error) => {
+            let names = themes.names().join(", ");
+            let warning = format!("theme {asked}: {}: {error}; there are {names}", path.display());
+            (usual(), vec![warning])
+        }
+    }
+}
+
+/// Where a theme that is not built in is looked for: the file named, or the user's themes.
+fn theme_path(asked: &str) -> std::path::PathBuf {
+    if asked.ends_with(".toml") {
+        return asked.into();
+    }
+    let home = || std::env::home_dir().map(|home| home.join(".config"));
+    let config = std::env::var_os("XDG_CONFIG_HOME").filter(|path| !path.is_empty()).map(Into::into).or_else(home);
+    config.unwrap_or_default().join("exptap").join("themes").join(format!("{asked}.toml"))
+}
+
+/// When the next frame may be drawn.
+#[derive(Debug)]
+struct Pace {
+    interval: Duration,
+    remote: bool,
+    last: Instant,
+    /// How long the last frame's bytes last at the byte budget.
+    rest: Duration,
+    dirty: Dirty,
+}
+
+/// Why the screen may have changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+enum Dirty {
+    /// It has not.
+    #[default]
+    No,
+    /// Something arrived, or time passed.
+    Data,
+    /// The user did something and is waiting to see it.
+    User,
+}
+
+impl Pace {
+    fn new(fps: u16, remote: bool, now: Instant) -> Self {
+        let interval = Duration::from_secs(1) / u32::from(fps);
+        Self { interval, remote, last: now, rest: Duration::ZERO, dirty: Dirty::User }
+    }
+
+    fn mark(&mut self, dirty: Dirty) {
+        self.dirty = self.dirty.max(dirty);
+    }
+
+    fn due(&self) -> Option<Instant> {
+        let gap = match self.dirty {
+            Dirty::No => return None,
+            Dirty::Data => self.interval.max(self.rest),
+            Dirty::User => self.interval,
+        };
+        Some(self.last + gap)
+    }
+
+    fn drawn(&mut self, now: Instant, bytes: usize, (columns, rows): (u16, u16)) {
+        let screens = (f64::from(columns) * f64::from(rows) / (80.0 * 24.0)).max(1.0);
+        let budget = if self.remote { BYTES_PER_SECOND } else { BYTES_PER_SECOND * screens };
+        self.rest = Duration::from_secs_f64(bytes as f64 / budget);
+        self.last = now;
+        self.dirty = Dirty::No;
+    }
+}
+
+struct Loop<'a> {
+    app: App<'a>,
+    screen: Screen,
+    themes: Themes,
+    abilities: Abilities,
+    health: Option<Box<dyn Fn() -> Health>>,
+    started: Instant,
+    /// The second of the last tick.
+    second: u64,
+    pace: Pace,
+    refreshed: Instant,
+    refresh_interval: Duration,
+    ended: bool,
+}
+
+/// What woke the loop.
+enum Woken {
+    Quit,
+    Suspend,
+    Continued,
+    Terminal(Option<io::Result<Event>>),
+    Time,
+    Arrived(Option<Envelope>),
+    Spare,
+}
+
+struct Signals {
+    terminate: Signal,
+    hang_up: Signal,
+    interrupt: Signal,
+    stop: Signal,
+    go_on: Signal,
+}
+
+impl Signals {
+    fn install() -> io::Result<Self> {
+        use rustix::process::Signal as Number;
+        let numbered = |number: Number| signal(SignalKind::from_raw(number.as_raw()));
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            stop: numbered(Number::TSTP)?,
+            go_on: numbered(Number::CONT)?,
+        })
+    }
+
+    async fn next(&mut self) -> Woken {
+        tokio::select! {
+            _ = self.terminate.recv() => Woken::Quit,
+            _ = self.hang_up.recv() => Woken::Quit,
+            _ = self.interrupt.recv() => Woken::Quit,
+            _ = self.stop.recv() => Woken::Suspend,
+            _ = self.go_on.recv() => Woken::Continued,
+        }
+    }
+}
+
+impl Loop<'_> {
+    async fn run(&mut self, mut intake: Option<Receiver<Envelope>>) -> io::Result<()> {
+        let mut signals = Signals::install()?;
+        let mut events = EventStream::new();
+        let (columns, rows) = self.screen.size();
+        self.update(Message::Resize(columns, rows), Dirty::User)?;
+        self.tick(true)?;
+        while !self.ended {
+            self.draw_if_due()?;
+            let wake = self.next_wake();
+            let spare = self.app.wants_spare_time();
+            let woken = tokio::select! {
+                biased;
+                woken = signals.next() => woken,
+                () = self.screen.hung_up() => Woken::Quit,
+                event = events.next() => Woken::Terminal(event),
+                () = self.screen.rested(), if !self.screen.is_ready() => Woken::Time,
+                () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now).into()), if wake.is_some() => Woken::Time,
+                envelope = next_request(&mut intake), if intake.is_some() => Woken::Arrived(envelope),
+                () = std::future::ready(()), if spare => Woken::Spare,
+            };
+            match woken {
+                Woken::Quit => self.ended = true,
+                Woken::Suspend => self.suspend()?,
+                Woken::Continued => {
+                    self.screen.take_again()?;
+                    self.pace.mark(Dirty::User);
+                }
+                // The terminal's input has ended or fails: nobody is there any more.
+                Woken::Terminal(None | Some(Err(_))) => self.ended = true,
+                Woken::Terminal(Some(Ok(event))) => self.take_event(event)?,
+                Woken::Time => self.tick_if_due()?,
+                Woken::Arrived(Some(envelope)) => self.judge(envelope, &mut intake)?,
+                Woken::Arrived(None) => intake = None,
+                Woken::Spare => self.update(Message::Spare, Dirty::Data)?,
+            }
+            self.ended |= self.screen.is_broken();
+        }
+        // What the totals say is what the last request made of them.
+        self.tick(true)
+    }
+
+    fn update(&mut self, message: Message<'_>, dirty: Dirty) -> io::Result<()> {
+        let effects = self.app.update(message);
+        if effects.redraw {
+            self.pace.mark(dirty);
+        }
+        for effect in effects.effects {
+            match effect {
+                Effect::Quit => self.ended = true,
+                Effect::Suspend => self.suspend()?,
+                Effect::Repaint => self.screen.repaint()?,
+                Effect::Copy(text) => self.copy(&text)?,
+                Effect::Write { path, text } => {
+                    let notice = match write_new(&path, &text) {
+                        Ok(()) => Message::Notice(format!("written to {path}"), false),
+                        Err(error) => Message::Notice(format!("{path} was not written: {error}"), true),
+                    };
+                    self.app.update(notice);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn copy(&mut self, text: &str) -> io::Result<()> {
+        if text.len() > COPY_BYTES {
+            let words = format!("{} bytes are too many to copy; w writes them to a file", text.len());
+            return self.update(Message::Notice(words, true), Dirty::User);
+        }
+        self.screen.copy(text);
+        let words = format!("{} bytes sent to the terminal (OSC 52); if it takes none, w writes a file", text.len());
+        self.update(Message::Notice(words, false), Dirty::User)
+    }
+
+    fn suspend(&mut self) -> io::Result<()> {
+        self.screen.suspend()?;
+        self.pace.mark(Dirty::User);
+        Ok(())
+    }
+
+    fn take_event(&mut self, event: Event) -> io::Result<()> {
+        match event {
+            Event::Key(key) if key.kind != KeyEventKind::Release => match lookup(self.app.scopes(), key) {
+                Some(action) => self.update(Message::Action(action), Dirty::User),
+                None => Ok(()),
+            },
+            Event::Paste(text) => self.update(Message::Action(Action::Paste(text)), Dirty::User),
+            Event::Resize(columns, rows) => self.update(Message::Resize(columns, rows), Dirty::User),
+            _ => Ok(()),
+        }
+    }
+
+    /// Judges one request and, for as long as a slice lasts, those that wait behind it.
+    fn judge(&mut self, first: Envelope, intake: &mut Option<Receiver<Envelope>>) -> io::Result<()> {
+        let until = Instant::now() + SLICE;
+        let mut batch = vec![first];
+        loop {
+            while batch.len() < BATCH
+                && let Some(envelope) = waiting_request(intake)
+            {
+                batch.push(envelope);
+            }
+            if batch.is_empty() {
+                return Ok(());
+            }
+            self.update(Message::Batch(&batch), Dirty::Data)?;
+            batch.clear();
+            if Instant::now() >= until {
+                return Ok(());
+            }
+        }
+    }
+
+    fn next_wake(&self) -> Option<Instant> {
+        let frame = self.pace.due().filter(|_| self.screen.is_ready());
+        let refresh = self.app.wants_refresh().then(|| self.next_refresh());
+        let second = self.app.wants_clock().then(|| {
+            let elapsed = self.started.elapsed();
+            self.started + Duration::from_secs(elapsed.as_secs() + 1)
+        });
+        [frame, refresh, second].into_iter().flatten().min()
+    }
+
+    fn next_refresh(&self) -> Instant {
+        self.refreshed + self.refresh_interval
+    }
+
+    fn tick_if_due(&mut self) -> io::Result<()> {
+        let refresh = self.app.wants_refresh() && Instant::now() >= self.next_refresh();
+        self.tick(refresh)
+    }
+
+    fn tick(&mut self, refresh: bool) -> io::Result<()> {
+        let begun = Instant::now();
+        let now_ms = Timestamp::now().as_millisecond();
+        let elapsed = self.started.elapsed();
+        let second_passed = self.app.wants_clock() && elapsed.as_secs() != self.second;
+        self.second = elapsed.as_secs();
+        let tick = Tick { now_ms, elapsed, refresh };
+        // Waking up to draw a frame is no news by itself.
+        let dirty = if refresh || second_passed { Dirty::Data } else { Dirty::No };
+        self.update(Message::Tick(tick), dirty)?;
+        if refresh {
+            if let Some(health) = &self.health {
+                let health = health();
+                self.update(Message::Health(health), Dirty::Data)?;
+            }
+            let ended = Instant::now();
+            self.refresh_interval = REFRESH.max((ended - begun) * 10);
+            self.refreshed = ended;
+        }
+        Ok(())
+    }
+
+    fn draw_if_due(&mut self) -> io::Result<()> {
+        let now = Instant::now();
+        if !self.screen.is_ready() || self.pace.due().is_none_or(|due| due > now) {
+            return Ok(());
+        }
+        // Under full load there is no spare time; a filter still gets its slices, one a frame.
+        if self.app.wants_spare_time() {
+            self.app.update(Message::Spare);
+        }
+        let size = self.screen.size();
+        let theme = self.themes.get(self.app.theme()).map_or_else(Theme::default, |theme| theme.at(self.abilities.depth));
+        let app = &self.app;
+        let ascii_only = self.abilities.ascii_only;
+        let bytes = self.screen.draw(|frame| ui::render(app, &theme, ascii_only, frame))?;
+        self.pace.drawn(now, bytes, size);
+        Ok(())
+    }
+}
+
+/// The next request; waits for it. None: there will be no more. Without an intake it waits for ever.
+async fn next_request(intake: &mut Option<Receiver<Envelope>>) -> Option<Envelope> {
+    match intake {
+        Some(intake) => intake.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A request that waits already.
+fn waiting_request(intake: &mut Option<Receiver<Envelope>>) -> Option<Envelope> {
+    intake.as_mut().and_then(|intake| intake.try_recv().ok())
+}
+
+/// Writes a file that is not there yet.
+fn write_new(path: &str, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+/// What is printed when the screens are gone.
+///
+/// # Errors
+///
+/// Where it cannot be written.
+pub fn write_farewell(out: &mut impl Write, totals: &Totals) -> io::Result<()> {
+    writeln!(out, "exptap: {} events in {} requests", totals.events, totals.requests)?;
+    for (name, count) in totals.verdicts.iter().filter(|(_, count)| **count > 0) {
+        writeln!(out, "  {count:>9}  {name}")?;
+    }
+    if totals.lost > 0 {
+        writeln!(out, "  {:>9}  lost", totals.lost)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_frame_of_data_waits_for_the_byte_budget_and_a_key_does_not() {
+        let now = Instant::now();
+        let mut pace = Pace::new(30, true, now);
+        pace.drawn(now, 9_000, (200, 60));
+        assert_eq!(pace.due(), None);
+        pace.mark(Dirty::Data);
+        assert_eq!(pace.due().unwrap() - now, Duration::from_millis(500));
+        pace.mark(Dirty::User);
+        assert_eq!(pace.due().unwrap() - now, Duration::from_secs(1) / 30);
+    }
+
+    #[test]
+    fn a_theme_that_is_not_there_is_named_with_those_that_are() {
+        let mut themes = Themes::built_in();
+        let (taken, warnings) = choose_theme(&mut themes, Some("nowhere/none.toml".into()), Depth::Sixteen);
+        assert_eq!(taken, "default");
+        assert!(warnings.first().unwrap().contains("there are default, dark, light"), "{warnings:?}");
+        assert_eq!(choose_theme(&mut themes, None, Depth::Mono).0, "mono");
+        assert_eq!(choose_theme(&mut themes, Some("paper".into()), Depth::Mono).0, "paper");
+    }
+
+    #[test]
+    fn a_file_that_exists_is_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.json");
+        let path = path.to_str().unwrap();
+        write_new(path, "first").unwrap();
+        assert_eq!(write_new(path, "second").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "first");
+    }
+
+    #[test]
+    fn the_farewell_lists_what_became_of_every_event() {
+        let mut totals = Totals { requests: 2, events: 5, lost: 1, ..Totals::default() };
+        totals.verdicts.extend([("counted", 3), ("dropped", 2), ("pending", 0)]);
+        let mut out = Vec::new();
+        write_farewell(&mut out, &totals).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "exptap: 5 events in 2 requests\n          3  counted\n          2  dropped\n          1  lost\n"
+        );
+    }
+}

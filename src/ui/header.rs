@@ -1,0 +1,221 @@
+//! The header: where exptap listens, how fast events come, and what became of each of them.
+
+use super::paint::{Canvas, Strip, columns, grouped, short, zone_name};
+use super::theme::Role;
+use crate::app::{App, Pane, View};
+use crate::reason::Category;
+use crate::report::Totals;
+use ratatui::layout::Rect;
+
+/// Pieces of the header: text and role. A longer variant is taken where it fits.
+type Pieces = Vec<(String, Role)>;
+
+pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
+    let app = canvas.app;
+    if area.height >= 2 {
+        let identity = fitting(area.width, [identity(app, true, true), identity(app, false, true)]);
+        fill(canvas.strip(area), identity);
+        let second = Rect { y: area.y + 1, height: 1, ..area };
+        let counters =
+            fitting(area.width, [Words::All, Words::AllShort, Words::Glyphs, Words::Short].map(|words| counters(app, words)));
+        fill(canvas.strip(second), counters);
+        let zone = format!("times in {} ", zone_name(app.zone(), app.now_ms()));
+        canvas.strip(area).at_end(&zone, Role::Muted);
+        return;
+    }
+    let variant = |full, name, words| {
+        let mut pieces = identity(app, full, name);
+        pieces.extend(counters(app, words));
+        pieces
+    };
+    let pieces = fitting(
+        area.width,
+        [
+            variant(true, true, Words::All),
+            variant(true, true, Words::Glyphs),
+            variant(true, true, Words::Short),
+            variant(false, true, Words::Short),
+            variant(false, false, Words::Short),
+        ],
+    );
+    fill(canvas.strip(area), pieces);
+}
+
+/// The first variant that fits, or the last one.
+fn fitting<const N: usize>(width: u16, variants: [Pieces; N]) -> Pieces {
+    let wide = |pieces: &Pieces| pieces.iter().map(|(text, _)| columns(text)).sum::<usize>();
+    let mut last = Pieces::new();
+    for pieces in variants {
+        if wide(&pieces) <= usize::from(width) {
+            return pieces;
+        }
+        last = pieces;
+    }
+    last
+}
+
+fn fill(mut strip: Strip<'_>, pieces: Pieces) {
+    for (text, role) in pieces {
+        strip.text(&text, role);
+    }
+}
+
+/// Name, address, where requests go on to, rate.
+fn identity(app: &App<'_>, full: bool, name: bool) -> Pieces {
+    let mut pieces = Pieces::new();
+    if name {
+        pieces.push((" exptap ".into(), Role::Strong));
+    }
+    let setting = app.setting();
+    match setting.addresses.first() {
+        Some(address) if full => {
+            pieces.push((" ● ".into(), Role::Good));
+            pieces.push((address.to_string(), Role::Text));
+            let others = setting.addresses.iter().skip(1);
+            pieces.extend(others.map(|other| (format!(" {other}"), Role::Muted)));
+        }
+        Some(address) => {
+            pieces.push((" ● ".into(), Role::Good));
+            pieces.push((format!(":{}", address.port()), Role::Text));
+        }
+        None => pieces.push((" not listening".into(), Role::Muted)),
+    }
+    if let Some(forward) = &setting.forward {
+        let host = forward.split_once("://").map_or(forward.as_str(), |(_, host)| host).trim_end_matches('/');
+        pieces.push((if full { format!(" → {host} ") } else { " → ".into() }, Role::Text));
+        pieces.push(upstream(app, full));
+    }
+    if full {
+        pieces.push((format!("  {}", curve(app)), Role::Accent));
+    }
+    pieces.push((format!(" {}/s ", grouped(app.rate().per_second())), Role::Text));
+    if app.live().is_frozen() {
+        pieces.push((if full { " PAUSED, still counting " } else { " PAUSED " }.into(), Role::Warning));
+    }
+    pieces
+}
+
+/// How forwarding is doing: a glyph, and a word where it is not well.
+fn upstream(app: &App<'_>, full: bool) -> (String, Role) {
+    let health = app.health();
+    let fatal = health.refused.iter().find(|(status, _)| matches!(status, 401 | 403 | 404));
+    match (fatal, health.refused.last()) {
+        (Some((status, _)), _) if full => (format!("✗ {status}: that SDK stops sending"), Role::Alert),
+        (Some((status, _)), _) => (format!("✗ {status}"), Role::Alert),
+        _ if health.unanswered > 0 => (format!("✗ {} unanswered", short(health.unanswered)), Role::Bad),
+        (None, Some((status, count))) => (format!("! {status} ×{}", short(*count)), Role::Warning),
+        (None, None) if health.delivered > 0 => ("✓".into(), Role::Good),
+        (None, None) => ("…".into(), Role::Muted),
+    }
+}
+
+fn curve(app: &App<'_>) -> String {
+    const BARS: [char; 9] = ['▁', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    app.rate().curve(12).into_iter().map(|level| BARS.get(usize::from(level)).copied().unwrap_or('█')).collect()
+}
+
+/// How a counter says what it counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Words {
+    /// Glyph and word.
+    All,
+    /// Glyph and word, numbers shortened.
+    AllShort,
+    /// Glyph only, numbers in full.
+    Glyphs,
+    /// Glyph only, numbers shortened.
+    Short,
+}
+
+/// Every event once, by what became of it: the numbers add up to the first.
+fn counters(app: &App<'_>, words: Words) -> Pieces {
+    let totals = app.totals();
+    let number = |number| if matches!(words, Words::Short | Words::AllShort) { short(number) } else { grouped(number) };
+    let mut pieces = vec![(format!(" {} events ", number(totals.events)), Role::Strong)];
+    if matches!(words, Words::All | Words::AllShort) {
+        for category in Category::ALL {
+            let count = totals.verdicts.get(category.name()).copied().unwrap_or(0);
+            if count > 0 || matches!(category, Category::Counted | Category::Dropped) {
+                let text = format!("  {} {} {}", category.glyph(), number(count), word(category));
+                pieces.push((text, role_of(category)));
+            }
+        }
+    } else {
+        for (glyph, count, role) in by_glyph(totals) {
+            pieces.push((format!(" {}{}{glyph} ", number(count), if words == Words::Short { "" } else { " " }), role));
+        }
+    }
+    if totals.lost > 0 {
+        pieces.push((" ".into(), Role::Text));
+        pieces.push((format!(" {} lost ", number(totals.lost)), Role::Alert));
+    }
+    let lost_requests = app.health().lost_requests;
+    if lost_requests > 0 {
+        pieces.push((" ".into(), Role::Text));
+        pieces.push((format!(" {} requests lost ", number(lost_requests)), Role::Alert));
+    }
+    pieces
+}
+
+/// The counters with categories of one glyph added up. Narrow screens show glyphs without words, and two numbers
+/// under one glyph could not be told apart.
+fn by_glyph(totals: &Totals) -> Vec<(&'static str, u64, Role)> {
+    let mut counts: Vec<(&'static str, u64, Role)> = Vec::new();
+    for category in Category::ALL {
+        let count = totals.verdicts.get(category.name()).copied().unwrap_or(0);
+        match counts.iter_mut().find(|(glyph, ..)| *glyph == category.glyph()) {
+            Some((_, sum, _)) => *sum += count,
+            None => counts.push((category.glyph(), count, role_of(category))),
+        }
+    }
+    counts.retain(|(glyph, count, _)| *count > 0 || matches!(*glyph, "✓" | "✗"));
+    counts
+}
+
+/// The same as plain text.
+pub(super) fn glyph_counts(totals: &Totals) -> Vec<String> {
+    by_glyph(totals).into_iter().map(|(glyph, count, _)| format!("{}{glyph}", short(count))).collect()
+}
+
+/// The word for a category in the header.
+fn word(category: Category) -> &'static str {
+    match category {
+        Category::Counted => "counted",
+        Category::Exposure => "exposures",
+        Category::Pending => "pending",
+        Category::Unknown => "unknown",
+        Category::Dropped => "dropped",
+        Category::NotAbout => "other",
+        Category::Duplicate => "duplicate",
+        Category::Undecodable => "unreadable",
+    }
+}
+
+/// The role of a category's colour.
+pub(super) fn role_of(category: Category) -> Role {
+    match category {
+        Category::Counted => Role::Counted,
+        Category::Exposure => Role::Exposure,
+        Category::Pending => Role::Pending,
+        Category::Unknown => Role::Unknown,
+        Category::Dropped => Role::Dropped,
+        Category::NotAbout => Role::NotAbout,
+        Category::Duplicate => Role::Duplicate,
+        Category::Undecodable => Role::Undecodable,
+    }
+}
+
+/// The names of the panes, where one is shown at a time.
+pub(super) fn draw_tabs(canvas: &mut Canvas<'_, '_>, area: Rect) {
+    let app = canvas.app;
+    let findings = app.report().findings.len();
+    let mut strip = canvas.strip(area);
+    for pane in Pane::ALL {
+        let active = app.focus() == pane && matches!(app.view(), View::Panes);
+        let mut name = format!(" {} {} ", pane.number(), pane.title());
+        if pane == Pane::Findings && findings > 0 {
+            name = format!(" {} {} ({findings}) ", pane.number(), pane.title());
+        }
+        strip.text(&name, if active { Role::Selection } else { Role::Muted }).gap(1);
+    }
+}

@@ -1,0 +1,148 @@
+//! Live: every event as it arrives, and what became of it.
+
+use super::header::role_of;
+use super::paint::{Canvas, Strip, grouped, time_of_day};
+use super::theme::Role;
+use super::{empty, frame_pane, mark_selection, nothing, rows};
+use crate::app::export::units_text;
+use crate::app::{App, Kinds, Pane, is_kind_mismatch, is_unmatched_key};
+use crate::view::EventRow;
+use ratatui::layout::Rect;
+
+pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
+    let app = canvas.app;
+    let inside = frame_pane(canvas, Pane::Live, area, &remarks(app));
+    if app.is_empty() {
+        empty::draw(canvas, inside);
+        return;
+    }
+    let live = app.live();
+    if live.is_empty() {
+        let words = if app.wants_spare_time() {
+            "filtering…"
+        } else {
+            "no event passes the filter (esc clears it, a shows every kind)"
+        };
+        nothing(canvas, inside, words);
+        return;
+    }
+    let columns = Columns::of(usize::from(inside.width));
+    let source = live.rows(app.store());
+    let selected = live.selected();
+    for (event, area) in live.visible(usize::from(inside.height)).zip(rows(inside)) {
+        let Some(row) = source.row(event) else { continue };
+        let mut strip = canvas.strip(area);
+        draw_row(app, &mut strip, row, &columns);
+        if selected == Some(event) {
+            mark_selection(canvas, Pane::Live, area);
+        }
+    }
+}
+
+/// What the title says after the name: kinds, filters, whether it follows.
+fn remarks(app: &App<'_>) -> Vec<(String, Role)> {
+    let live = app.live();
+    let criteria = live.criteria();
+    let mut remarks = Vec::new();
+    let kinds = if criteria.kinds == Kinds::All { Role::Muted } else { Role::Accent };
+    remarks.push((criteria.kinds.title().to_owned(), kinds));
+    if live.is_frozen() {
+        remarks.push(("paused".to_owned(), Role::Warning));
+    } else if live.is_following() {
+        remarks.push(("following".to_owned(), Role::Good));
+    } else {
+        remarks.push((format!("+{} new, end follows", grouped(live.unseen() as u64)), Role::Warning));
+    }
+    if criteria.dropped_only {
+        remarks.push(("✗ dropped only".to_owned(), Role::Dropped));
+    }
+    if criteria.noise {
+        remarks.push(("with $ld:".to_owned(), Role::Muted));
+    }
+    if !criteria.filter.is_empty() {
+        remarks.push((criteria.filter.clone(), Role::Accent));
+    }
+    let (looked_at, of) = live.progress(app.store());
+    if looked_at < of {
+        remarks.push((format!("{} of {} rows looked at", grouped(looked_at), grouped(of)), Role::Muted));
+    } else if !criteria.filter.is_empty() || criteria.dropped_only || criteria.kinds != Kinds::All {
+        remarks.push((format!("{} events", grouped(live.len() as u64)), Role::Muted));
+    }
+    let forgotten = app.store().first();
+    if forgotten > 0 {
+        remarks.push((format!("{} scrolled out of memory", grouped(forgotten)), Role::Muted));
+    }
+    remarks
+}
+
+/// Widths of the columns.
+struct Columns {
+    milliseconds: bool,
+    kind: usize,
+    key: usize,
+    unit: usize,
+    source: usize,
+}
+
+impl Columns {
+    fn of(width: usize) -> Self {
+        let milliseconds = width >= 78;
+        let kind = if width >= 90 { 12 } else { 7 };
+        let time = if milliseconds { 12 } else { 8 };
+        let source = if width >= 150 { 24 } else { 0 };
+        let rest = width.saturating_sub(time + kind + 4 + if source > 0 { source + 1 } else { 0 });
+        Self { milliseconds, kind, key: (rest * 25 / 100).min(40), unit: (rest * 23 / 100).min(48), source }
+    }
+}
+
+fn draw_row(app: &App<'_>, strip: &mut Strip<'_>, row: &EventRow, columns: &Columns) {
+    strip.cell(
+        &time_of_day(app.zone(), row.arrival_ms, columns.milliseconds),
+        if columns.milliseconds { 12 } else { 8 },
+        Role::Muted,
+    );
+    strip.cell(&row.kind, columns.kind, Role::Text);
+    strip.cell(&row.key, columns.key, Role::Strong);
+    strip.cell(&units_text(row), columns.unit, Role::Text);
+    if columns.source > 0 {
+        strip.cell(&row.source, columns.source, Role::Muted);
+    }
+    draw_verdict(app, strip, row);
+}
+
+/// The verdict: glyph, words, arm. The two faults people come for carry a badge as well.
+fn draw_verdict(app: &App<'_>, strip: &mut Strip<'_>, row: &EventRow) {
+    let role = role_of(row.category());
+    strip.text(row.category().glyph(), role).gap(1);
+    if is_kind_mismatch(row.code) {
+        strip.text(" KIND ", Role::DroppedKind).gap(1);
+    } else if is_unmatched_key(row.code) {
+        strip.text(" KEY ", Role::DroppedUnmatched).gap(1);
+    }
+    strip.text(row.code.name(), role);
+    if let Some(arm) = arm(app, row) {
+        strip.text(" → ", role).text(&arm, Role::Accent);
+    }
+    if let Some(note) = &row.note {
+        strip.text("  ", Role::Muted).text(note, Role::Muted);
+    }
+    if row.verdicts.len() > 1 {
+        strip.text(&format!("  +{} more", row.verdicts.len() - 1), Role::Muted);
+    }
+    if row.revised() {
+        strip.text("  revised", Role::Warning);
+    }
+    for warning in &row.warnings {
+        strip.text("  ⚠ ", Role::Warning).text(warning.name(), Role::Warning);
+    }
+}
+
+/// The name of the arm a row's best verdict is about.
+fn arm(app: &App<'_>, row: &EventRow) -> Option<String> {
+    let verdict = row.best_verdict()?;
+    let variation = verdict.variation?;
+    let name = app.store().iterations().get(verdict.iteration as usize)?;
+    let experiment = app.store().catalog().experiments.iter().find(|known| *known.key == *name.experiment)?;
+    let iteration = experiment.iterations.iter().find(|known| *known.id == *name.iteration)?;
+    Some(iteration.arm_name(variation))
+}

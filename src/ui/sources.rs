@@ -1,0 +1,120 @@
+//! Sources: who sends, how much, and how it is answered.
+
+use super::paint::{Canvas, grouped, short, size, time_of_day};
+use super::theme::Role;
+use super::{frame_pane, mark_selection, nothing, page_with, rows};
+use crate::app::Pane;
+use crate::view::SourceRow;
+use ratatui::layout::Rect;
+
+/// One row, below the title line of each sender.
+const LINES: usize = 2;
+
+pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
+    let app = canvas.app;
+    let Some(list) = app.listing(Pane::Sources) else { return };
+    let mut remarks = Vec::new();
+    if !list.filter.is_empty() {
+        remarks.push((list.filter.clone(), Role::Accent));
+    }
+    let inside = frame_pane(canvas, Pane::Sources, area, &remarks);
+    let mut lines = rows(inside);
+    let Some(summary) = lines.next() else { return };
+    draw_summary(canvas, summary);
+    let rest = Rect { y: inside.y + 1, height: inside.height.saturating_sub(1), ..inside };
+    if list.shown().is_empty() {
+        let words = if app.source_rows().is_empty() { "no SDK has sent anything yet" } else { "no sender passes the filter" };
+        nothing(canvas, rest, words);
+        return;
+    }
+    let start = page_with(list.selected(), std::iter::repeat_n(LINES, list.shown().len()), rest.height.into());
+    let mut y = rest.y;
+    for (position, index) in list.shown().iter().enumerate().skip(start) {
+        let Some(source) = app.source_rows().get(*index) else { continue };
+        if y >= rest.bottom() {
+            break;
+        }
+        let first = Rect { y, height: 1, ..rest };
+        draw_source(canvas, first, source);
+        if position == list.selected() {
+            mark_selection(canvas, Pane::Sources, first);
+        }
+        if y + 1 < rest.bottom() {
+            draw_details(canvas, Rect { y: y + 1, ..first }, source);
+        }
+        y += u16::try_from(LINES).unwrap_or(2);
+    }
+}
+
+/// Everything together: requests, duplicates, losses, how the upstream takes them.
+fn draw_summary(canvas: &mut Canvas<'_, '_>, area: Rect) {
+    let app = canvas.app;
+    let totals = app.totals();
+    let health = app.health();
+    let mut strip = canvas.strip(area);
+    strip.gap(1).text(&format!("{} requests", grouped(totals.requests)), Role::Text);
+    strip.text(&format!("  {} duplicate payloads", grouped(totals.duplicate_payloads)), Role::Muted);
+    let lost = if totals.lost + health.lost_requests > 0 { Role::Alert } else { Role::Muted };
+    strip.gap(2).text(&format!("{} events lost", grouped(totals.lost)), lost);
+    if health.lost_requests > 0 {
+        strip.gap(1).text(&format!("{} requests lost before judging", grouped(health.lost_requests)), Role::Alert);
+    }
+    if app.setting().forward.is_some() {
+        let refused: u64 = health.refused.iter().map(|(_, count)| count).sum();
+        let all = health.delivered + refused + health.unanswered;
+        if let Some(share) = (health.delivered * 1_000).checked_div(all) {
+            // Below 99.5 % somebody should look.
+            let role = if share < 995 { Role::Bad } else { Role::Good };
+            let word = if share < 995 { "✗" } else { "✓" };
+            strip.gap(2).text(&format!("{word} upstream took {}.{} %", share / 10, share % 10), role);
+        }
+        for (status, count) in &health.refused {
+            strip.gap(2).text(&format!("{status} ×{}", short(*count)), Role::Bad);
+        }
+        if health.unanswered > 0 {
+            strip.gap(2).text(&format!("{} unanswered", grouped(health.unanswered)), Role::Bad);
+        }
+    }
+}
+
+fn draw_source(canvas: &mut Canvas<'_, '_>, area: Rect, source: &SourceRow) {
+    let zone = canvas.app.zone();
+    let width = usize::from(area.width);
+    let mut strip = canvas.strip(area);
+    strip.gap(1).cell(if source.sdk.is_empty() { "unnamed sender" } else { &source.sdk }, width * 30 / 100, Role::Strong);
+    strip.cell(source.environment.as_deref().unwrap_or("no credential"), width * 22 / 100, Role::Text);
+    strip.right(&short(source.requests), 5, Role::Text).text("requests", Role::Muted).gap(1);
+    strip.right(&short(source.events), 6, Role::Text).text("events", Role::Muted).gap(2);
+    strip.text(&format!("last {}", time_of_day(zone, source.last_seen_ms, false)), Role::Muted);
+}
+
+fn draw_details(canvas: &mut Canvas<'_, '_>, area: Rect, source: &SourceRow) {
+    let mut strip = canvas.strip(area);
+    strip.gap(4);
+    let mut part = |text: String, role| _ = strip.text(&text, role).gap(2);
+    if source.undecodable > 0 {
+        part(format!("✗ {} unreadable", grouped(source.undecodable)), Role::Undecodable);
+    }
+    if source.dropped_by_sdk > 0 {
+        part(format!("⚠ the SDK dropped {}", grouped(source.dropped_by_sdk)), Role::Warning);
+    }
+    if source.duplicates > 0 {
+        part(format!("= {} duplicate", grouped(source.duplicates)), Role::Duplicate);
+    }
+    for (status, count) in &source.statuses {
+        let (mark, role) = if *status < 300 { ("", Role::Muted) } else { ("✗ ", Role::Bad) };
+        part(format!("{mark}{status} ×{}", short(*count)), role);
+    }
+    if !source.schemas.is_empty() {
+        part(format!("schema {}", source.schemas.join(", ")), Role::Muted);
+    }
+    if source.instances > 0 {
+        part(format!("{} instances", source.instances), Role::Muted);
+    }
+    let mean = source.wire_bytes.checked_div(source.requests).unwrap_or(0);
+    part(format!("{} ({} a request)", size(source.wire_bytes), size(mean)), Role::Muted);
+    part(if source.compressed > 0 { format!("gzip {}", short(source.compressed)) } else { "no gzip".into() }, Role::Muted);
+    if let Some(wrapper) = &source.wrapper {
+        part(wrapper.clone(), Role::Muted);
+    }
+}

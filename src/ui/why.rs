@@ -1,0 +1,206 @@
+//! Why: the event as it was received, and every rule it was judged by, in order.
+
+use super::frame_box;
+use super::header::role_of;
+use super::paint::{Canvas, columns, day_and_time, harmless, wrap, wrapped};
+use super::theme::Role;
+use crate::app::export::{ladder_title, outcome_glyph};
+use crate::app::{Side, Why, is_kind_mismatch, is_unmatched_key};
+use crate::view::{Explanation, Ladder, Outcome};
+use ratatui::layout::{Constraint, Layout, Margin, Rect};
+use ratatui::text::{Line, Span};
+
+/// From here on both sides are shown.
+const BOTH_SIDES: u16 = 110;
+
+/// Keys of an event that decide verdicts.
+const MATTERS: [&str; 16] = [
+    "kind", "key", "context", "contextKeys", "user", "userKey", "creationDate", "metricValue", "variation", "reason",
+    "inExperiment", "ruleId", "url", "selector", "version", "samplingRatio",
+];
+
+pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect, why: &Why) {
+    if area.width >= BOTH_SIDES {
+        let [left, right] = Layout::horizontal([Constraint::Percentage(38), Constraint::Fill(1)]).areas(area);
+        draw_side(canvas, left, why, Side::Event);
+        draw_side(canvas, right, why, Side::Rules);
+    } else {
+        draw_side(canvas, area, why, why.side);
+    }
+}
+
+fn draw_side(canvas: &mut Canvas<'_, '_>, area: Rect, why: &Why, side: Side) {
+    let active = why.side == side;
+    let (border, title) = if active { (Role::BorderFocused, Role::TitleFocused) } else { (Role::Border, Role::Title) };
+    frame_box(canvas, area, border);
+    let event = why.explanation.row.event;
+    let mut strip = canvas.strip(Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area });
+    match side {
+        Side::Event => strip.text(&format!(" Event {event} as received "), title),
+        Side::Rules => strip.text(&format!(" Why: event {event} "), title),
+    };
+    if area.width < BOTH_SIDES {
+        let other = if side == Side::Rules { " tab: the event " } else { " tab: the rules " };
+        strip.text("─", border).text(other, Role::Muted);
+    }
+    let inside = area.inner(Margin::new(2, 1));
+    let (lines, scroll) = match side {
+        Side::Event => (event_lines(canvas, &why.explanation, inside.width.into()), &why.event),
+        Side::Rules => (rule_lines(canvas, &why.explanation, inside.width.into()), &why.rules),
+    };
+    let start = scroll.place(lines.len(), inside.height.into());
+    canvas.lines(inside, lines.get(start..).unwrap_or_default());
+    let below = lines.len().saturating_sub(start + usize::from(inside.height));
+    if below > 0 && area.height > 1 {
+        let foot = Rect { x: area.x + 1, y: area.bottom() - 1, width: area.width.saturating_sub(2), height: 1 };
+        canvas.strip(foot).at_end(&format!(" {below} more ↓ "), Role::Muted);
+    }
+}
+
+/// The rules in the order judged, then the fix, for every iteration and metric the event is about.
+fn rule_lines(canvas: &Canvas<'_, '_>, explanation: &Explanation, width: usize) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
+    for ladder in &explanation.ladders {
+        ladder_lines(canvas, ladder, width, &mut lines);
+        lines.push(Line::default());
+    }
+    let also: Vec<String> = explanation.also.clone();
+    if !also.is_empty() {
+        labelled(canvas, "Also", &also.join("; "), width, Role::Text, &mut lines);
+        let hint = canvas.style(Role::Muted);
+        lines.extend(wrapped("↵ shows the events that fail the same way", width, LABEL, hint));
+    }
+    lines
+}
+
+/// Columns of the labels below a ladder.
+const LABEL: usize = 16;
+
+fn ladder_lines(canvas: &Canvas<'_, '_>, ladder: &Ladder, width: usize, lines: &mut Vec<Line<'static>>) {
+    let role = role_of(ladder.code.category());
+    let reason = ladder.code.reason();
+    let title = ladder_title(ladder);
+    let (about, verdict) = title.rsplit_once(": ").unwrap_or((&title, ""));
+    lines.extend(wrapped(about, width, 0, canvas.style(Role::Strong)));
+    let mut spans = vec![Span::styled(harmless(verdict), canvas.style(role))];
+    if is_kind_mismatch(ladder.code) {
+        spans.push(Span::raw("  "));
+        spans.push(Span::styled(" KIND ", canvas.style(Role::DroppedKind)));
+    } else if is_unmatched_key(ladder.code) {
+        spans.push(Span::raw("  "));
+        spans.push(Span::styled(" KEY ", canvas.style(Role::DroppedUnmatched)));
+    }
+    if ladder.revised {
+        spans.push(Span::styled("  revised: it was shown as something else before", canvas.style(Role::Warning)));
+    }
+    lines.push(Line::from(spans));
+    if let Some((clock, code)) = ladder.other_clock {
+        let text = format!("on the {clock} clock: {} {}", code.category().glyph(), code.name());
+        lines.extend(wrapped(&text, width, 2, canvas.style(Role::Warning)));
+    }
+    for rung in &ladder.rungs {
+        let (role, word) = match rung.outcome {
+            Outcome::Passed => (Role::Good, "holds"),
+            Outcome::Failed => (Role::Bad, "fails"),
+            Outcome::WouldFail => (Role::Warning, "next"),
+            Outcome::NotJudged => (Role::Muted, "open"),
+        };
+        let mark = rung.grade.mark();
+        let lead = format!("  {} {word:<5} {:<4} ", outcome_glyph(rung.outcome), rung.rule);
+        let text_columns = width.saturating_sub(columns(&lead) + 8);
+        let mut text = rung.text.clone();
+        if let Some(code) = rung.code.filter(|_| matches!(rung.outcome, Outcome::Failed | Outcome::WouldFail)) {
+            text.push_str(&format!(" ({})", code.name()));
+        }
+        let text_role = if rung.outcome == Outcome::NotJudged { Role::Muted } else { Role::Text };
+        for (index, piece) in wrap(&text, text_columns).into_iter().enumerate() {
+            let pad = text_columns.saturating_sub(columns(&piece));
+            let mut spans = vec![
+                Span::styled(if index == 0 { lead.clone() } else { " ".repeat(columns(&lead)) }, canvas.style(role)),
+                Span::styled(piece, canvas.style(text_role)),
+            ];
+            if index == 0 {
+                spans.push(Span::raw(" ".repeat(pad + 2)));
+                spans.push(Span::styled(mark, canvas.style(Role::Muted)));
+            }
+            lines.push(Line::from(spans));
+        }
+    }
+    if ladder.fix.is_empty() && !reason.text.is_empty() && ladder.rungs.is_empty() {
+        labelled(canvas, "Meaning", reason.text, width, Role::Text, lines);
+    }
+    if !ladder.fix.is_empty() {
+        labelled(canvas, "What to change", &ladder.fix, width, Role::Good, lines);
+    }
+    if let Some(near_miss) = &ladder.near_miss {
+        labelled(canvas, "Near miss", near_miss, width, Role::Warning, lines);
+    }
+}
+
+fn labelled(canvas: &Canvas<'_, '_>, label: &str, text: &str, width: usize, role: Role, lines: &mut Vec<Line<'static>>) {
+    for (index, piece) in wrap(text, width.saturating_sub(LABEL)).into_iter().enumerate() {
+        let label = if index == 0 { label } else { "" };
+        lines.push(Line::from(vec![
+            Span::styled(format!("{label:<LABEL$}"), canvas.style(Role::Strong)),
+            Span::styled(piece, canvas.style(role)),
+        ]));
+    }
+}
+
+/// Where the event came from, and its JSON with the keys that matter marked.
+fn event_lines(canvas: &Canvas<'_, '_>, explanation: &Explanation, width: usize) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
+    let row = &explanation.row;
+    let zone = canvas.app.zone();
+    let arrival = day_and_time(zone, row.arrival_ms);
+    let mut fact = |name: &str, value: &str| {
+        for (index, piece) in wrap(value, width.saturating_sub(12)).into_iter().enumerate() {
+            let name = if index == 0 { name } else { "" };
+            lines.push(Line::from(vec![
+                Span::styled(format!("{name:<12}"), canvas.style(Role::Muted)),
+                Span::styled(piece, canvas.style(Role::Text)),
+            ]));
+        }
+    };
+    fact("arrived", &arrival);
+    if let Some(t_ms) = row.t_ms.filter(|t_ms| *t_ms != row.arrival_ms) {
+        fact("judged at", &day_and_time(zone, t_ms));
+    }
+    for (name, value) in &explanation.provenance {
+        fact(name, value);
+    }
+    lines.push(Line::default());
+    let mut redacted = false;
+    for line in explanation.event_text.lines() {
+        redacted = (redacted || line.contains("\"redactedAttributes\"")) && !line.trim_start().starts_with(']');
+        lines.extend(json_line(canvas, line, width, redacted));
+    }
+    lines
+}
+
+fn json_line(canvas: &Canvas<'_, '_>, line: &str, width: usize, redacted: bool) -> Vec<Line<'static>> {
+    let indent = line.len() - line.trim_start().len();
+    let role = if redacted { Role::Redacted } else { Role::Text };
+    let pieces = wrap(line, width);
+    let key = line.trim_start().strip_prefix('"').and_then(|rest| rest.split_once("\":")).map(|(key, _)| key);
+    let Some(key) = key else {
+        return pieces.into_iter().map(|piece| Line::styled(piece, canvas.style(role))).collect();
+    };
+    let key_role = match key {
+        _ if redacted => Role::Redacted,
+        key if MATTERS.contains(&key) => Role::JsonMatters,
+        _ => Role::JsonKey,
+    };
+    let key_columns = indent + key.len() + 2;
+    pieces
+        .into_iter()
+        .enumerate()
+        .map(|(index, piece)| match piece.split_at_checked(key_columns) {
+            Some((name, value)) if index == 0 => Line::from(vec![
+                Span::styled(name.to_owned(), canvas.style(key_role)),
+                Span::styled(value.to_owned(), canvas.style(role)),
+            ]),
+            _ => Line::styled(piece, canvas.style(role)),
+        })
+        .collect()
+}
