@@ -17,6 +17,11 @@ pub(super) struct Live {
     pub(super) intake: IntakeReceiver,
     /// Its counters.
     pub(super) status: Arc<Status>,
+    serving: Serving,
+}
+
+/// The endpoint's thread. It is stopped, and waited for, when this is dropped.
+pub(super) struct Serving {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -68,26 +73,41 @@ impl Live {
                 say(format_args!("cannot start a thread for the endpoint: {error}"));
                 ExitCode::from(COULD_NOT_BIND)
             })?;
-        Ok(Self { addresses, intake, status, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { addresses, intake, status, serving: Serving { stop: Some(stop), thread: Some(thread) } })
+    }
+
+    /// The parts, for one who takes requests from another thread; the endpoint serves until the last is dropped.
+    pub(super) fn into_parts(self) -> (Vec<SocketAddr>, Arc<Status>, IntakeReceiver, Serving) {
+        (self.addresses, self.status, self.intake, self.serving)
     }
 
     /// Stops serving: what is under way is finished first, for at most five seconds.
     pub(super) fn stop(&mut self) {
+        self.serving.stop();
+    }
+
+    /// Waits until the endpoint has ended.
+    pub(super) fn join(&mut self) {
+        self.serving.join();
+    }
+}
+
+impl Serving {
+    fn stop(&mut self) {
         if let Some(stop) = self.stop.take() {
             // The endpoint may have ended already.
             let _ = stop.send(());
         }
     }
 
-    /// Waits until the endpoint has ended.
-    pub(super) fn join(&mut self) {
+    fn join(&mut self) {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-impl Drop for Live {
+impl Drop for Serving {
     fn drop(&mut self) {
         self.stop();
         self.join();

@@ -2,12 +2,17 @@
 
 mod collect;
 mod live;
+mod screen;
 pub mod tui;
 
 use crate::cli::{self, Cli, Command, Format};
+use crate::demo::Shop;
+use crate::endpoint::{DEFAULT_PORT, ListenOn};
+use crate::guide;
 use crate::headless::{self, Failure, Request};
 use crate::input::Source;
 use crate::report::table;
+use crate::session::{Session, SessionOptions};
 use clap::Parser;
 use live::Live;
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -51,7 +56,8 @@ pub fn main() -> ExitCode {
             Ok(headless::verdicts(request, &mut output)?.unreadable)
         }),
         Command::Listen(options) => listen(options),
-        Command::Demo(_) | Command::Sources => ExitCode::SUCCESS,
+        Command::Demo(options) => demo(options),
+        Command::Sources => sources(),
     }
 }
 
@@ -67,25 +73,66 @@ fn listen(options: cli::Listen) -> ExitCode {
         Ok(catalog) => catalog,
         Err(code) => return code,
     };
+    let started_ms = now_ms();
+    if !options.no_tui
+        && let Err(code) = screen::require()
+    {
+        return code;
+    }
     let wish = live::Wish {
         listen: options.listen.unwrap_or_default(),
         public: options.public,
         forward: options.forward,
         forward_mobile: options.forward_mobile,
     };
+    let forward = wish.forward.as_ref().map(ToString::to_string);
     let live = match Live::start(wish) {
         Ok(live) => live,
         Err(code) => return code,
     };
-    collect::run(
-        live,
-        collect::Wish {
-            catalog,
-            clock: options.judging.clock.into(),
-            observed_from_ms: options.observed_from,
-            verdicts: options.verdicts,
-        },
-    )
+    let clock = options.judging.clock.into();
+    if options.no_tui {
+        return collect::run(
+            live,
+            collect::Wish { catalog, clock, observed_from_ms: options.observed_from, verdicts: options.verdicts },
+        );
+    }
+    let session_options =
+        SessionOptions { clock, ..SessionOptions::from_now(options.observed_from.unwrap_or(started_ms)) };
+    screen::show(Session::new(catalog, session_options), live, forward, options.screen, None)
+}
+
+fn demo(options: cli::Demo) -> ExitCode {
+    if let Err(code) = screen::require() {
+        return code;
+    }
+    let wish = live::Wish {
+        listen: options.listen.unwrap_or(ListenOn::Loopback(0)),
+        public: false,
+        forward: None,
+        forward_mobile: None,
+    };
+    let live = match Live::start(wish) {
+        Ok(live) => live,
+        Err(code) => return code,
+    };
+    let shop = Shop::new(options.seed, now_ms());
+    // Nothing happened in the shop before it opened, so what is seen is all there is.
+    let session = Session::new(Some(shop.catalog()), SessionOptions::from_now(shop.opened_at_ms()));
+    screen::show(session, live, None, options.screen, Some(shop))
+}
+
+fn sources() -> ExitCode {
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], DEFAULT_PORT));
+    let text = guide::plain(&guide::sources(address));
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            say(format_args!("cannot write: {error}"));
+            BAD_INPUT.into()
+        }
+    }
 }
 
 /// Runs a command that judges files, and says what could not be read.

@@ -68,12 +68,8 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, screen: Rect) -> Option<Position
 fn popup(canvas: &mut Canvas<'_, '_>, screen: Rect, columns: u16, rows: u16, title: &str) -> Rect {
     let width = columns.min(screen.width.saturating_sub(4));
     let height = rows.min(screen.height.saturating_sub(2));
-    let area = Rect {
-        x: screen.x + (screen.width - width) / 2,
-        y: screen.y + (screen.height - height) / 2,
-        width,
-        height,
-    };
+    let area =
+        Rect { x: screen.x + (screen.width - width) / 2, y: screen.y + (screen.height - height) / 2, width, height };
     Clear.render(area, canvas.buffer);
     canvas.paint(area, Role::Text);
     frame_box(canvas, area, Role::BorderFocused);
