@@ -1,7 +1,7 @@
 //! exptap shows, for every LaunchDarkly event, whether it counts toward an experiment, and if not, why and what
 //! to change.
 //!
-//! Data goes one way. A source (the [`endpoint`], a file, the demo) wraps what it receives in an
+//! Data goes one way. A source (the endpoint, a file, the demo) wraps what it receives in an
 //! [`envelope::Envelope`]; [`event`] decodes it, totally; [`attribution`] judges every event against the
 //! [`catalog`] and keeps what later events can still change; [`session`] adds the journal that the screens and
 //! the headless commands read.
@@ -11,8 +11,17 @@
 pub mod app;
 pub mod attribution;
 pub mod catalog;
+pub mod cli;
+pub mod demo;
+pub mod endpoint;
 pub mod envelope;
+pub mod event;
+pub mod findings;
 pub mod guide;
+pub mod headless;
+pub mod input;
+pub mod intake;
+pub mod json;
 pub mod near_miss;
 pub mod query;
 pub mod reason;
@@ -23,4 +32,5 @@ pub mod statistics;
 pub mod terminal;
 pub mod ui;
 pub mod untrusted;
+pub mod verdicts;
 pub mod view;

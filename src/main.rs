@@ -1,1 +1,5 @@
-fn main() {}
+//! The `exptap` binary.
+
+fn main() -> std::process::ExitCode {
+    exptap::run::main()
+}

@@ -269,7 +269,7 @@ reasons! {
         "The filter of {metric} reads an attribute that the SDK redacted (private, or anonymous context).";
         "Filter on event data instead, or stop redacting the attribute."
     FilterUnsupported "filter-unsupported" "A6" Choice Warning Verdict(Unknown);
-        "The filter of {metric} uses an operator exptap does not model, so it is not judged.";
+        "The filter of {metric} asks something exptap does not model or this event cannot answer, so it is not judged.";
         "Judge this metric in LaunchDarkly, or describe it in the catalog without the filter."
     IterationNotStarted "iteration-not-started" "A7 E8" Documented Error Verdict(Dropped);
         "The iteration has not been started; nothing before Start counts.";
@@ -283,7 +283,7 @@ reasons! {
         "{unit} {key} never received {flag} in this iteration.";
         "Evaluate {flag} for this very context (call variation()) before the conversion."
     ConversionBeforeExposure "conversion-before-exposure" "A9" Corroborated Error Verdict(Dropped);
-        "{unit} {key} converted before its first exposure.";
+        "{unit} {key} converted before any exposure.";
         "Evaluate {flag} before calling track()."
     AttributionWindowExpired "attribution-window-expired" "A10" Documented Warning Verdict(Dropped);
         "The last exposure of {unit} {key} was more than 90 days before.";

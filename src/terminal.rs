@@ -11,9 +11,7 @@
 use crate::ui::theme::Depth;
 use crossterm::cursor::{Hide, Show};
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
-use crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, SetTitle, disable_raw_mode, enable_raw_mode,
-};
+use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, SetTitle, disable_raw_mode, enable_raw_mode};
 use crossterm::{Command, queue};
 use ratatui::backend::{Backend, ClearType, CrosstermBackend, WindowSize};
 use ratatui::buffer::Cell;
@@ -321,8 +319,7 @@ impl Screen {
         TAKEN.store(true, Ordering::SeqCst);
         outlet.write(taking());
         let sink = Sink::default();
-        let backend =
-            QuietBackend { inner: CrosstermBackend::new(sink.clone()), cursor: None, cursor_shown: false };
+        let backend = QuietBackend { inner: CrosstermBackend::new(sink.clone()), cursor: None, cursor_shown: false };
         let terminal = Terminal::new(backend)?;
         Ok(Self { terminal, sink, outlet, hung_up, over, panics })
     }
@@ -447,9 +444,7 @@ mod tests {
     use super::*;
 
     fn abilities(variables: &[(&str, &str)]) -> Abilities {
-        Abilities::read(|name| {
-            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
-        })
+        Abilities::read(|name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
     }
 
     #[test]

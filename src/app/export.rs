@@ -20,7 +20,8 @@ fn display(text: &str) -> String {
 
 /// A filter term for exactly this value.
 pub(super) fn term(field: &str, value: &str) -> String {
-    let plain = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || "-_./".contains(character);
+    let plain =
+        |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || "-_./".contains(character);
     // A bare value is found in any case, so only one that cannot mean another is left bare.
     let bare = !value.is_empty() && !value.starts_with('/') && value.chars().all(plain) && matches!(field, "code");
     if bare { format!("{field}:{value}") } else { format!("{field}:{}", quoted(value)) }

@@ -28,8 +28,15 @@ pub(crate) struct Fixture {
 }
 
 /// One kind of row: kind, key, units, verdict, metric, variation, note, noise.
-type Pattern =
-    (&'static str, &'static str, &'static [(&'static str, &'static str)], Code, Option<u32>, Option<i64>, Option<&'static str>);
+type Pattern = (
+    &'static str,
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    Code,
+    Option<u32>,
+    Option<i64>,
+    Option<&'static str>,
+);
 
 const PATTERNS: &[Pattern] = &[
     ("feature", "checkout-cta", &[("device", "d-9")], Code::Exposure, None, Some(1), None),
@@ -55,7 +62,13 @@ impl Fixture {
     pub(crate) fn empty() -> Self {
         let text = |text: &str| Arc::<str>::from(text);
         let arms = |names: [&str; 2]| {
-            Some(names.iter().zip(0..).map(|(name, variation)| Arm { variation, name: (*name).into(), allocation: 50.0 }).collect())
+            Some(
+                names
+                    .iter()
+                    .zip(0..)
+                    .map(|(name, variation)| Arm { variation, name: (*name).into(), allocation: 50.0 })
+                    .collect(),
+            )
         };
         let iteration = |unit: &str, arms| Iteration {
             id: "1".into(),
@@ -82,16 +95,35 @@ impl Fixture {
             revision: 1,
             report: None,
             iterations: vec![
-                IterationName { experiment: text("checkout-cta-test"), iteration: text("1"), flag: text("checkout-cta") },
-                IterationName { experiment: text("search-ranker-test"), iteration: text("1"), flag: text("search-ranker") },
+                IterationName {
+                    experiment: text("checkout-cta-test"),
+                    iteration: text("1"),
+                    flag: text("checkout-cta"),
+                },
+                IterationName {
+                    experiment: text("search-ranker-test"),
+                    iteration: text("1"),
+                    flag: text("search-ranker"),
+                },
             ],
             metrics: vec![text("checkout-conversion"), text("search-clicks")],
             catalog: Catalog {
                 origin: Origin::File,
-                metrics: vec![Metric::custom("checkout-conversion", "checkout"), Metric::custom("search-clicks", "search")],
+                metrics: vec![
+                    Metric::custom("checkout-conversion", "checkout"),
+                    Metric::custom("search-clicks", "search"),
+                ],
                 experiments: vec![
-                    experiment("checkout-cta-test", "checkout-cta", iteration("device", arms(["control", "treatment"]))),
-                    experiment("search-ranker-test", "search-ranker", iteration("organization", arms(["bm25", "vector"]))),
+                    experiment(
+                        "checkout-cta-test",
+                        "checkout-cta",
+                        iteration("device", arms(["control", "treatment"])),
+                    ),
+                    experiment(
+                        "search-ranker-test",
+                        "search-ranker",
+                        iteration("organization", arms(["bm25", "vector"])),
+                    ),
                 ],
                 ..Catalog::default()
             },
@@ -155,7 +187,13 @@ fn row(event: u64) -> EventRow {
     let (kind, key, units, code, metric, variation, note) = PATTERNS[event as usize % PATTERNS.len()];
     let judged = !matches!(code, Code::NoMetricForKey | Code::NotAnExperimentEvent | Code::Undecodable);
     let verdicts = if judged {
-        vec![RowVerdict { iteration: metric.unwrap_or(0), metric, code, variation, revised: code == Code::CountedNoEffect }]
+        vec![RowVerdict {
+            iteration: metric.unwrap_or(0),
+            metric,
+            code,
+            variation,
+            revised: code == Code::CountedNoEffect,
+        }]
     } else {
         Vec::new()
     };
@@ -212,6 +250,9 @@ impl Store for Fixture {
     fn explain(&self, event: u64) -> Option<Explanation> {
         self.row(event).map(explanation)
     }
+    fn lose(&mut self, requests: u64) {
+        self.lost += requests;
+    }
     fn iterations(&self) -> &[IterationName] {
         &self.iterations
     }
@@ -230,7 +271,8 @@ impl Store for Fixture {
 }
 
 fn report(rows: &[EventRow], lost: u64) -> Report {
-    let mut totals = Totals { requests: rows.last().and_then(|row| row.request).unwrap_or(0), lost, ..Totals::default() };
+    let mut totals =
+        Totals { requests: rows.last().and_then(|row| row.request).unwrap_or(0), lost, ..Totals::default() };
     for category in Category::ALL {
         totals.verdicts.insert(category.name(), 0);
     }
@@ -287,9 +329,20 @@ fn experiments() -> Vec<ExperimentReport> {
             complete: true,
             arms: vec![
                 arm(0, "control", 2_412, 3, vec![converted("checkout-conversion", 212, 231, 0.0879, [0.0772, 0.0998])]),
-                arm(1, "treatment", 2_398, 5, vec![converted("checkout-conversion", 261, 290, 0.1088, [0.0970, 0.1219])]),
+                arm(
+                    1,
+                    "treatment",
+                    2_398,
+                    5,
+                    vec![converted("checkout-conversion", 261, 290, 0.1088, [0.0970, 0.1219])],
+                ),
             ],
-            sample_ratio: Some(SampleRatio { chi_square: Some(0.041), p: Some(0.84), bayes_factor: Some(0.02), verdict: "ok" }),
+            sample_ratio: Some(SampleRatio {
+                chi_square: Some(0.041),
+                p: Some(0.84),
+                bayes_factor: Some(0.02),
+                verdict: "ok",
+            }),
             exposures: counts(&[
                 (Code::Exposure, 4_810),
                 (Code::RepeatExposure, 7_204),
@@ -325,10 +378,35 @@ fn experiments() -> Vec<ExperimentReport> {
             randomization_unit: "organization".into(),
             complete: false,
             arms: vec![
-                arm(0, "bm25", 41, 0, vec![ArmMetric { rate: None, interval: None, ..converted("search-clicks", 12, 40, 0.0, [0.0, 0.0]) }]),
-                arm(1, "vector", 77, 0, vec![ArmMetric { rate: None, interval: None, ..converted("search-clicks", 31, 90, 0.0, [0.0, 0.0]) }]),
+                arm(
+                    0,
+                    "bm25",
+                    41,
+                    0,
+                    vec![ArmMetric {
+                        rate: None,
+                        interval: None,
+                        ..converted("search-clicks", 12, 40, 0.0, [0.0, 0.0])
+                    }],
+                ),
+                arm(
+                    1,
+                    "vector",
+                    77,
+                    0,
+                    vec![ArmMetric {
+                        rate: None,
+                        interval: None,
+                        ..converted("search-clicks", 31, 90, 0.0, [0.0, 0.0])
+                    }],
+                ),
             ],
-            sample_ratio: Some(SampleRatio { chi_square: Some(10.98), p: Some(0.00092), bayes_factor: Some(31.0), verdict: "note" }),
+            sample_ratio: Some(SampleRatio {
+                chi_square: Some(10.98),
+                p: Some(0.00092),
+                bayes_factor: Some(31.0),
+                verdict: "note",
+            }),
             exposures: counts(&[(Code::Exposure, 118)]),
             metrics: vec![MetricReport {
                 metric: "search-clicks".into(),
@@ -389,7 +467,14 @@ fn findings() -> Vec<Finding> {
         ),
         Finding {
             confidence: Confidence::Ask,
-            ..finding(Code::NoMetricForKey, Severity::Warning, None, 5, "No metric uses the event key purchase.", "Create a metric for it, or ignore it.")
+            ..finding(
+                Code::NoMetricForKey,
+                Severity::Warning,
+                None,
+                5,
+                "No metric uses the event key purchase.",
+                "Create a metric for it, or ignore it.",
+            )
         },
     ]
 }
@@ -414,7 +499,15 @@ fn units() -> Vec<UnitRow> {
         note,
     };
     vec![
-        unit("user", "u-1", &[], 0, 3, 0, UnitNote::NeverExposed { look_alike: Some(("device/u-1".into(), "context kind".into())) }),
+        unit(
+            "user",
+            "u-1",
+            &[],
+            0,
+            3,
+            0,
+            UnitNote::NeverExposed { look_alike: Some(("device/u-1".into(), "context kind".into())) },
+        ),
         unit("device", "d-77", &[], 0, 0, 1, UnitNote::NeverExposed { look_alike: None }),
         unit("device", "d-12", &["control", "treatment"], 2, 0, 0, UnitNote::Crossover),
         unit("device", "null", &[], 0, 0, 4, UnitNote::Placeholder),
@@ -470,18 +563,34 @@ fn explanation(row: &EventRow) -> Explanation {
         other_clock: None,
         rungs: vec![
             rung(Outcome::Passed, "M1", Grade::Documented, "event key \"checkout\" is the metric's event key"),
-            rung(Outcome::Passed, "A2", Grade::Documented, "metric analyses units user, device; the experiment randomizes by device"),
+            rung(
+                Outcome::Passed,
+                "A2",
+                Grade::Documented,
+                "metric analyses units user, device; the experiment randomizes by device",
+            ),
             Rung {
                 code: Some(Code::EventLacksUnit),
                 ..rung(Outcome::Failed, "A3", Grade::Documented, "the event carries no device key: it has user \"u-1\"")
             },
             Rung {
                 code: Some(Code::FilterMismatch),
-                ..rung(Outcome::WouldFail, "A6", Grade::Code, "the filter country in [US] would fail: country is \"DE\"")
+                ..rung(
+                    Outcome::WouldFail,
+                    "A6",
+                    Grade::Code,
+                    "the filter country in [US] would fail: country is \"DE\"",
+                )
             },
-            rung(Outcome::NotJudged, "A8", Grade::Documented, "exposures of the unit: not judged, there is no device key"),
+            rung(
+                Outcome::NotJudged,
+                "A8",
+                Grade::Documented,
+                "exposures of the unit: not judged, there is no device key",
+            ),
         ],
-        fix: "Send a multi-context with a device key: ldClient.track(\"checkout\", { kind: \"multi\", user, device }).".into(),
+        fix: "Send a multi-context with a device key: ldClient.track(\"checkout\", { kind: \"multi\", user, device })."
+            .into(),
         near_miss: Some("device/u-1 was exposed to treatment 41 s earlier".into()),
     };
     Explanation {

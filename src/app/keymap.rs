@@ -258,7 +258,11 @@ mod tests {
     fn one_action_has_one_description_in_each_scope() {
         let mut seen = HashSet::new();
         for binding in BINDINGS {
-            assert!(seen.insert((format!("{:?}", binding.scope), binding.action.name())), "{:?} has two lines", binding.action);
+            assert!(
+                seen.insert((format!("{:?}", binding.scope), binding.action.name())),
+                "{:?} has two lines",
+                binding.action
+            );
         }
     }
 

@@ -5,9 +5,9 @@
 //! reference. The session itself is borrowed as a [`Store`], and stays the caller's.
 
 mod action;
+pub mod export;
 #[cfg(test)]
 pub(crate) mod fixture;
-pub mod export;
 pub mod keymap;
 pub mod layout;
 mod listing;
@@ -25,7 +25,7 @@ pub use overlay::{Line, LinePurpose, Overlay};
 pub use rate::Rate;
 pub use views::{Bucket, Detail, Side, View, Why};
 
-use crate::envelope::Envelope;
+use crate::endpoint::Received;
 use crate::query::{Query, QueryError, Situation};
 use crate::report::{Report, Totals};
 use crate::view::{SourceRow, UnitRow};
@@ -61,8 +61,6 @@ pub struct Health {
     pub refused: Vec<(u16, u64)>,
     /// Requests the upstream gave no answer to.
     pub unanswered: u64,
-    /// Requests that found no room in the queue before the judge.
-    pub lost_requests: u64,
     /// One sentence about what is wrong at the moment.
     pub trouble: Option<String>,
 }
@@ -85,8 +83,8 @@ pub enum Message<'a> {
     Action(Action),
     /// Time passed.
     Tick(Tick),
-    /// Requests arrived.
-    Batch(&'a [Envelope]),
+    /// Requests arrived, or found no room in the queue before.
+    Batch(&'a [Received]),
     /// The screen has a new size: columns, rows.
     Resize(u16, u16),
     /// Forwarding is doing so.
@@ -163,6 +161,7 @@ pub struct App<'a> {
     shown_revision: Option<u64>,
     rate: Rate,
     health: Health,
+    lost_requests: u64,
     quitting: bool,
 }
 
@@ -195,6 +194,7 @@ impl<'a> App<'a> {
             shown_revision: None,
             rate: Rate::default(),
             health: Health::default(),
+            lost_requests: 0,
             quitting: false,
         };
         app.live.change(app.store, |_| ());
@@ -220,8 +220,14 @@ impl<'a> App<'a> {
             }
             Message::Batch(envelopes) => {
                 let before = self.store.next();
-                for envelope in envelopes {
-                    self.store.receive(envelope);
+                for received in envelopes {
+                    match received {
+                        Received::Envelope(envelope) => self.store.receive(envelope),
+                        Received::Lost(loss) => {
+                            self.lost_requests += loss.requests;
+                            self.store.lose(loss.requests);
+                        }
+                    }
                 }
                 self.rate.add(self.store.next() - before);
                 self.live.look_at_new(self.store);
@@ -514,6 +520,11 @@ impl App<'_> {
     /// How forwarding is doing.
     pub fn health(&self) -> &Health {
         &self.health
+    }
+
+    /// Requests that found no room in the queue before the judge.
+    pub fn lost_requests(&self) -> u64 {
+        self.lost_requests
     }
     /// Whether nothing was received yet.
     pub fn is_empty(&self) -> bool {

@@ -95,7 +95,12 @@ impl App<'_> {
             Action::Help => Overlay::Help(Scroll::default()),
             Action::Palette => {
                 let commands = palette::commands(&self.setting.themes);
-                Overlay::Palette { found: (0..commands.len()).collect(), input: Input::default(), commands, selected: 0 }
+                Overlay::Palette {
+                    found: (0..commands.len()).collect(),
+                    input: Input::default(),
+                    commands,
+                    selected: 0,
+                }
             }
             Action::Themes => {
                 let themes = self.setting.themes.clone();

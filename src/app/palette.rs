@@ -48,10 +48,8 @@ pub fn narrow<'a>(typed: &str, texts: impl Iterator<Item = &'a str>) -> Vec<usiz
     if typed.is_empty() {
         return texts.enumerate().map(|(index, _)| index).collect();
     }
-    let mut scored: Vec<(i64, usize)> = texts
-        .enumerate()
-        .filter_map(|(index, text)| fuzzy_score(text, typed).map(|score| (score, index)))
-        .collect();
+    let mut scored: Vec<(i64, usize)> =
+        texts.enumerate().filter_map(|(index, text)| fuzzy_score(text, typed).map(|score| (score, index))).collect();
     scored.sort_by_key(|(score, index)| (std::cmp::Reverse(*score), *index));
     scored.into_iter().map(|(_, index)| index).collect()
 }

@@ -14,6 +14,8 @@ use std::sync::Arc;
 pub trait Store {
     /// Takes in one request.
     fn receive(&mut self, envelope: &Envelope);
+    /// Notes that requests were lost before they could be looked at.
+    fn lose(&mut self, requests: u64);
     /// Lets time pass, to this instant (epoch ms): pending verdicts become definite.
     fn advance(&mut self, now_ms: i64);
     /// Number of the oldest event still held.
@@ -47,6 +49,9 @@ pub trait Store {
 impl Store for Session {
     fn receive(&mut self, envelope: &Envelope) {
         self.receive(envelope);
+    }
+    fn lose(&mut self, requests: u64) {
+        self.lose(requests);
     }
     fn advance(&mut self, now_ms: i64) {
         self.advance(now_ms);

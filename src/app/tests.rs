@@ -5,6 +5,7 @@
 use super::fixture::{Fixture, START_MS};
 use super::keymap::lookup;
 use super::*;
+use crate::envelope::Envelope;
 use crate::reason::ReasonCode;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
@@ -25,7 +26,7 @@ fn tick(app: &mut App<'_>, seconds: u64) {
     app.update(Message::Tick(tick));
 }
 
-fn envelopes(count: usize) -> Vec<Envelope> {
+fn requests(count: usize) -> Vec<Received> {
     let envelope = Envelope {
         arrival_ms: START_MS,
         request: 1,
@@ -38,7 +39,7 @@ fn envelopes(count: usize) -> Vec<Envelope> {
         loss: None,
         answer: None,
     };
-    vec![envelope; count]
+    std::iter::repeat_n(envelope, count).map(Received::Envelope).collect()
 }
 
 /// Presses keys as a user does: through the key map.
@@ -85,7 +86,7 @@ fn scrolling_up_stops_following_and_end_follows_again() {
     press(&mut app, "up");
     assert!(!app.live().is_following());
     assert_eq!(app.live().selected(), Some(98));
-    app.update(Message::Batch(&envelopes(7)));
+    app.update(Message::Batch(&requests(7)));
     assert_eq!(visible(&app), (81..100).collect::<Vec<_>>(), "what is read stays where it is");
     assert_eq!(app.live().unseen(), 7);
     press(&mut app, "end");
@@ -121,7 +122,7 @@ fn a_paused_view_stays_while_events_are_taken_in() {
     let mut store = Fixture::shop_of(50);
     let mut app = app(&mut store);
     press(&mut app, "space");
-    app.update(Message::Batch(&envelopes(30)));
+    app.update(Message::Batch(&requests(30)));
     tick(&mut app, 1);
     assert_eq!(app.totals().events, 80, "the header goes on counting");
     assert_eq!(app.report().totals.events, 50, "the panes do not");
@@ -355,11 +356,11 @@ fn the_clock_is_wanted_only_while_time_can_change_something() {
     let mut store = Fixture::empty();
     let mut app = app(&mut store);
     assert!(!app.wants_clock() && !app.wants_refresh() && !app.wants_spare_time());
-    app.update(Message::Batch(&envelopes(4)));
+    app.update(Message::Batch(&requests(4)));
     assert!(app.wants_clock() && app.wants_refresh());
     tick(&mut app, 600);
     assert!(!app.wants_clock() && !app.wants_refresh() && !app.wants_spare_time());
-    app.update(Message::Batch(&envelopes(12)));
+    app.update(Message::Batch(&requests(12)));
     tick(&mut app, 1_200);
     assert!(app.wants_clock(), "a verdict is pending");
 }

@@ -131,7 +131,8 @@ impl App<'_> {
                 }
             }
             Pane::Findings => {
-                if let Some(finding) = self.findings.selected_index().and_then(|index| self.report.findings.get(index)) {
+                if let Some(finding) = self.findings.selected_index().and_then(|index| self.report.findings.get(index))
+                {
                     let filter = export::finding_filter(self.store, finding);
                     self.show_in_live(filter);
                 }
@@ -235,9 +236,10 @@ impl App<'_> {
                     .find(|report| report.key == detail.experiment && report.iteration == detail.iteration)
                     .map(|report| report.arms.iter().map(|arm| arm.variation).collect())
                     .unwrap_or_default();
-                let iteration = self.store.iterations().iter().position(|name| {
-                    *name.experiment == *detail.experiment && *name.iteration == *detail.iteration
-                });
+                let iteration =
+                    self.store.iterations().iter().position(|name| {
+                        *name.experiment == *detail.experiment && *name.iteration == *detail.iteration
+                    });
                 detail.chart = iteration.map(|index| chart(self.store, index, &arms)).unwrap_or_default();
             }
         }

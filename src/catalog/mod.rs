@@ -5,6 +5,7 @@
 //! reference resolved to an index, so that nothing can dangle.
 
 mod fields;
+pub mod infer;
 pub mod load;
 mod read;
 mod read_metric;

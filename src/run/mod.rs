@@ -1,3 +1,167 @@
-//! Running: where the parts meet the world.
+//! The edge: commands, files, sockets and the terminal meet the core here.
 
+mod collect;
+mod live;
+mod screen;
 pub mod tui;
+
+use crate::cli::{self, Cli, Command, Format};
+use crate::demo::Shop;
+use crate::endpoint::{DEFAULT_PORT, ListenOn};
+use crate::guide;
+use crate::headless::{self, Failure, Request};
+use crate::input::Source;
+use crate::report::table;
+use crate::session::{Session, SessionOptions};
+use clap::Parser;
+use live::Live;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::process::ExitCode;
+
+/// Exit code for bad use or input.
+pub const BAD_INPUT: u8 = 2;
+/// Exit code where an address cannot be reached or taken.
+pub const COULD_NOT_BIND: u8 = 3;
+
+/// Now, epoch ms.
+pub fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}
+
+/// Says something to the person, on standard error. A closed standard error is no reason to stop.
+pub fn say(text: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.command.unwrap_or(Command::Listen(cli.listen)) {
+        Command::Report(options) => judged(&options.judging, options.sources, options.observed_from, |request| {
+            let read = headless::read(request)?;
+            let report = read.report();
+            let mut output = BufWriter::new(io::stdout().lock());
+            match options.format {
+                Format::Json => {
+                    serde_json::to_writer(&mut output, &report).map_err(io::Error::from)?;
+                    output.write_all(b"\n")?;
+                }
+                Format::Table => output.write_all(table::text(&report).as_bytes())?,
+            }
+            output.flush()?;
+            Ok(read.unreadable)
+        }),
+        Command::Verdicts(options) => judged(&options.judging, options.sources, options.observed_from, |request| {
+            let mut output = BufWriter::new(io::stdout().lock());
+            Ok(headless::verdicts(request, &mut output)?.unreadable)
+        }),
+        Command::Listen(options) => listen(options),
+        Command::Demo(options) => demo(options),
+        Command::Sources => sources(),
+    }
+}
+
+fn catalog(judging: &cli::Judging) -> Result<Option<crate::catalog::Catalog>, ExitCode> {
+    judging.catalog.as_deref().map(headless::read_catalog).transpose().map_err(|message| {
+        say(message);
+        ExitCode::from(BAD_INPUT)
+    })
+}
+
+fn listen(options: cli::Listen) -> ExitCode {
+    let catalog = match catalog(&options.judging) {
+        Ok(catalog) => catalog,
+        Err(code) => return code,
+    };
+    let started_ms = now_ms();
+    if !options.no_tui
+        && let Err(code) = screen::require()
+    {
+        return code;
+    }
+    let wish = live::Wish {
+        listen: options.listen.unwrap_or_default(),
+        public: options.public,
+        forward: options.forward,
+        forward_mobile: options.forward_mobile,
+    };
+    let forward = wish.forward.as_ref().map(ToString::to_string);
+    let live = match Live::start(wish) {
+        Ok(live) => live,
+        Err(code) => return code,
+    };
+    let clock = options.judging.clock.into();
+    if options.no_tui {
+        return collect::run(
+            live,
+            collect::Wish { catalog, clock, observed_from_ms: options.observed_from, verdicts: options.verdicts },
+        );
+    }
+    let session_options =
+        SessionOptions { clock, ..SessionOptions::from_now(options.observed_from.unwrap_or(started_ms)) };
+    screen::show(Session::new(catalog, session_options), live, forward, options.screen, None)
+}
+
+fn demo(options: cli::Demo) -> ExitCode {
+    if let Err(code) = screen::require() {
+        return code;
+    }
+    let wish = live::Wish {
+        listen: options.listen.unwrap_or(ListenOn::Loopback(0)),
+        public: false,
+        forward: None,
+        forward_mobile: None,
+    };
+    let live = match Live::start(wish) {
+        Ok(live) => live,
+        Err(code) => return code,
+    };
+    let shop = Shop::new(options.seed, now_ms());
+    // Nothing happened in the shop before it opened, so what is seen is all there is.
+    let session = Session::new(Some(shop.catalog()), SessionOptions::from_now(shop.opened_at_ms()));
+    screen::show(session, live, None, options.screen, Some(shop))
+}
+
+fn sources() -> ExitCode {
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], DEFAULT_PORT));
+    let text = guide::plain(&guide::sources(address));
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            say(format_args!("cannot write: {error}"));
+            BAD_INPUT.into()
+        }
+    }
+}
+
+/// Runs a command that judges files, and says what could not be read.
+fn judged(
+    judging: &cli::Judging,
+    sources: Vec<String>,
+    observed_from_ms: Option<i64>,
+    run: impl FnOnce(&Request) -> Result<Option<(u64, String)>, Failure>,
+) -> ExitCode {
+    let catalog = match catalog(judging) {
+        Ok(catalog) => catalog,
+        Err(code) => return code,
+    };
+    let sources: Vec<Source> = sources.iter().map(|source| Source::parse(source)).collect();
+    if sources.contains(&Source::Stdin) && io::stdin().is_terminal() {
+        say("reading events from the terminal; end with Ctrl-D");
+    }
+    let request = Request { sources, catalog, clock: judging.clock.into(), observed_from_ms };
+    match run(&request) {
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some((count, first))) => {
+            say(format_args!("{count} of the events could not be read; the first because {first}"));
+            ExitCode::SUCCESS
+        }
+        // A reader that has seen enough closes the pipe; that is not a fault.
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(failure) => {
+            say(failure);
+            BAD_INPUT.into()
+        }
+    }
+}

@@ -11,7 +11,7 @@
 
 use crate::app::keymap::lookup;
 use crate::app::{Action, App, Effect, Health, Message, Pane, Setting, Tick};
-use crate::envelope::Envelope;
+use crate::endpoint::{IntakeReceiver, Received};
 use crate::report::Totals;
 use crate::session::Session;
 use crate::terminal::{Abilities, Screen};
@@ -26,14 +26,13 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc::Receiver;
 
 /// What the screens are started with.
 pub struct TuiOptions {
     /// The session, filled or empty. It is handed back at the end.
     pub session: Session,
     /// Where requests come from; none: the session is shown as it is.
-    pub intake: Option<Receiver<Envelope>>,
+    pub intake: Option<IntakeReceiver>,
     /// Addresses listened on.
     pub addresses: Vec<SocketAddr>,
     /// Where requests are forwarded to.
@@ -221,7 +220,7 @@ enum Woken {
     Continued,
     Terminal(Option<io::Result<Event>>),
     Time,
-    Arrived(Option<Envelope>),
+    Arrived(Option<Received>),
     Spare,
 }
 
@@ -258,7 +257,7 @@ impl Signals {
 }
 
 impl Loop<'_> {
-    async fn run(&mut self, mut intake: Option<Receiver<Envelope>>) -> io::Result<()> {
+    async fn run(&mut self, mut intake: Option<IntakeReceiver>) -> io::Result<()> {
         let mut signals = Signals::install()?;
         let mut events = EventStream::new();
         let (columns, rows) = self.screen.size();
@@ -351,7 +350,7 @@ impl Loop<'_> {
     }
 
     /// Judges one request and, for as long as a slice lasts, those that wait behind it.
-    fn judge(&mut self, first: Envelope, intake: &mut Option<Receiver<Envelope>>) -> io::Result<()> {
+    fn judge(&mut self, first: Received, intake: &mut Option<IntakeReceiver>) -> io::Result<()> {
         let until = Instant::now() + SLICE;
         let mut batch = vec![first];
         loop {
@@ -422,7 +421,8 @@ impl Loop<'_> {
             self.app.update(Message::Spare);
         }
         let size = self.screen.size();
-        let theme = self.themes.get(self.app.theme()).map_or_else(Theme::default, |theme| theme.at(self.abilities.depth));
+        let theme =
+            self.themes.get(self.app.theme()).map_or_else(Theme::default, |theme| theme.at(self.abilities.depth));
         let app = &self.app;
         let ascii_only = self.abilities.ascii_only;
         let bytes = self.screen.draw(|frame| ui::render(app, &theme, ascii_only, frame))?;
@@ -432,16 +432,16 @@ impl Loop<'_> {
 }
 
 /// The next request; waits for it. None: there will be no more. Without an intake it waits for ever.
-async fn next_request(intake: &mut Option<Receiver<Envelope>>) -> Option<Envelope> {
+async fn next_request(intake: &mut Option<IntakeReceiver>) -> Option<Received> {
     match intake {
-        Some(intake) => intake.recv().await,
+        Some(intake) => intake.next().await,
         None => std::future::pending().await,
     }
 }
 
 /// A request that waits already.
-fn waiting_request(intake: &mut Option<Receiver<Envelope>>) -> Option<Envelope> {
-    intake.as_mut().and_then(|intake| intake.try_recv().ok())
+fn waiting_request(intake: &mut Option<IntakeReceiver>) -> Option<Received> {
+    intake.as_mut().and_then(IntakeReceiver::try_next)
 }
 
 /// Writes a file that is not there yet.

@@ -29,7 +29,8 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
         .text("why it is here", Role::Muted);
     let height = usize::from(inside.height.saturating_sub(1));
     if list.shown().is_empty() {
-        let words = if app.unit_rows().is_empty() { "no context has been seen yet" } else { "no context passes the filter" };
+        let words =
+            if app.unit_rows().is_empty() { "no context has been seen yet" } else { "no context passes the filter" };
         nothing(canvas, Rect { y: heading.y + 1, ..heading }, words);
         return;
     }

@@ -60,11 +60,7 @@ fn lines(canvas: &Canvas<'_, '_>, report: &ExperimentReport, width: usize) -> Ve
     if let Some(ratio) = &report.sample_ratio {
         let (text, role) = sample_ratio(ratio);
         let chi = ratio.chi_square.map(|chi| format!("   chi-square {chi:.2}")).unwrap_or_default();
-        lines.push(line(vec![
-            ("sample ratio ", style(Role::Muted)),
-            (&text, style(role)),
-            (&chi, style(Role::Muted)),
-        ]));
+        lines.push(line(vec![("sample ratio ", style(Role::Muted)), (&text, style(role)), (&chi, style(Role::Muted))]));
     }
     if !report.complete {
         let since = app.store().observed_from_ms().map(|at_ms| day_and_time(app.zone(), at_ms));
@@ -135,8 +131,7 @@ fn lines(canvas: &Canvas<'_, '_>, report: &ExperimentReport, width: usize) -> Ve
 /// A metric's way from received to counted, and what was lost at each step.
 fn metric_lines(canvas: &Canvas<'_, '_>, metric: &MetricReport) -> Vec<Line<'static>> {
     let style = |role| canvas.style(role);
-    let mut lines =
-        vec![line(vec![("Conversions ", style(Role::Strong)), (&metric.metric, style(Role::Strong))])];
+    let mut lines = vec![line(vec![("Conversions ", style(Role::Strong)), (&metric.metric, style(Role::Strong))])];
     for step in steps(metric) {
         lines.push(line(vec![
             (&fixed(&format!("  {}", step.word), 22), style(Role::Muted)),
@@ -166,7 +161,10 @@ fn counts(canvas: &Canvas<'_, '_>, counts: impl Iterator<Item = (&'static str, u
                 _ => super::header::role_of(category),
             };
             line(vec![
-                (&format!("  {} {:>9}  ", category.glyph(), grouped(count)), canvas.style(super::header::role_of(category))),
+                (
+                    &format!("  {} {:>9}  ", category.glyph(), grouped(count)),
+                    canvas.style(super::header::role_of(category)),
+                ),
                 (name, canvas.style(role)),
             ])
         })

@@ -131,7 +131,13 @@ pub(super) fn sample_ratio(ratio: &SampleRatio) -> (String, Role) {
 
 /// A probability with two digits that mean something.
 fn significant(p: f64) -> String {
-    if p >= 0.01 { format!("{p:.2}") } else if p >= 0.0001 { format!("{p:.4}") } else { "<0.0001".to_owned() }
+    if p >= 0.01 {
+        format!("{p:.2}")
+    } else if p >= 0.0001 {
+        format!("{p:.4}")
+    } else {
+        "<0.0001".to_owned()
+    }
 }
 
 fn draw_arm(strip: &mut Strip<'_>, arm: &ArmReport, report: &ExperimentReport, most: u64) {

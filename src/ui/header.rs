@@ -16,8 +16,10 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
         let identity = fitting(area.width, [identity(app, true, true), identity(app, false, true)]);
         fill(canvas.strip(area), identity);
         let second = Rect { y: area.y + 1, height: 1, ..area };
-        let counters =
-            fitting(area.width, [Words::All, Words::AllShort, Words::Glyphs, Words::Short].map(|words| counters(app, words)));
+        let counters = fitting(
+            area.width,
+            [Words::All, Words::AllShort, Words::Glyphs, Words::Short].map(|words| counters(app, words)),
+        );
         fill(canvas.strip(second), counters);
         let zone = format!("times in {} ", zone_name(app.zone(), app.now_ms()));
         canvas.strip(area).at_end(&zone, Role::Muted);
@@ -136,7 +138,7 @@ fn counters(app: &App<'_>, words: Words) -> Pieces {
     if totals.lost > 0 {
         pieces.push((format!(" {} lost ", number(totals.lost)), Role::Alert));
     }
-    let lost_requests = app.health().lost_requests;
+    let lost_requests = app.lost_requests();
     if lost_requests > 0 {
         pieces.push((format!(" {} requests lost ", number(lost_requests)), Role::Alert));
     }

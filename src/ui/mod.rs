@@ -90,8 +90,7 @@ fn draw_pane(canvas: &mut Canvas<'_, '_>, pane: Pane, area: Rect) {
 /// The border of a pane with its number, name and remarks; returns what is inside.
 fn frame_pane(canvas: &mut Canvas<'_, '_>, pane: Pane, area: Rect, remarks: &[(String, Role)]) -> Rect {
     let focused = canvas.app.focus() == pane;
-    let (border, title) =
-        if focused { (Role::BorderFocused, Role::TitleFocused) } else { (Role::Border, Role::Title) };
+    let (border, title) = if focused { (Role::BorderFocused, Role::TitleFocused) } else { (Role::Border, Role::Title) };
     frame_box(canvas, area, border);
     let mut strip = canvas.strip(Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area });
     strip.text(&format!(" {} {} ", pane.number(), pane.title()), title);

@@ -73,12 +73,8 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, screen: Rect) -> Option<Position
 fn popup(canvas: &mut Canvas<'_, '_>, screen: Rect, columns: u16, rows: u16, title: &str) -> Rect {
     let width = columns.min(screen.width.saturating_sub(4));
     let height = rows.min(screen.height.saturating_sub(2));
-    let area = Rect {
-        x: screen.x + (screen.width - width) / 2,
-        y: screen.y + (screen.height - height) / 2,
-        width,
-        height,
-    };
+    let area =
+        Rect { x: screen.x + (screen.width - width) / 2, y: screen.y + (screen.height - height) / 2, width, height };
     Clear.render(area, canvas.buffer);
     canvas.paint(area, Role::Text);
     frame_box(canvas, area, Role::BorderFocused);
@@ -100,10 +96,13 @@ fn draw_line(canvas: &mut Canvas<'_, '_>, screen: Rect, line: &TypedLine) -> Pos
     let (below, role) = match (&line.error, &line.purpose) {
         (Some((column, message)), _) => (format!("✗ column {column}: {message}"), Role::Bad),
         (None, LinePurpose::Filter(_)) => (
-            "words, \"text\", /regex/, key: unit: exp: metric: verdict: code: source: kind: since:  ↵ takes it".to_owned(),
+            "words, \"text\", /regex/, key: unit: exp: metric: verdict: code: source: kind: since:  ↵ takes it"
+                .to_owned(),
             Role::Muted,
         ),
-        (None, LinePurpose::Write(_)) => ("a new file; nothing is overwritten  ↵ writes, esc leaves".to_owned(), Role::Muted),
+        (None, LinePurpose::Write(_)) => {
+            ("a new file; nothing is overwritten  ↵ writes, esc leaves".to_owned(), Role::Muted)
+        }
     };
     let below = wrapped(&below, screen.width.into(), 1, canvas.style(role));
     let height = u16::try_from(below.len() + 1).unwrap_or(2).min(screen.height);

@@ -30,7 +30,14 @@ impl Canvas<'_, '_> {
     /// One row of the screen, to be filled from the left.
     pub(super) fn strip(&mut self, area: Rect) -> Strip<'_> {
         let area = Rect { height: area.height.min(1), ..area }.intersection(self.buffer.area);
-        Strip { theme: self.theme, buffer: &mut *self.buffer, x: area.x, y: area.y, end: area.right(), visible: area.height > 0 }
+        Strip {
+            theme: self.theme,
+            buffer: &mut *self.buffer,
+            x: area.x,
+            y: area.y,
+            end: area.right(),
+            visible: area.height > 0,
+        }
     }
 
     /// Lines of text, as many as fit.

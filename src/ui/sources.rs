@@ -23,7 +23,8 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
     draw_summary(canvas, summary);
     let rest = Rect { y: inside.y + 1, height: inside.height.saturating_sub(1), ..inside };
     if list.shown().is_empty() {
-        let words = if app.source_rows().is_empty() { "no SDK has sent anything yet" } else { "no sender passes the filter" };
+        let words =
+            if app.source_rows().is_empty() { "no SDK has sent anything yet" } else { "no sender passes the filter" };
         nothing(canvas, rest, words);
         return;
     }
@@ -54,10 +55,10 @@ fn draw_summary(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let mut strip = canvas.strip(area);
     strip.gap(1).text(&format!("{} requests", grouped(totals.requests)), Role::Text);
     strip.text(&format!("  {} duplicate payloads", grouped(totals.duplicate_payloads)), Role::Muted);
-    let lost = if totals.lost + health.lost_requests > 0 { Role::Alert } else { Role::Muted };
+    let lost = if totals.lost > 0 { Role::Alert } else { Role::Muted };
     strip.gap(2).text(&format!("{} events lost", grouped(totals.lost)), lost);
-    if health.lost_requests > 0 {
-        strip.gap(1).text(&format!("{} requests lost before judging", grouped(health.lost_requests)), Role::Alert);
+    if app.lost_requests() > 0 {
+        strip.gap(1).text(&format!("{} requests lost before judging", grouped(app.lost_requests())), Role::Alert);
     }
     if app.setting().forward.is_some() {
         let refused: u64 = health.refused.iter().map(|(_, count)| count).sum();
@@ -81,7 +82,11 @@ fn draw_source(canvas: &mut Canvas<'_, '_>, area: Rect, source: &SourceRow) {
     let zone = canvas.app.zone();
     let width = usize::from(area.width);
     let mut strip = canvas.strip(area);
-    strip.gap(1).cell(if source.sdk.is_empty() { "unnamed sender" } else { &source.sdk }, width * 30 / 100, Role::Strong);
+    strip.gap(1).cell(
+        if source.sdk.is_empty() { "unnamed sender" } else { &source.sdk },
+        width * 30 / 100,
+        Role::Strong,
+    );
     strip.cell(source.environment.as_deref().unwrap_or("no credential"), width * 22 / 100, Role::Text);
     strip.right(&short(source.requests), 5, Role::Text).text("requests", Role::Muted).gap(1);
     strip.right(&short(source.events), 6, Role::Text).text("events", Role::Muted).gap(2);
@@ -113,7 +118,10 @@ fn draw_details(canvas: &mut Canvas<'_, '_>, area: Rect, source: &SourceRow) {
     }
     let mean = source.wire_bytes.checked_div(source.requests).unwrap_or(0);
     part(format!("{} ({} a request)", size(source.wire_bytes), size(mean)), Role::Muted);
-    part(if source.compressed > 0 { format!("gzip {}", short(source.compressed)) } else { "no gzip".into() }, Role::Muted);
+    part(
+        if source.compressed > 0 { format!("gzip {}", short(source.compressed)) } else { "no gzip".into() },
+        Role::Muted,
+    );
     if let Some(wrapper) = &source.wrapper {
         part(wrapper.clone(), Role::Muted);
     }

@@ -6,6 +6,7 @@ use super::theme::{Depth, Role, Theme, Themes};
 use super::*;
 use crate::app::fixture::{Fixture, START_MS};
 use crate::app::{Action, Edit, Message, Setting, Tick, keymap};
+use crate::endpoint::Received;
 use crate::reason::Category;
 use jiff::tz::TimeZone;
 use ratatui::Terminal;
@@ -146,10 +147,7 @@ fn a_screen_too_small_says_what_it_needs_and_goes_on_counting() {
     let mut store = Fixture::shop_of(12_482);
     let mut app = app(&mut store);
     let text = text_of(&drawn(&mut app, (30, 6)));
-    assert_eq!(
-        text,
-        "exptap needs 60x15,\nhas 30x6\n12.4k events\n3 901✓ 780… 780? 4 681✗ 2 340·\n\n\n"
-    );
+    assert_eq!(text, "exptap needs 60x15,\nhas 30x6\n12.4k events\n3 901✓ 780… 780? 4 681✗ 2 340·\n\n\n");
 }
 
 #[test]
@@ -315,7 +313,8 @@ fn scrolling_up_says_how_many_events_came_since() {
         loss: None,
         answer: None,
     };
-    app.update(Message::Batch(&vec![envelope; 128]));
+    let requests: Vec<Received> = std::iter::repeat_n(envelope, 128).map(Received::Envelope).collect();
+    app.update(Message::Batch(&requests));
     let text = text_of(&drawn(&mut app, (80, 24)));
     assert!(text.contains("+128 new"), "{text}");
 }

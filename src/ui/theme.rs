@@ -317,7 +317,10 @@ mod tests {
     fn the_default_theme_uses_the_terminals_own_colours_and_sets_no_background() {
         let themes = Themes::built_in();
         for style in themes.get("default").unwrap().styles {
-            assert!(!matches!(style.fg, Some(Color::Rgb(..) | Color::Indexed(_) | Color::Black | Color::White)), "{style:?}");
+            assert!(
+                !matches!(style.fg, Some(Color::Rgb(..) | Color::Indexed(_) | Color::Black | Color::White)),
+                "{style:?}"
+            );
             assert_eq!(style.bg, None, "{style:?}");
         }
     }

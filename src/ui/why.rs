@@ -15,8 +15,22 @@ const BOTH_SIDES: u16 = 110;
 
 /// Keys of an event that decide verdicts.
 const MATTERS: [&str; 16] = [
-    "kind", "key", "context", "contextKeys", "user", "userKey", "creationDate", "metricValue", "variation", "reason",
-    "inExperiment", "ruleId", "url", "selector", "version", "samplingRatio",
+    "kind",
+    "key",
+    "context",
+    "contextKeys",
+    "user",
+    "userKey",
+    "creationDate",
+    "metricValue",
+    "variation",
+    "reason",
+    "inExperiment",
+    "ruleId",
+    "url",
+    "selector",
+    "version",
+    "samplingRatio",
 ];
 
 pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect, why: &Why) {
@@ -137,7 +151,14 @@ fn ladder_lines(canvas: &Canvas<'_, '_>, ladder: &Ladder, width: usize, lines: &
     }
 }
 
-fn labelled(canvas: &Canvas<'_, '_>, label: &str, text: &str, width: usize, role: Role, lines: &mut Vec<Line<'static>>) {
+fn labelled(
+    canvas: &Canvas<'_, '_>,
+    label: &str,
+    text: &str,
+    width: usize,
+    role: Role,
+    lines: &mut Vec<Line<'static>>,
+) {
     for (index, piece) in wrap(text, width.saturating_sub(LABEL)).into_iter().enumerate() {
         let label = if index == 0 { label } else { "" };
         lines.push(Line::from(vec![

@@ -3,6 +3,9 @@
 //! It is what `exptap report --format json` prints, what the tables and the Experiments and Findings panes show.
 //! Field names and meanings are a contract with other tools (`docs/report.md`).
 
+pub mod build;
+pub mod table;
+
 use crate::reason::{ReasonCode, Severity};
 use serde::Serialize;
 use std::collections::BTreeMap;

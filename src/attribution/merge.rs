@@ -1,0 +1,194 @@
+//! Merging parts that were judged apart, so that the result is that of judging everything together.
+
+use super::points::Point;
+use super::request::PayloadKey;
+use super::state::{Conversion, NONE, Record, State};
+use super::tally::{Effect, EvidenceKey};
+use crate::reason::{Category, ReasonCode};
+use std::cmp::Ordering;
+
+impl State {
+    /// Takes in another part, judged by the same catalog and options. Its events are numbered on.
+    ///
+    /// Both parts must have been made with [`super::state::Options::keep_receipts`]: a payload that both have is a
+    /// retry (R4), and the later of the two is withdrawn from its part first. Equal payload ids are taken to carry
+    /// equal events; with ids that were reused for other events, which of them counts depends on the parts.
+    pub fn merge(&mut self, mut other: State) {
+        self.withdraw_retries(&mut other);
+        let events_before = self.totals.events;
+        self.totals.merge(&other.totals);
+        for (counts, more) in self.slot_counts.iter_mut().zip(&other.slot_counts) {
+            counts.merge(more);
+        }
+        for (counts, more) in self.iteration_counts.iter_mut().zip(&other.iteration_counts) {
+            counts.merge(more);
+        }
+        self.is_over_capacity |= other.is_over_capacity;
+        let states = self.merge_units(&other, events_before);
+        let evidence = self.merge_evidence(&other, events_before);
+        let log_before = (self.log.len() as u32, self.records.len() as u32);
+        self.merge_log(&other, &states, events_before);
+        self.merge_payloads(other, &states, &evidence, log_before);
+        for state in states {
+            self.rejudge(state);
+        }
+        self.review_completeness();
+    }
+
+    fn withdraw_retries(&mut self, other: &mut State) {
+        let shared: Vec<PayloadKey> =
+            other.payloads.by_key.keys().filter(|key| self.payloads.by_key.contains_key(key)).cloned().collect();
+        for key in shared {
+            let arrival = |state: &State| state.payloads.by_key.get(&key).and_then(|payload| payload.arrival_ms);
+            // Of two that arrived in the same millisecond either may go: they hold the same events.
+            if arrival(other).cmp(&arrival(self)) == Ordering::Less {
+                self.withdraw(&key);
+            } else {
+                other.withdraw(&key);
+            }
+        }
+    }
+
+    /// Takes a payload back: its events stay, as duplicates.
+    fn withdraw(&mut self, key: &PayloadKey) {
+        let Some(payload) = self.payloads.by_key.remove(key) else { return };
+        self.payloads.order.retain(|other| other != key);
+        self.totals.duplicate_payloads += 1;
+        let Some(receipt) = payload.receipt else { return };
+        for effect in receipt.effects {
+            self.count(effect, -1);
+        }
+        let mut touched = Vec::new();
+        for index in receipt.records {
+            if let Some(record) = self.records.get(index as usize) {
+                let category = record.category;
+                self.totals.category(category, -1);
+            }
+        }
+        for index in receipt.entries {
+            let Some(entry) = self.log.get_mut(index as usize) else { continue };
+            entry.is_withdrawn = true;
+            let (slot, code, state) = (entry.slot, entry.code, entry.state);
+            if entry.failures.is_empty() {
+                if let Some(counts) = self.slot_counts.get_mut(slot as usize) {
+                    counts.add(code, -1);
+                }
+                touched.push(state);
+            }
+        }
+        self.totals.category(Category::Duplicate, receipt.readable_events as i64);
+        let duplicates = self.evidence_for(EvidenceKey::Code(ReasonCode::DuplicatePayload));
+        if let Some(evidence) = self.evidence.get_mut(duplicates as usize) {
+            evidence.events += receipt.readable_events;
+        }
+        touched.sort_unstable();
+        touched.dedup();
+        for state in touched {
+            self.rejudge(state);
+        }
+    }
+
+    /// Gives the number here of each of the other part's states.
+    fn merge_units(&mut self, other: &State, events_before: u64) -> Vec<u32> {
+        let mut states = Vec::with_capacity(other.states.len());
+        for from in &other.states {
+            let unit = other.units.name(from.unit).and_then(|(kind, key)| self.unit(kind, key));
+            let index = unit.map_or(NONE, |unit| self.state_for(unit, from.iteration));
+            states.push(index);
+            let Some(state) = self.states.get_mut(index as usize) else { continue };
+            let here = state.points.first().map(|first: Point| (first, state.first_event));
+            let there = from.points.first().map(|first| (first, from.first_event + events_before));
+            if let Some(there) = there
+                && here.is_none_or(|here| there < here)
+            {
+                state.first_event = there.1;
+            }
+            state.points.merge(&from.points);
+            for (variation, count) in &from.per_variation {
+                match state.per_variation.iter_mut().find(|(have, _)| have == variation) {
+                    Some((_, have)) => *have += count,
+                    None => state.per_variation.push((*variation, *count)),
+                }
+            }
+        }
+        states
+    }
+
+    /// Gives the number here of each piece of the other part's evidence.
+    fn merge_evidence(&mut self, other: &State, events_before: u64) -> Vec<u32> {
+        let mut numbers = vec![NONE; other.evidence.len()];
+        let sources: Vec<_> = other.sources.iter().map(|name| self.source(name)).collect();
+        let units: Vec<_> = (0..other.units.len() as u32)
+            .map(|unit| other.units.name(unit).and_then(|(kind, key)| self.unit(kind, key)).unwrap_or(NONE))
+            .collect();
+        let source = |id: u16| sources.get(usize::from(id)).copied().unwrap_or(id);
+        let unit = |id: u32| units.get(id as usize).copied().unwrap_or(NONE);
+        let mut number = |there: u32, here: u32| {
+            if let Some(number) = numbers.get_mut(there as usize) {
+                *number = here;
+            }
+        };
+        for (key, index) in &other.evidence_by_key {
+            let here = self.evidence_for(key.clone());
+            number(*index, here);
+            if let (Some(here), Some(there)) =
+                (self.evidence.get_mut(here as usize), other.evidence.get(*index as usize))
+            {
+                here.merge(there, unit, source, events_before);
+            }
+        }
+        for (key, index) in &other.unmatched {
+            let here = self.unmatched_evidence(key);
+            number(*index, here);
+            if let (Some(here), Some(there)) =
+                (self.evidence.get_mut(here as usize), other.evidence.get(*index as usize))
+            {
+                here.merge(there, unit, source, events_before);
+            }
+        }
+        numbers
+    }
+
+    fn merge_payloads(&mut self, other: State, states: &[u32], evidence: &[u32], (entries, records): (u32, u32)) {
+        let renumber = |numbers: &[u32], index: u32| numbers.get(index as usize).copied().unwrap_or(NONE);
+        for (key, mut payload) in other.payloads.by_key {
+            if let Some(receipt) = &mut payload.receipt {
+                receipt.entries = receipt.entries.start + entries..receipt.entries.end + entries;
+                receipt.records = receipt.records.start + records..receipt.records.end + records;
+                for effect in &mut receipt.effects {
+                    match effect {
+                        Effect::Exposed { state, .. } => *state = renumber(states, *state),
+                        Effect::Evidence { evidence: index, .. } => *index = renumber(evidence, *index),
+                        _ => {}
+                    }
+                }
+            }
+            self.payloads.insert(key, payload);
+        }
+    }
+
+    fn merge_log(&mut self, other: &State, states: &[u32], events_before: u64) {
+        let (entries, records) = (self.log.len() as u32, self.records.len() as u32);
+        for record in &other.records {
+            self.records.push(Record {
+                event: record.event + events_before,
+                first_entry: record.first_entry + entries,
+                ..record.clone()
+            });
+        }
+        for entry in &other.log {
+            let index = self.log.len() as u32;
+            let state = states.get(entry.state as usize).copied().unwrap_or(NONE);
+            let source = other.source_name(entry.source).map_or(entry.source, |name| self.source(&name.clone()));
+            let is_chained = entry.failures.is_empty();
+            let next = match self.states.get_mut(state as usize) {
+                Some(state) if is_chained => {
+                    state.last_conversion_ms = state.last_conversion_ms.max(entry.t_ms);
+                    std::mem::replace(&mut state.newest_conversion, index)
+                }
+                _ => NONE,
+            };
+            self.log.push(Conversion { state, source, record: entry.record + records, next, ..entry.clone() });
+        }
+    }
+}

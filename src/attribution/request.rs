@@ -1,0 +1,319 @@
+//! Requests: retries of the same payload (R4), and what a payload's summary says of evaluations it holds no event
+//! for (E13).
+
+use super::evidence::SourceId;
+use super::judge::{EnvironmentMatch, Judge};
+use super::state::State;
+use super::tally::{Effect, EvidenceKey};
+use crate::event::Event;
+use crate::event::summary::{self, Counter, FlagSummary};
+use crate::reason::ReasonCode;
+use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Payload ids remembered. An SDK retries after one second; this is hours of traffic.
+const PAYLOADS_REMEMBERED: usize = 1_000_000;
+
+/// A payload id, in the environment it was sent to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PayloadKey(Arc<str>);
+
+impl PayloadKey {
+    /// The same id under another credential is another payload.
+    pub fn new(environment: &str, payload_id: &str) -> Self {
+        // Neither a masked credential nor a header value can hold a line feed.
+        Self(format!("{environment}\n{payload_id}").into())
+    }
+}
+
+/// What can be taken back of a payload.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Receipt {
+    pub(super) effects: Vec<Effect>,
+    pub(super) entries: Range<u32>,
+    pub(super) records: Range<u32>,
+    pub(super) readable_events: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Payload {
+    pub(super) arrival_ms: Option<i64>,
+    body_hash: u64,
+    pub(super) receipt: Option<Box<Receipt>>,
+}
+
+/// The payloads received, by id.
+#[derive(Debug, Default)]
+pub(super) struct Payloads {
+    pub(super) by_key: HashMap<PayloadKey, Payload, foldhash::fast::RandomState>,
+    pub(super) order: VecDeque<PayloadKey>,
+}
+
+impl Payloads {
+    pub(super) fn insert(&mut self, key: PayloadKey, payload: Payload) {
+        self.order.push_back(key.clone());
+        self.by_key.insert(key, payload);
+        if self.order.len() > PAYLOADS_REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.by_key.remove(&oldest);
+        }
+    }
+}
+
+/// Evaluations a summary counts, before it is known which of them were sent as events too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Counted {
+    iteration: u32,
+    variation: Option<i64>,
+    code: ReasonCode,
+    is_hint: bool,
+    count: u64,
+    t_ms: Option<i64>,
+    event: u64,
+}
+
+/// A request while its events are taken in. Plain events, which come without requests, are one request without
+/// arrival.
+#[derive(Debug)]
+pub struct Request {
+    pub(super) source: SourceId,
+    pub(super) arrival_ms: Option<i64>,
+    pub(super) environment: EnvironmentMatch,
+    pub(super) is_duplicate: bool,
+    pub(super) payload: Option<PayloadKey>,
+    pub(super) effects: Vec<Effect>,
+    is_plain: bool,
+    body_hash: u64,
+    samples_silently: bool,
+    first_entry: u32,
+    first_record: u32,
+    pub(super) readable_events: u64,
+    features: Vec<(u32, Option<i64>, u64)>,
+    counted: Vec<Counted>,
+}
+
+impl Request {
+    /// Whether its payload was received before.
+    pub fn is_duplicate(&self) -> bool {
+        self.is_duplicate
+    }
+
+    /// Notes a `feature` event: what a summary counts of it needs no explanation.
+    pub(super) fn feature(&mut self, judge: &Judge, event: &Event<'_>) {
+        let Some(flag) = event.key.as_deref() else { return };
+        for iteration in judge.iterations_of_flag(flag) {
+            let slot = self
+                .features
+                .iter_mut()
+                .find(|(have, variation, _)| have == iteration && *variation == event.variation);
+            match slot {
+                Some((_, _, count)) => *count += 1,
+                None => self.features.push((*iteration, event.variation, 1)),
+            }
+        }
+    }
+
+    /// Notes what a summary counts of flags that are in an experiment.
+    pub(super) fn summary(&mut self, judge: &Judge, event: &Event<'_>, number: u64, t_ms: Option<i64>) {
+        for flag in event.features.map(summary::flags).unwrap_or_default() {
+            for index in judge.iterations_of_flag(&flag.flag) {
+                let Some(judged) = judge.iterations().get(*index as usize) else { continue };
+                if !t_ms.is_some_and(|t_ms| judged.iteration.contains(t_ms)) {
+                    continue;
+                }
+                let unit = &judged.iteration.randomization_unit;
+                let (lacks_unit, is_hint) = lacks_unit(event, &flag, unit);
+                for counter in &flag.counters {
+                    let is_arm = |variation: i64| {
+                        judged
+                            .iteration
+                            .arms
+                            .as_ref()
+                            .is_none_or(|arms| arms.iter().any(|arm| arm.variation == variation))
+                    };
+                    self.counted.push(Counted {
+                        iteration: *index,
+                        variation: counter.variation,
+                        code: explanation(lacks_unit, *counter, is_arm),
+                        is_hint,
+                        count: counter.count,
+                        t_ms,
+                        event: number,
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// E13, first case: whether the unit was among the context kinds evaluated with, and whether that is only a hint
+/// because several kinds are mixed in one summary.
+fn lacks_unit(event: &Event<'_>, flag: &FlagSummary<'_>, unit: &str) -> (bool, bool) {
+    match &flag.context_kinds {
+        Some(kinds) => (!kinds.iter().any(|kind| kind == unit), kinds.len() > 1),
+        None => (!event.context_keys.is_empty() && event.context_keys.key(unit).is_none(), false),
+    }
+}
+
+/// E13: the cases in their order.
+fn explanation(lacks_unit: bool, counter: Counter, is_arm: impl Fn(i64) -> bool) -> ReasonCode {
+    match counter {
+        _ if lacks_unit => ReasonCode::ExposureLacksUnit,
+        Counter { unknown: true, .. } => ReasonCode::EvalError,
+        Counter { variation: None, version: None | Some(0), .. } => ReasonCode::BootstrapWithoutMetadata,
+        Counter { variation: Some(variation), .. } if !is_arm(variation) => ReasonCode::OtherRule,
+        _ => ReasonCode::NoFeatureEvent,
+    }
+}
+
+impl State {
+    /// Begins a request: its events follow, then [`State::end`]. Plain events have no arrival and no payload.
+    pub fn begin(
+        &mut self,
+        source: SourceId,
+        arrival_ms: Option<i64>,
+        environment: EnvironmentMatch,
+        payload: Option<PayloadKey>,
+        body: &str,
+    ) -> Request {
+        let body_hash = if payload.is_some() { foldhash::fast::FixedState::default().hash_one(body) } else { 0 };
+        let known = payload.as_ref().and_then(|key| self.payloads.by_key.get(key));
+        let is_duplicate = known.is_some();
+        let is_reused = known.is_some_and(|known| known.body_hash != body_hash);
+        let mut request = Request {
+            source,
+            arrival_ms,
+            environment,
+            is_duplicate,
+            payload: payload.filter(|_| !is_duplicate),
+            effects: Vec::new(),
+            is_plain: arrival_ms.is_none(),
+            body_hash,
+            samples_silently: self.source_name(source).is_some_and(|name| name.starts_with("PythonClient/")),
+            first_entry: self.log.len() as u32,
+            first_record: self.records.len() as u32,
+            readable_events: 0,
+            features: Vec::new(),
+            counted: Vec::new(),
+        };
+        if is_duplicate {
+            self.totals.duplicate_payloads += 1;
+        }
+        if is_reused {
+            let event = self.totals.events;
+            self.add_evidence(&mut request, EvidenceKey::Code(ReasonCode::PayloadIdReused), event, arrival_ms, None);
+        }
+        request
+    }
+
+    /// Ends a request: what its summaries count beyond its events is explained, and what could be taken back of it is
+    /// kept.
+    pub fn end(&mut self, mut request: Request) {
+        if !request.is_plain {
+            self.totals.requests += 1;
+        }
+        if !request.is_duplicate {
+            self.explain_summaries(&mut request);
+        }
+        if self.sampling_changed() {
+            self.review_completeness();
+        }
+        if let Some(key) = request.payload.take() {
+            let receipt = self.options.keep_receipts.then(|| {
+                Box::new(Receipt {
+                    effects: std::mem::take(&mut request.effects),
+                    entries: request.first_entry..self.log.len() as u32,
+                    records: request.first_record..self.records.len() as u32,
+                    readable_events: request.readable_events,
+                })
+            });
+            self.payloads
+                .insert(key, Payload { arrival_ms: request.arrival_ms, body_hash: request.body_hash, receipt });
+        }
+    }
+
+    fn explain_summaries(&mut self, request: &mut Request) {
+        let features = std::mem::take(&mut request.features);
+        let mut counted = std::mem::take(&mut request.counted);
+        if request.samples_silently {
+            self.note_silent_sampling(request, &features, &counted);
+        }
+        if request.is_plain {
+            for (iteration, _, count) in &features {
+                if let Some(counts) = self.iteration_counts.get_mut(*iteration as usize) {
+                    counts.plain_features += count;
+                }
+            }
+        } else {
+            // An evaluation that was sent as an event is counted in the summary too. The events are set off first
+            // against what has no better explanation.
+            for (iteration, variation, mut sent) in features {
+                let same = |counted: &&mut Counted| (counted.iteration, counted.variation) == (iteration, variation);
+                let unexplained = |counted: &&mut Counted| counted.code == ReasonCode::NoFeatureEvent;
+                for first in [true, false] {
+                    for counted in counted.iter_mut().filter(same).filter(|counted| unexplained(counted) == first) {
+                        let taken = sent.min(counted.count);
+                        counted.count -= taken;
+                        sent -= taken;
+                    }
+                }
+            }
+        }
+        for counted in counted.into_iter().filter(|counted| counted.count > 0) {
+            self.explain(request, counted);
+        }
+    }
+
+    fn explain(&mut self, request: &mut Request, counted: Counted) {
+        let Counted { iteration, code, .. } = counted;
+        let count = u32::try_from(counted.count).unwrap_or(u32::MAX);
+        let key = if request.is_plain {
+            if let Some(counts) = self.iteration_counts.get_mut(iteration as usize) {
+                counts.plain_summaries.add(code, i64::from(count));
+            }
+            EvidenceKey::PlainSummary(code, iteration)
+        } else {
+            self.apply(request, Effect::Evaluations { iteration, code, count });
+            EvidenceKey::Iteration(code, iteration)
+        };
+        let evidence = self.evidence_for(key);
+        self.apply(request, Effect::Evidence { evidence, count });
+        if let Some(evidence) = self.evidence.get_mut(evidence as usize) {
+            evidence.see(counted.t_ms);
+            evidence.source(request.source);
+            evidence.example(counted.event);
+            evidence.only_likely |= counted.is_hint;
+        }
+    }
+
+    /// R7: Python samples without saying so; its summaries then count more than it sends.
+    fn note_silent_sampling(
+        &mut self,
+        request: &mut Request,
+        features: &[(u32, Option<i64>, u64)],
+        counted: &[Counted],
+    ) {
+        let clip = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+        for (iteration, _, count) in features {
+            self.apply(request, Effect::MaybeSampled { iteration: *iteration, sent: clip(*count), summarised: 0 });
+        }
+        for counted in counted.iter().filter(|counted| counted.code == ReasonCode::NoFeatureEvent) {
+            let summarised = clip(counted.count);
+            self.apply(request, Effect::MaybeSampled { iteration: counted.iteration, sent: 0, summarised });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_payload_id_under_another_credential_is_another_payload() {
+        assert_ne!(PayloadKey::new("sdk-…1", "p"), PayloadKey::new("sdk-…2", "p"));
+        assert_eq!(PayloadKey::new("e", "p"), PayloadKey::new("e", "p"));
+    }
+}

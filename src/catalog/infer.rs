@@ -1,0 +1,171 @@
+//! A catalog guessed from the traffic, for when none is given.
+//!
+//! Every flag seen in an experiment becomes an experiment, every event key a metric of all of them. The unit of an
+//! experiment is nowhere in an event, so it is guessed: a unit gets one variation, so the context kind whose keys
+//! least often saw two is taken; of equals the one most evaluations carry, then `user`, then by name. Whatever is
+//! judged by such a catalog is marked inferred.
+
+use super::{Catalog, Experiment, Iteration, Metric, Origin};
+use crate::event::{Event, Kind};
+use foldhash::fast::FixedState;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::BuildHasher;
+
+/// Flags, and event keys, that are guessed from; a stream with more needs a catalog.
+const MAX_GUESSED: usize = 64;
+/// Keys remembered per flag and kind while guessing the unit.
+const MAX_KEYS: usize = 100_000;
+
+#[derive(Debug, Default)]
+struct KindSeen {
+    evaluations: u64,
+    conflicts: u64,
+    first_variation: HashMap<u64, i64, FixedState>,
+}
+
+/// What was seen so far.
+#[derive(Debug, Default)]
+pub struct Inference {
+    flags: BTreeMap<String, HashMap<String, KindSeen>>,
+    event_keys: BTreeSet<String>,
+    kinds: BTreeSet<String>,
+}
+
+impl Inference {
+    /// Takes note of an event.
+    pub fn observe(&mut self, event: &Event<'_>) {
+        let Some(key) = event.key.as_deref() else { return };
+        match event.kind {
+            Kind::Feature if event.reason.as_ref().is_some_and(|reason| reason.in_experiment) => {
+                if self.flags.len() >= MAX_GUESSED && !self.flags.contains_key(key) {
+                    return;
+                }
+                if !self.flags.contains_key(key) {
+                    self.flags.insert(key.to_owned(), HashMap::new());
+                }
+                let Some(kinds) = self.flags.get_mut(key) else { return };
+                for (kind, context_key) in event.context_keys.iter() {
+                    see(&mut self.kinds, kind);
+                    if !kinds.contains_key(kind) {
+                        kinds.insert(kind.to_owned(), KindSeen::default());
+                    }
+                    let (Some(seen), Some(variation)) = (kinds.get_mut(kind), event.variation) else { continue };
+                    seen.evaluations += 1;
+                    let hash = FixedState::default().hash_one(context_key);
+                    match seen.first_variation.get(&hash) {
+                        Some(first) => seen.conflicts += u64::from(*first != variation),
+                        None if seen.first_variation.len() < MAX_KEYS => {
+                            seen.first_variation.insert(hash, variation);
+                        }
+                        None => {}
+                    }
+                }
+            }
+            Kind::Custom if !crate::findings::is_own_traffic(key) => {
+                if self.event_keys.len() < MAX_GUESSED {
+                    see(&mut self.event_keys, key);
+                }
+                event.context_keys.iter().for_each(|(kind, _)| see(&mut self.kinds, kind));
+            }
+            _ => {}
+        }
+    }
+
+    /// The catalog these events suggest.
+    pub fn catalog(&self) -> Catalog {
+        let units: Vec<String> = self.kinds.iter().cloned().collect();
+        let metrics: Vec<Metric> =
+            self.event_keys.iter().map(|key| Metric { units: units.clone(), ..Metric::custom(key, key) }).collect();
+        let experiments = self
+            .flags
+            .iter()
+            .map(|(flag, kinds)| Experiment {
+                key: flag.clone(),
+                flag: flag.clone(),
+                iterations: vec![Iteration {
+                    id: "1".to_owned(),
+                    randomization_unit: guess_unit(kinds),
+                    rule: None,
+                    arms: None,
+                    metrics: (0..metrics.len()).collect(),
+                    metric_groups: Vec::new(),
+                    // Since when it runs is not in the stream either; it was running when it was seen.
+                    started_at_ms: Some(0),
+                    ended_at_ms: None,
+                    flag_config_version: None,
+                }],
+                layer: None,
+                holdout: None,
+                data_source: None,
+            })
+            .collect();
+        Catalog { origin: Origin::Inferred, metrics, experiments, ..Catalog::default() }
+    }
+}
+
+fn see(set: &mut BTreeSet<String>, name: &str) {
+    if !set.contains(name) {
+        set.insert(name.to_owned());
+    }
+}
+
+fn guess_unit(kinds: &HashMap<String, KindSeen>) -> String {
+    let share = |seen: &KindSeen| seen.conflicts as f64 / seen.evaluations.max(1) as f64;
+    kinds
+        .iter()
+        .min_by(|(a_name, a), (b_name, b)| {
+            share(a)
+                .total_cmp(&share(b))
+                .then(b.evaluations.cmp(&a.evaluations))
+                .then((*a_name != "user").cmp(&(*b_name != "user")))
+                .then(a_name.cmp(b_name))
+        })
+        .map_or_else(|| "user".to_owned(), |(kind, _)| kind.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::event::{Item, body};
+
+    fn infer(text: &str) -> Catalog {
+        let mut inference = Inference::default();
+        body::items(text, |item| {
+            if let Item::Event { event, .. } = item {
+                inference.observe(&event);
+            }
+        });
+        inference.catalog()
+    }
+
+    #[test]
+    fn the_unit_is_the_kind_whose_keys_keep_their_variation() {
+        let feature = |user: &str, device: &str, variation: i64| {
+            format!(
+                r#"{{"kind":"feature","creationDate":1,"key":"f","variation":{variation},"reason":{{"kind":"FALLTHROUGH","inExperiment":true}},"contextKeys":{{"user":"{user}","device":"{device}"}}}}"#
+            )
+        };
+        let one_user_two_devices = format!("{}\n{}", feature("u", "d1", 0), feature("u", "d2", 1));
+        assert_eq!(
+            infer(&one_user_two_devices).experiments.first().unwrap().iterations.first().unwrap().randomization_unit,
+            "device"
+        );
+        let undecided = feature("u", "d1", 0);
+        assert_eq!(
+            infer(&undecided).experiments.first().unwrap().iterations.first().unwrap().randomization_unit,
+            "user"
+        );
+    }
+
+    #[test]
+    fn flags_outside_experiments_and_launchdarkly_s_own_events_are_no_part_of_it() {
+        let catalog = infer(
+            r#"{"kind":"feature","creationDate":1,"key":"plain","variation":0,"context":{"kind":"user","key":"u"}}
+               {"kind":"custom","creationDate":1,"key":"$ld:ai:tokens:total","context":{"kind":"user","key":"u"}}
+               {"kind":"custom","creationDate":1,"key":"checkout","context":{"kind":"user","key":"u"}}"#,
+        );
+        assert_eq!(catalog.experiments.len(), 0);
+        assert_eq!(catalog.metrics.iter().map(|metric| metric.key.as_str()).collect::<Vec<_>>(), ["checkout"]);
+    }
+}

@@ -1,0 +1,294 @@
+//! The way on to LaunchDarkly: a tee nobody notices.
+//!
+//! hyper's own client is used, not reqwest: reqwest adds `Accept: */*` to every request and normalises addresses
+//! (`/a/../bulk`, `%7e`), and a tee must do neither.
+
+use bytes::Bytes;
+use http::header::{CONNECTION, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, Method, Request, Response, Uri};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::client::legacy::{self, ResponseFuture};
+use hyper_util::client::proxy::matcher::Matcher;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+/// Shorter than the minute after which load balancers commonly close a resting connection, so that a flush seldom
+/// meets one that is being closed.
+const REST: Duration = Duration::from_secs(30);
+const CONNECTIONS_AT_REST: usize = 16;
+
+/// Where to forward to: `http://` or `https://`, a host, and optionally a port and a base path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForwardUrl {
+    https: bool,
+    authority: String,
+    host: String,
+    port: u16,
+    base: String,
+}
+
+/// Why a text is no [`ForwardUrl`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ForwardUrlError {
+    /// It is no absolute http or https address.
+    #[error("`{0}` is no address to forward to: expected one such as https://events.launchdarkly.com")]
+    NoAddress(String),
+    /// It carries user and password, a query, or a fragment.
+    #[error("an address to forward to has no {0}: leave it off, SDKs send their own credential with every request")]
+    Surplus(&'static str),
+}
+
+impl FromStr for ForwardUrl {
+    type Err = ForwardUrlError;
+
+    fn from_str(text: &str) -> Result<Self, ForwardUrlError> {
+        let text = text.trim();
+        if text.contains('#') {
+            return Err(ForwardUrlError::Surplus("fragment"));
+        }
+        // What stands before an @ may be a password, so it is refused before anything could print the text.
+        let address = text.split_once("://").map_or(text, |(_, rest)| rest);
+        if address.split('/').next().is_some_and(|authority| authority.contains('@')) {
+            return Err(ForwardUrlError::Surplus("user or password"));
+        }
+        let no_address = || ForwardUrlError::NoAddress(super::mask::mask_address(text));
+        let uri: Uri = text.parse().map_err(|_| no_address())?;
+        let https = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err(no_address()),
+        };
+        let authority = uri.authority().ok_or_else(no_address)?;
+        if uri.query().is_some() {
+            return Err(ForwardUrlError::Surplus("query"));
+        }
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        if host.is_empty() {
+            return Err(no_address());
+        }
+        let port = authority.port_u16().unwrap_or(if https { 443 } else { 80 });
+        let base = uri.path().trim_end_matches('/').to_owned();
+        Ok(Self { https, authority: authority.as_str().to_owned(), host, port, base })
+    }
+}
+
+impl fmt::Display for ForwardUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.https { "https" } else { "http" };
+        write!(formatter, "{scheme}://{}{}", self.authority, self.base)
+    }
+}
+
+impl ForwardUrl {
+    /// The host, without brackets around an IPv6 address, and the port.
+    pub fn host_and_port(&self) -> (&str, u16) {
+        (&self.host, self.port)
+    }
+
+    /// Whether it means this machine, which no proxy can reach on anybody's behalf.
+    fn is_loopback(&self) -> bool {
+        self.host == "localhost" || self.host.parse().is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback())
+    }
+
+    fn uri(&self, path_and_query: &str) -> Result<Uri, http::uri::InvalidUri> {
+        format!("{self}{path_and_query}").parse()
+    }
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+/// A body on its way to the upstream.
+pub(super) type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, BoxError>;
+
+/// One fixed upstream. Nothing in a request can change where it goes.
+pub(super) struct Upstream {
+    url: ForwardUrl,
+    client: Client,
+    patience: Duration,
+}
+
+enum Client {
+    Direct(legacy::Client<HttpsConnector<HttpConnector>, Body>),
+    Tunnelled(legacy::Client<HttpsConnector<Tunnel<HttpConnector>>, Body>),
+}
+
+impl Client {
+    fn request(&self, request: Request<Body>) -> ResponseFuture {
+        match self {
+            Self::Direct(client) => client.request(request),
+            Self::Tunnelled(client) => client.request(request),
+        }
+    }
+}
+
+impl Upstream {
+    /// Prepares the way to an upstream. A proxy is used where the usual environment variables name one.
+    ///
+    /// # Errors
+    ///
+    /// The machine's certificate store cannot be read.
+    pub(super) fn new(url: ForwardUrl, patience: Duration) -> Result<Self, String> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(CONNECT_PATIENCE));
+        let tls = tls(url.https).map_err(|error| describe(&*error))?;
+        let tls = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
+        let mut builder = legacy::Client::builder(TokioExecutor::new());
+        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(REST).pool_max_idle_per_host(CONNECTIONS_AT_REST);
+        let proxy = match url.uri("/") {
+            Ok(uri) if !url.is_loopback() => Matcher::from_env().intercept(&uri),
+            _ => None,
+        };
+        let client = match proxy {
+            None => Client::Direct(builder.build(tls.wrap_connector(tcp))),
+            Some(proxy) => {
+                let mut tunnel = Tunnel::new(proxy.uri().clone(), tcp);
+                if let Some(credential) = proxy.basic_auth() {
+                    tunnel = tunnel.with_auth(credential.clone());
+                }
+                Client::Tunnelled(builder.build(tls.wrap_connector(tunnel)))
+            }
+        };
+        Ok(Self { url, client, patience })
+    }
+
+    pub(super) fn url(&self) -> &ForwardUrl {
+        &self.url
+    }
+
+    /// Sends a request on as it came and gives the upstream's answer as it came, both without the headers that
+    /// belong to one connection.
+    ///
+    /// # Errors
+    ///
+    /// Why there was no answer, in words.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        path_and_query: &str,
+        mut headers: HeaderMap,
+        body: Body,
+    ) -> Result<Response<Incoming>, String> {
+        let uri = self.url.uri(path_and_query).map_err(|error| describe(&error))?;
+        remove_hop_by_hop(&mut headers);
+        headers.remove(HOST);
+        let mut request = Request::new(body);
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        match tokio::time::timeout(self.patience, self.client.request(request)).await {
+            Ok(Ok(mut response)) => {
+                remove_hop_by_hop(response.headers_mut());
+                Ok(response)
+            }
+            Ok(Err(error)) => Err(describe(&error)),
+            Err(_) => Err(format!("no answer within {} s", self.patience.as_secs())),
+        }
+    }
+}
+
+/// A plain http upstream needs no certificates, and must work on a machine that has none.
+fn tls(verified: bool) -> Result<rustls::ClientConfig, BoxError> {
+    use hyper_rustls::ConfigBuilderExt;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let builder = if verified {
+        builder.try_with_platform_verifier()?
+    } else {
+        builder.with_root_certificates(rustls::RootCertStore::empty())
+    };
+    Ok(builder.with_no_client_auth())
+}
+
+/// Removes what RFC 9110 section 7.6.1 says is meant for one connection only.
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    let fixed = [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE];
+    let spelled = ["keep-alive", "proxy-connection", "proxy-authorization", "proxy-authenticate"];
+    for name in named.into_iter().chain(fixed).chain(spelled.map(HeaderName::from_static)) {
+        headers.remove(name);
+    }
+}
+
+/// An error with its causes, the outermost left out where it only says that there is one.
+fn describe(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let text = error.to_string();
+        if !parts.iter().any(|part| part.contains(&text)) {
+            parts.push(text);
+        }
+        next = error.source();
+    }
+    if parts.len() > 1 && parts.first().is_some_and(|first| first.starts_with("client error")) {
+        parts.remove(0);
+    }
+    parts.join(": ")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_path_is_kept_and_put_before_the_path_as_it_came() {
+        let url: ForwardUrl = "https://events.launchdarkly.com/".parse().unwrap();
+        assert_eq!(url.to_string(), "https://events.launchdarkly.com");
+        assert_eq!(url.uri("//bulk?a=%7e&b='").unwrap().to_string(), "https://events.launchdarkly.com//bulk?a=%7e&b='");
+        let url: ForwardUrl = "http://[::1]:9000/base/path/".parse().unwrap();
+        assert_eq!(url.host_and_port(), ("::1", 9000));
+        assert_eq!(url.uri("/a/../bulk").unwrap().to_string(), "http://[::1]:9000/base/path/a/../bulk");
+    }
+
+    #[test]
+    fn what_is_no_upstream_is_refused_without_repeating_a_password() {
+        for text in ["", "events.launchdarkly.com", "ftp://example.com", "https://", "/bulk", "http:///bulk"] {
+            let error = text.parse::<ForwardUrl>().unwrap_err();
+            assert_eq!(error, ForwardUrlError::NoAddress(text.into()), "{text}");
+        }
+        for text in ["https://ann:hunter2@example.com", "https://x/?key=1", "https://x/#top", "ann:hunter2@example.com"]
+        {
+            let error = text.parse::<ForwardUrl>().unwrap_err();
+            assert!(matches!(error, ForwardUrlError::Surplus(_)), "{text}: {error}");
+            assert!(!error.to_string().contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn headers_of_one_connection_are_removed_and_those_it_names_too() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "close, X-Hop"),
+            ("x-hop", "1"),
+            ("keep-alive", "timeout=5"),
+            ("te", "trailers"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("proxy-authorization", "Basic eA=="),
+            ("authorization", "sdk-1"),
+            ("x-stays", "1"),
+        ] {
+            headers.append(name, value.parse().unwrap());
+        }
+        remove_hop_by_hop(&mut headers);
+        let mut left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["authorization", "x-stays"]);
+    }
+}

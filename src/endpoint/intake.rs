@@ -1,0 +1,438 @@
+//! The bounded way from the endpoint to the core.
+//!
+//! The endpoint must never wait for whoever judges, draws or records; whoever does that must never be surprised
+//! by memory. So the queue between them has two caps, a number of requests and a number of bytes, and what does
+//! not fit is dropped on the spot, counted, and reported to the receiver *where it happened* in the stream: a
+//! loss that cannot be placed cannot be reasoned about.
+//!
+//! A channel from a library would bound the count only, and would have to report a loss beside the queue instead
+//! of in it.
+
+use crate::envelope::Envelope;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+/// How much may wait between the endpoint and the core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caps {
+    /// Requests waiting.
+    pub requests: usize,
+    /// Bytes waiting: bodies, paths and headers, and the bodies that are being received at this moment.
+    pub bytes: u64,
+}
+
+impl Default for Caps {
+    fn default() -> Self {
+        Self { requests: 65_536, bytes: 64 * 1024 * 1024 }
+    }
+}
+
+/// Requests that were answered but did not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// How many requests.
+    pub requests: u64,
+    /// The bytes of their bodies on the wire.
+    pub bytes: u64,
+    /// The number of the first of them; requests are counted from 1, lost ones too.
+    pub first_request: u64,
+    /// The number of the last of them.
+    pub last_request: u64,
+    /// Arrival of the earliest of them, epoch milliseconds.
+    pub first_ms: i64,
+    /// Arrival of the latest of them, epoch milliseconds.
+    pub last_ms: i64,
+}
+
+/// What the core takes from the intake, in the order it happened.
+#[derive(Debug)]
+pub enum Received {
+    /// A request.
+    Envelope(Envelope),
+    /// Requests that are missing at this place.
+    Lost(Loss),
+}
+
+/// What waiting for a limited time brought.
+#[derive(Debug)]
+pub enum Waited {
+    /// Something arrived.
+    Received(Received),
+    /// Nothing arrived within the time.
+    Nothing,
+    /// Every [`Intake`] is gone and the queue is empty: nothing will arrive any more.
+    Ended,
+}
+
+/// Makes an intake and its receiver.
+pub fn intake(caps: Caps) -> (Intake, IntakeReceiver) {
+    let shared = Arc::new(Shared {
+        caps,
+        held_bytes: AtomicU64::new(0),
+        lost_requests: AtomicU64::new(0),
+        lost_bytes: AtomicU64::new(0),
+        queue: Mutex::new(Queue {
+            waiting: VecDeque::new(),
+            envelopes: 0,
+            requests: 0,
+            senders: 1,
+            receiver_gone: false,
+        }),
+        blocking: Condvar::new(),
+        asynchronous: Notify::new(),
+    });
+    (Intake { shared: Arc::clone(&shared) }, IntakeReceiver { shared })
+}
+
+struct Shared {
+    caps: Caps,
+    held_bytes: AtomicU64,
+    lost_requests: AtomicU64,
+    lost_bytes: AtomicU64,
+    queue: Mutex<Queue>,
+    blocking: Condvar,
+    asynchronous: Notify,
+}
+
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    envelopes: usize,
+    requests: u64,
+    senders: usize,
+    receiver_gone: bool,
+}
+
+enum Waiting {
+    Envelope { envelope: Envelope, held_bytes: u64 },
+    Lost(Loss),
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // Nothing that runs under this lock can leave the queue half changed, so a poisoned lock is still right.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self) {
+        self.blocking.notify_one();
+        self.asynchronous.notify_one();
+    }
+
+    fn take(&self, queue: &mut Queue) -> Option<Received> {
+        match queue.waiting.pop_front()? {
+            Waiting::Envelope { envelope, held_bytes } => {
+                queue.envelopes -= 1;
+                self.held_bytes.fetch_sub(held_bytes, Ordering::Relaxed);
+                Some(Received::Envelope(envelope))
+            }
+            Waiting::Lost(loss) => Some(Received::Lost(loss)),
+        }
+    }
+}
+
+/// The endpoint's side. Cheap to clone; the receiver ends when every clone is gone.
+pub struct Intake {
+    shared: Arc<Shared>,
+}
+
+impl Intake {
+    /// Hands a request on, or counts it as lost when there is no room; never waits. The request gets its number
+    /// here, so numbers rise in the order in which the core sees requests. Returns whether it was taken.
+    pub fn offer(&self, envelope: Envelope) -> bool {
+        let hold = self.hold(envelope.body.len() as u64);
+        match hold {
+            Some(hold) => self.offer_held(envelope, hold),
+            None => {
+                self.lose(envelope.wire_bytes, envelope.arrival_ms);
+                false
+            }
+        }
+    }
+
+    /// Requests lost since the start.
+    pub fn lost_requests(&self) -> u64 {
+        self.shared.lost_requests.load(Ordering::Relaxed)
+    }
+
+    /// Body bytes lost since the start.
+    pub fn lost_bytes(&self) -> u64 {
+        self.shared.lost_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Requests and bytes that wait at this moment.
+    pub fn waiting(&self) -> (usize, u64) {
+        (self.shared.lock().envelopes, self.shared.held_bytes.load(Ordering::Relaxed))
+    }
+
+    /// Sets room aside for bytes that are being received; `None` when there is none.
+    pub(super) fn hold(&self, bytes: u64) -> Option<Hold> {
+        let mut hold = Hold { shared: Arc::clone(&self.shared), bytes: 0 };
+        hold.grow(bytes).then_some(hold)
+    }
+
+    /// As [`Intake::offer`], with the room for the body set aside already.
+    pub(super) fn offer_held(&self, mut envelope: Envelope, mut hold: Hold) -> bool {
+        // Path and headers are bounded by the head of a request, but 65,536 heads are memory too.
+        let head: usize = envelope.headers.iter().map(|(name, value)| name.len() + value.len() + 48).sum();
+        let head = (head + envelope.path.len() + size_of::<Envelope>()) as u64;
+        let has_room = hold.grow(head);
+        let mut queue = self.shared.lock();
+        if !has_room || queue.envelopes >= self.shared.caps.requests || queue.receiver_gone {
+            self.lose_in(&mut queue, envelope.wire_bytes, envelope.arrival_ms);
+            drop(queue);
+            self.shared.wake();
+            return false;
+        }
+        queue.requests += 1;
+        envelope.request = queue.requests;
+        queue.envelopes += 1;
+        let held_bytes = std::mem::take(&mut hold.bytes);
+        queue.waiting.push_back(Waiting::Envelope { envelope, held_bytes });
+        drop(queue);
+        self.shared.wake();
+        true
+    }
+
+    /// Counts a request that was answered but not kept.
+    pub(super) fn lose(&self, bytes: u64, arrival_ms: i64) {
+        self.lose_in(&mut self.shared.lock(), bytes, arrival_ms);
+        self.shared.wake();
+    }
+
+    fn lose_in(&self, queue: &mut Queue, bytes: u64, arrival_ms: i64) {
+        self.shared.lost_requests.fetch_add(1, Ordering::Relaxed);
+        self.shared.lost_bytes.fetch_add(bytes, Ordering::Relaxed);
+        queue.requests += 1;
+        let request = queue.requests;
+        if let Some(Waiting::Lost(loss)) = queue.waiting.back_mut() {
+            loss.requests += 1;
+            loss.bytes += bytes;
+            loss.last_request = request;
+            loss.first_ms = loss.first_ms.min(arrival_ms);
+            loss.last_ms = loss.last_ms.max(arrival_ms);
+        } else if !queue.receiver_gone {
+            queue.waiting.push_back(Waiting::Lost(Loss {
+                requests: 1,
+                bytes,
+                first_request: request,
+                last_request: request,
+                first_ms: arrival_ms,
+                last_ms: arrival_ms,
+            }));
+        }
+    }
+}
+
+impl Clone for Intake {
+    fn clone(&self) -> Self {
+        self.shared.lock().senders += 1;
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+impl Drop for Intake {
+    fn drop(&mut self) {
+        let mut queue = self.shared.lock();
+        queue.senders -= 1;
+        let ended = queue.senders == 0;
+        drop(queue);
+        if ended {
+            self.shared.wake();
+        }
+    }
+}
+
+/// Room set aside in the intake's byte cap; given back when dropped.
+pub(super) struct Hold {
+    shared: Arc<Shared>,
+    bytes: u64,
+}
+
+impl Hold {
+    /// Sets more room aside; `false`, and nothing changed, when there is not that much.
+    pub(super) fn grow(&mut self, bytes: u64) -> bool {
+        let cap = self.shared.caps.bytes;
+        let grown = self.shared.held_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
+            held.checked_add(bytes).filter(|sum| *sum <= cap)
+        });
+        if grown.is_ok() {
+            self.bytes += bytes;
+        }
+        grown.is_ok()
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.shared.held_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+/// The core's side, for a thread of its own or for an asynchronous task.
+pub struct IntakeReceiver {
+    shared: Arc<Shared>,
+}
+
+impl IntakeReceiver {
+    /// What waits at the front, if anything does.
+    pub fn try_next(&mut self) -> Option<Received> {
+        self.shared.take(&mut self.shared.lock())
+    }
+
+    /// Waits for the next one, asynchronously; `None` when nothing will arrive any more.
+    pub async fn next(&mut self) -> Option<Received> {
+        loop {
+            {
+                let mut queue = self.shared.lock();
+                if let Some(received) = self.shared.take(&mut queue) {
+                    return Some(received);
+                }
+                if queue.senders == 0 {
+                    return None;
+                }
+            }
+            // A wake-up that came since the lock was given back is remembered, so none is missed.
+            self.shared.asynchronous.notified().await;
+        }
+    }
+
+    /// Waits for the next one, blocking the thread; `None` when nothing will arrive any more.
+    pub fn next_blocking(&mut self) -> Option<Received> {
+        let mut queue = self.shared.lock();
+        loop {
+            if let Some(received) = self.shared.take(&mut queue) {
+                return Some(received);
+            }
+            if queue.senders == 0 {
+                return None;
+            }
+            queue = self.shared.blocking.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Waits for the next one, blocking the thread for `at_most` that long.
+    pub fn next_within(&mut self, at_most: Duration) -> Waited {
+        let until = Instant::now() + at_most;
+        let mut queue = self.shared.lock();
+        loop {
+            if let Some(received) = self.shared.take(&mut queue) {
+                return Waited::Received(received);
+            }
+            if queue.senders == 0 {
+                return Waited::Ended;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Waited::Nothing;
+            }
+            (queue, _) = self.shared.blocking.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Drop for IntakeReceiver {
+    fn drop(&mut self) {
+        let mut queue = self.shared.lock();
+        queue.receiver_gone = true;
+        while self.shared.take(&mut queue).is_some() {}
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn envelope(arrival_ms: i64, body: &'static [u8]) -> Envelope {
+        Envelope {
+            arrival_ms,
+            request: 0,
+            method: "POST".into(),
+            path: "/bulk".into(),
+            headers: Vec::new(),
+            credential: None,
+            body: Bytes::from_static(body),
+            wire_bytes: body.len() as u64,
+            loss: None,
+            answer: None,
+        }
+    }
+
+    fn request_of(received: Option<Received>) -> u64 {
+        match received {
+            Some(Received::Envelope(envelope)) => envelope.request,
+            other => panic!("expected an envelope, got {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_full_intake_reports_the_loss_at_its_place_and_numbers_go_on_after_it() {
+        let (intake, mut receiver) = intake(Caps { requests: 2, bytes: 1 << 20 });
+        assert!(intake.offer(envelope(1, b"a")));
+        assert!(intake.offer(envelope(2, b"b")));
+        assert!(!intake.offer(envelope(3, b"four")));
+        assert!(!intake.offer(envelope(5, b"bytes")));
+        assert_eq!(request_of(receiver.try_next()), 1);
+        assert!(intake.offer(envelope(6, b"c")));
+        assert_eq!(request_of(receiver.try_next()), 2);
+        let Some(Received::Lost(loss)) = receiver.try_next() else { panic!("the loss was not reported") };
+        assert_eq!(loss, Loss { requests: 2, bytes: 9, first_request: 3, last_request: 4, first_ms: 3, last_ms: 5 });
+        assert_eq!(request_of(receiver.try_next()), 5);
+        assert_eq!((intake.lost_requests(), intake.lost_bytes()), (2, 9));
+        assert_eq!(intake.waiting(), (0, 0));
+    }
+
+    #[test]
+    fn bytes_are_capped_too_and_room_comes_back_when_a_request_is_taken() {
+        let (intake, mut receiver) = intake(Caps { requests: 100, bytes: 1000 });
+        static BODY: [u8; 600] = [b' '; 600];
+        assert!(intake.offer(envelope(1, &BODY)));
+        assert!(!intake.offer(envelope(2, &BODY)));
+        assert_eq!(request_of(receiver.try_next()), 1);
+        assert!(matches!(receiver.try_next(), Some(Received::Lost(Loss { requests: 1, bytes: 600, .. }))));
+        assert!(intake.offer(envelope(3, &BODY)));
+        assert_eq!(request_of(receiver.try_next()), 3);
+        assert!(receiver.try_next().is_none());
+    }
+
+    #[test]
+    fn a_blocked_thread_and_a_waiting_task_both_learn_that_nothing_comes_any_more() {
+        let (sender, mut receiver) = intake(Caps::default());
+        let thread = std::thread::spawn(move || {
+            let first = request_of(receiver.next_blocking());
+            (
+                first,
+                receiver.next_blocking().is_none(),
+                matches!(receiver.next_within(Duration::MAX / 4), Waited::Ended),
+            )
+        });
+        let clone = sender.clone();
+        drop(sender);
+        assert!(clone.offer(envelope(1, b"a")));
+        drop(clone);
+        assert_eq!(thread.join().unwrap(), (1, true, true));
+
+        let (sender, mut receiver) = intake(Caps::default());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let (first, ()) = tokio::join!(receiver.next(), async { assert!(sender.offer(envelope(1, b"a"))) });
+            assert_eq!(request_of(first), 1);
+            drop(sender);
+            assert!(receiver.next().await.is_none());
+        });
+    }
+
+    #[test]
+    fn an_intake_without_a_receiver_counts_and_keeps_nothing() {
+        let (intake, receiver) = intake(Caps::default());
+        assert!(intake.offer(envelope(1, b"a")));
+        drop(receiver);
+        assert!(!intake.offer(envelope(2, b"b")));
+        assert_eq!(intake.waiting(), (0, 0));
+        assert_eq!(intake.lost_requests(), 1);
+    }
+}

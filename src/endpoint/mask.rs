@@ -1,0 +1,221 @@
+//! What of a request's head may be kept, and how secrets in it are made unreadable before anything sees them.
+//!
+//! Headers are taken by a list of names: whatever else a proxy or a page adds may be somebody's secret, and none
+//! of it says anything about events.
+
+use crate::envelope::Credential;
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, HeaderName};
+
+const KEPT: [&str; 6] = ["content-type", "content-encoding", "user-agent", "host", "origin", "referer"];
+const KEPT_PREFIX: &str = "x-launchdarkly-";
+const KEY_KINDS: [&str; 3] = ["sdk-", "mob-", "api-"];
+const SECRET_WORDS: [&str; 8] = ["key", "token", "secret", "auth", "password", "signature", "credential", "session"];
+/// A key is a kind and a UUID; three digits tell one from `sdk-events-proxy` in a path or a tag.
+const KEY_DIGITS: usize = 3;
+const KEY_CHARACTERS: usize = 8;
+
+/// The part of a request's head that is kept.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct SafeHead {
+    pub(super) path: String,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) credential: Option<Credential>,
+}
+
+/// Takes path with query, and headers, and lets no raw credential through.
+pub(super) fn safe_head(path_and_query: &str, headers: &HeaderMap) -> SafeHead {
+    let raw = headers.get(AUTHORIZATION).map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_owned());
+    let raw = raw.filter(|raw| !raw.is_empty());
+    let credential = raw.as_deref().map(Credential::mask);
+    // An SDK wrapper or a proxy may repeat the very credential in a place nobody expects.
+    let hide = |text: String| match (&raw, &credential) {
+        (Some(raw), Some(masked)) if raw.len() >= KEY_CHARACTERS && text.contains(raw.as_str()) => {
+            text.replace(raw.as_str(), masked.as_str())
+        }
+        _ => text,
+    };
+    let kept = headers
+        .iter()
+        .filter(|(name, _)| is_kept(name))
+        .map(|(name, value)| {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            let value = match name.as_str() {
+                "referer" => mask_address(&value),
+                name if is_secret_name(name.strip_prefix(KEPT_PREFIX).unwrap_or("")) => {
+                    Credential::mask(&value).to_string()
+                }
+                _ => mask_keys(&value),
+            };
+            (name.as_str().to_owned(), hide(value))
+        })
+        .collect();
+    SafeHead { path: hide(mask_address(path_and_query)), headers: kept, credential }
+}
+
+/// Masks what looks like a credential in a path or address and its query. A client-side id is no secret and stays.
+pub(super) fn mask_address(address: &str) -> String {
+    let Some((path, query)) = address.split_once('?') else { return mask_keys(address) };
+    let query: Vec<String> = query.split('&').map(mask_parameter).collect();
+    format!("{}?{}", mask_keys(path), query.join("&"))
+}
+
+fn mask_parameter(parameter: &str) -> String {
+    match parameter.split_once('=') {
+        // The events of a GIF request: base64, where any three letters may happen to stand.
+        Some(("d", _)) => parameter.to_owned(),
+        Some((name, value)) if !value.is_empty() && (is_secret_name(name) || starts_as_key(value)) => {
+            format!("{}={}", mask_keys(name), Credential::mask(&decode_percent(value)))
+        }
+        _ => mask_keys(parameter),
+    }
+}
+
+fn is_kept(name: &HeaderName) -> bool {
+    KEPT.contains(&name.as_str()) || name.as_str().starts_with(KEPT_PREFIX)
+}
+
+fn is_secret_name(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    SECRET_WORDS.iter().any(|word| name.contains(word))
+}
+
+fn starts_as_key(text: &str) -> bool {
+    let text = decode_percent(text);
+    KEY_KINDS.iter().any(|kind| text.starts_with(kind))
+}
+
+/// Replaces every SDK key, mobile key and API key in a text.
+fn mask_keys(text: &str) -> String {
+    // Percent-encoding may hide a key; the decoded text is kept only where it does, so that nothing else changes.
+    let decoded = decode_percent(text);
+    if decoded != text
+        && let Some(masked) = masked_keys(&decoded)
+    {
+        return masked;
+    }
+    masked_keys(text).unwrap_or_else(|| text.to_owned())
+}
+
+fn masked_keys(text: &str) -> Option<String> {
+    let mut masked = String::new();
+    let mut copied = 0;
+    let mut searched = 0;
+    while let Some(start) = next_key_kind(text, searched) {
+        let rest = text.get(start..)?;
+        let length = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_')).unwrap_or(rest.len());
+        let key = rest.get(..length)?;
+        searched = start + 4;
+        if key.len() >= KEY_CHARACTERS + 4 && key.bytes().filter(u8::is_ascii_digit).count() >= KEY_DIGITS {
+            masked.push_str(text.get(copied..start)?);
+            masked.push_str(Credential::mask(key).as_str());
+            copied = start + length;
+            searched = copied;
+        }
+    }
+    if copied == 0 {
+        return None;
+    }
+    masked.push_str(text.get(copied..)?);
+    Some(masked)
+}
+
+fn next_key_kind(text: &str, from: usize) -> Option<usize> {
+    let found = |kind: &str| {
+        text.get(from..)?
+            .match_indices(kind)
+            .map(|(at, _)| from + at)
+            .find(|at| !text.get(..*at).is_some_and(|before| before.ends_with(|c: char| c.is_ascii_alphanumeric())))
+    };
+    KEY_KINDS.iter().filter_map(|kind| found(kind)).min()
+}
+
+fn decode_percent(text: &str) -> String {
+    if !text.contains('%') {
+        return text.to_owned();
+    }
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        let mut ahead = bytes.clone();
+        let digits = (byte == b'%').then(|| (ahead.next().and_then(hexadecimal), ahead.next().and_then(hexadecimal)));
+        if let Some((Some(high), Some(low))) = digits {
+            decoded.push(high * 16 + low);
+            bytes = ahead;
+        } else {
+            decoded.push(byte);
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+fn hexadecimal(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    const KEY: &str = "sdk-11111111-2222-3333-4444-55555555aaaa";
+
+    fn head(path: &str, headers: &[(&'static str, &str)]) -> SafeHead {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        safe_head(path, &map)
+    }
+
+    #[test]
+    fn no_form_of_a_raw_key_survives_in_path_query_or_headers() {
+        for path in [
+            format!("/{KEY}/bulk"),
+            format!("/bulk?authorization={KEY}"),
+            format!("/bulk?x={KEY}&y=1"),
+            format!("/bulk?x=sdk%2D{}", KEY.get(4..).unwrap()),
+            format!("/bulk?x=Bearer%20{KEY}"),
+            format!("/bulk?note=before:{KEY}:after"),
+        ] {
+            let masked = mask_address(&path);
+            assert!(!masked.contains("11111111"), "{masked}");
+            assert!(masked.contains("sdk-…aaaa#"), "{masked}");
+        }
+        let head = head(
+            &format!("/bulk?w={}", "plain-secret-text"),
+            &[
+                ("authorization", "plain-secret-text"),
+                ("cookie", "session=1"),
+                ("x-forwarded-for", "10.0.0.1"),
+                ("x-launchdarkly-api-key", "hunter2hunter2"),
+                ("x-launchdarkly-wrapper", "plain-secret-text"),
+                ("referer", &format!("https://shop.example/?access_token=abc123abc123&k={KEY}")),
+                ("x-launchdarkly-event-schema", "4"),
+            ],
+        );
+        let text = format!("{head:?}");
+        for secret in ["plain-secret", "session=1", "10.0.0.1", "hunter2h", "abc123", "11111111"] {
+            assert!(!text.contains(secret), "{secret} in {text}");
+        }
+        assert_eq!(head.headers.iter().find(|(name, _)| name == "x-launchdarkly-event-schema").unwrap().1, "4");
+        assert_eq!(head.credential.unwrap().as_str().split('#').next(), Some("…text"));
+    }
+
+    #[test]
+    fn what_is_no_secret_stays_as_it_came() {
+        for path in [
+            "/events/bulk/64b0c0ffee64b0c0ffee6400",
+            "/a/64b0c0ffee.gif?d=W3sia2luZCI6InN1bW1hcnkifV0=",
+            "/a/64b0c0ffee.gif?d=api-000000000000",
+            "/api-gateway/sdk-events-proxy/bulk",
+            "//bulk?",
+            "/bulk?a=%zz&b=%2",
+        ] {
+            assert_eq!(mask_address(path), path);
+        }
+        let head = head("/bulk", &[("x-launchdarkly-tags", "application-id/api-server-v2 application-version/1.2.3")]);
+        assert_eq!(head.headers.first().unwrap().1, "application-id/api-server-v2 application-version/1.2.3");
+    }
+}

@@ -1,0 +1,206 @@
+//! The door SDKs send events to: an HTTP endpoint that answers as LaunchDarkly does, hands every request on to the
+//! core, and forwards it unchanged where it was told to.
+//!
+//! ```text
+//!  SDK ──▶ connection ──▶ paths ──▶ receive ──▶ answer (202, a GIF, CORS)
+//!                                      │   └──▶ forward ──▶ LaunchDarkly, whose answer goes back as it is
+//!                                      ▼
+//!                                   intake ──▶ the core
+//! ```
+//!
+//! Nothing here may harm the application that is being watched. An SDK that is answered 401, 403, 404, 405 or 413
+//! stops sending events until its process is restarted, so no such answer originates here on any path that might
+//! be meant for events; and no answer waits for judging, drawing or recording, which get copies through a queue that
+//! drops, and counts, what does not fit.
+
+mod answer;
+mod bind;
+mod connection;
+mod forward;
+mod handle;
+mod holder;
+mod intake;
+mod lifetime;
+mod mask;
+mod paths;
+mod receive;
+mod status;
+
+pub use bind::{BindError, DEFAULT_PORT, ListenError, ListenOn};
+pub use forward::{ForwardUrl, ForwardUrlError};
+pub use holder::Holder;
+pub use intake::{Caps, Intake, IntakeReceiver, Loss, Received, Waited, intake};
+pub use paths::{PathKind, hint};
+pub use status::{Figures, Note, Status};
+
+use forward::Upstream;
+use handle::Handler;
+use lifetime::{Lifetime, Lifetimes, Phase};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+/// How long requests that are under way may take when the endpoint stops.
+const DRAIN: Duration = Duration::from_secs(5);
+/// A pause after the system refuses a connection, normally for want of file descriptors: at once it would refuse
+/// the next one too.
+const REFUSED_PAUSE: Duration = Duration::from_millis(50);
+
+/// What an endpoint is told at its start.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Where to listen.
+    pub listen: ListenOn,
+    /// Whether other machines may reach it; without this, only loopback addresses are accepted.
+    pub public: bool,
+    /// Where to forward events to. `None`: exptap answers them itself.
+    pub forward: Option<ForwardUrl>,
+    /// Where to forward events of mobile SDKs to. `None`: where `forward` says.
+    pub forward_mobile: Option<ForwardUrl>,
+    /// Sizes and times beyond which the endpoint stops being patient.
+    pub limits: Limits,
+}
+
+/// Sizes and times beyond which the endpoint stops being patient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of one body that are kept for inspection. A larger one is answered, and forwarded, all the same.
+    pub body_bytes: u64,
+    /// Connections per address. A further one waits until one ends.
+    pub connections: usize,
+    /// How long the head of a request may take once it has begun.
+    pub header_read: Duration,
+    /// How long a connection may rest, and how long a sender may be silent in the middle of a body.
+    pub idle: Duration,
+    /// How long the upstream may take to begin its answer.
+    pub upstream: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 10 * 1024 * 1024,
+            connections: 256,
+            header_read: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            upstream: Duration::from_secs(120),
+        }
+    }
+}
+
+/// An endpoint that has its addresses and serves nobody yet.
+pub struct Bound {
+    listeners: Vec<TcpListener>,
+    addresses: Vec<SocketAddr>,
+    note: Option<String>,
+    forward: Option<Arc<Upstream>>,
+    forward_mobile: Option<Arc<Upstream>>,
+    limits: Limits,
+    status: Arc<Status>,
+}
+
+/// Takes the addresses and prepares the way to the upstreams.
+///
+/// # Errors
+///
+/// Why it cannot start, with what to do about it.
+pub async fn bind(options: Options) -> Result<Bound, BindError> {
+    let (listeners, note) = bind::listeners(options.listen, options.public).await?;
+    let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+    let forward = upstream(options.forward, &addresses, options.limits).await?;
+    let forward_mobile =
+        upstream(options.forward_mobile, &addresses, options.limits).await?.or_else(|| forward.clone());
+    let limits = options.limits;
+    Ok(Bound { listeners, addresses, note, forward, forward_mobile, limits, status: Arc::default() })
+}
+
+async fn upstream(
+    url: Option<ForwardUrl>,
+    addresses: &[SocketAddr],
+    limits: Limits,
+) -> Result<Option<Arc<Upstream>>, BindError> {
+    let Some(url) = url else { return Ok(None) };
+    if let Some(address) = bind::own_address(&url, addresses).await {
+        return Err(BindError::ForwardsToItself { url, address });
+    }
+    match Upstream::new(url.clone(), limits.upstream) {
+        Ok(upstream) => Ok(Some(Arc::new(upstream))),
+        Err(reason) => Err(BindError::Certificates { url, reason }),
+    }
+}
+
+impl Bound {
+    /// The addresses it listens on, the one to print first.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// What there is to say about them: that one address family is missing on this machine.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+
+    /// The counters, which go on counting while it serves.
+    pub fn status(&self) -> Arc<Status> {
+        Arc::clone(&self.status)
+    }
+
+    /// Serves until `shutdown` resolves, then finishes what is under way, for at most five seconds. The intake ends
+    /// with it.
+    pub async fn serve(self, intake: Intake, shutdown: impl Future<Output = ()>) {
+        let lifetimes = Lifetimes::new();
+        let handler = Arc::new(Handler {
+            intake,
+            status: self.status,
+            forward: self.forward,
+            forward_mobile: self.forward_mobile,
+            limits: self.limits,
+            addresses: self.addresses,
+        });
+        for listener in self.listeners {
+            tokio::spawn(accept(listener, Arc::clone(&handler), lifetimes.lifetime()));
+        }
+        drop(handler);
+        shutdown.await;
+        lifetimes.enter(Phase::Draining);
+        if timeout(DRAIN, lifetimes.all_ended()).await.is_err() {
+            lifetimes.enter(Phase::Stopped);
+            lifetimes.all_ended().await;
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, handler: Arc<Handler>, mut lifetime: Lifetime) {
+    let places = Arc::new(Semaphore::new(handler.limits.connections.max(1)));
+    loop {
+        let accepted = async {
+            // The place first: a connection that has none waits in the system's queue, not in memory here.
+            let place = Arc::clone(&places).acquire_owned().await.ok()?;
+            Some((place, listener.accept().await))
+        };
+        let (place, connection) = tokio::select! {
+            accepted = accepted => match accepted {
+                Some(accepted) => accepted,
+                None => return,
+            },
+            () = lifetime.reached(Phase::Draining) => return,
+        };
+        let Ok((stream, _)) = connection else {
+            tokio::time::sleep(REFUSED_PAUSE).await;
+            continue;
+        };
+        // Without this a 202 may wait for an acknowledgement; a socket that refuses it works all the same.
+        let _ = stream.set_nodelay(true);
+        let (handler, lifetime) = (Arc::clone(&handler), lifetime.clone());
+        tokio::spawn(async move {
+            handler.status.connection_opened();
+            let answer = |request, framing| handler.answer(request, framing, lifetime.clone());
+            connection::serve(stream, handler.limits, &handler.status, lifetime.clone(), answer).await;
+            handler.status.connection_closed();
+            drop(place);
+        });
+    }
+}

@@ -1,0 +1,377 @@
+//! From a request to the text of its body, and from text to items.
+
+use super::{Item, Unreadable, decode};
+use crate::envelope::{BodyLoss, Envelope};
+use crate::json::Walker;
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use std::borrow::Cow;
+use std::io::Read;
+
+/// Decompressed bodies are inspected up to this size.
+pub const MAX_DECODED_BYTES: u64 = 100 * 1024 * 1024;
+/// … and up to this many times their size on the wire, past the first MiB: a real batch of events deflates ten to
+/// thirty times, a bomb a thousand times.
+pub const MAX_RATIO: u64 = 200;
+
+/// What a path says about the request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Route<'a> {
+    /// The client-side id in the path (browser, edge and GIF endpoints).
+    pub client_side_id: Option<&'a str>,
+    /// The `d` parameter of a GIF request, still encoded.
+    pub gif_data: Option<&'a str>,
+}
+
+impl<'a> Route<'a> {
+    /// Reads a path with its query. Any prefix is allowed: SDKs keep the one of their events URI.
+    pub fn of(path: &'a str) -> Self {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let mut segments = path.rsplit('/').filter(|segment| !segment.is_empty());
+        let (last, before) = (segments.next().unwrap_or(""), segments.next().unwrap_or(""));
+        if let (Some(id), "a") = (last.strip_suffix(".gif"), before) {
+            let data = query.split('&').find_map(|pair| pair.strip_prefix("d="));
+            return Self { client_side_id: Some(id), gif_data: Some(data.unwrap_or("")) };
+        }
+        let under_events = matches!(before, "bulk" | "diagnostic") && segments.next() == Some("events");
+        Self { client_side_id: under_events.then_some(last), gif_data: None }
+    }
+}
+
+/// Why a body has no text. The envelope keeps its bytes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyFault {
+    /// It was too large to keep.
+    #[error(
+        "the body is too large to inspect: {bytes} bytes, limit {limit}; it was answered and forwarded all the same"
+    )]
+    TooLarge {
+        /// Bytes seen.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// The sender went away.
+    #[error("the sender closed the connection after {received} bytes{}", announced.map(|bytes| format!(" of {bytes}")).unwrap_or_default())]
+    Closed {
+        /// Bytes received.
+        received: u64,
+        /// Bytes announced.
+        announced: Option<u64>,
+    },
+    /// A gzip stream that grows past the limits.
+    #[error(
+        "the body grows past {limit} bytes when it is decompressed ({wire_bytes} bytes on the wire); inspection stopped there"
+    )]
+    Bomb {
+        /// Bytes on the wire.
+        wire_bytes: u64,
+        /// The limit that was met.
+        limit: u64,
+    },
+    /// A gzip stream that is cut off or damaged.
+    #[error("the gzip stream is damaged after {decoded} decompressed bytes: {detail}")]
+    Gzip {
+        /// Bytes that came out before.
+        decoded: u64,
+        /// What the decompressor says.
+        detail: String,
+    },
+    /// An encoding exptap does not decompress.
+    #[error("the body is encoded as {encoding}, which no LaunchDarkly SDK sends; only gzip is decompressed")]
+    Encoding {
+        /// `Content-Encoding`.
+        encoding: String,
+    },
+    /// A GIF request without readable data.
+    #[error("the d parameter of the GIF request is not base64 of UTF-8 text")]
+    Gif,
+}
+
+/// The text of a request's body: decompressed, decoded from a GIF's query, with what is not UTF-8 replaced.
+///
+/// The gzip header decides, not `Content-Encoding`: proxies strip or add the header, and a body that lies about
+/// itself should still be shown.
+///
+/// # Errors
+/// Why there is no text.
+pub fn text(envelope: &Envelope) -> Result<Cow<'_, str>, BodyFault> {
+    match envelope.loss {
+        Some(BodyLoss::TooLarge { bytes, limit }) => return Err(BodyFault::TooLarge { bytes, limit }),
+        Some(BodyLoss::Closed { received, announced }) => return Err(BodyFault::Closed { received, announced }),
+        None => {}
+    }
+    if let Some(data) = Route::of(&envelope.path).gif_data {
+        return gif(data).map(Cow::Owned).ok_or(BodyFault::Gif);
+    }
+    let body = envelope.body.as_ref();
+    if body.starts_with(&[0x1f, 0x8b]) {
+        return gunzip(body).map(Cow::Owned);
+    }
+    if let Some(encoding) = envelope.header("content-encoding")
+        && !matches!(encoding.trim().to_ascii_lowercase().as_str(), "" | "identity" | "gzip" | "x-gzip")
+    {
+        return Err(BodyFault::Encoding { encoding: encoding.to_owned() });
+    }
+    let text = String::from_utf8_lossy(body);
+    Ok(match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.strip_prefix('\u{feff}').unwrap_or(text)),
+        owned @ Cow::Owned(_) => owned,
+    })
+}
+
+fn gunzip(body: &[u8]) -> Result<String, BodyFault> {
+    let wire_bytes = body.len() as u64;
+    let limit = MAX_DECODED_BYTES.min((wire_bytes * MAX_RATIO).max(1024 * 1024));
+    let mut decoded = Vec::new();
+    let read = flate2::read::MultiGzDecoder::new(body).take(limit + 1).read_to_end(&mut decoded);
+    if let Err(error) = read {
+        return Err(BodyFault::Gzip { decoded: decoded.len() as u64, detail: error.to_string() });
+    }
+    if decoded.len() as u64 > limit {
+        return Err(BodyFault::Bomb { wire_bytes, limit });
+    }
+    Ok(String::from_utf8(decoded).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+}
+
+/// Standard and url-safe base64, with or without padding; percent-encoded or not.
+fn gif(data: &str) -> Option<String> {
+    const ENGINE: GeneralPurpose = GeneralPurpose::new(
+        &STANDARD,
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    );
+    let mut plain = Vec::with_capacity(data.len());
+    let mut bytes = data.bytes();
+    while let Some(byte) = bytes.next() {
+        plain.push(match byte {
+            b'%' => {
+                let digits = [bytes.next()?, bytes.next()?];
+                u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()?
+            }
+            b'-' => b'+',
+            b'_' => b'/',
+            // A decoder before us may have read '+' as a space.
+            b' ' => b'+',
+            other => other,
+        });
+    }
+    String::from_utf8(ENGINE.decode(plain).ok()?).ok()
+}
+
+/// Reads the items of a text: an array of events, one event, or several in a row, as a file has them.
+///
+/// One bad element of an array costs only itself; one bad line of a file costs only itself.
+pub fn items<'a>(text: &'a str, mut visit: impl FnMut(Item<'a>)) {
+    let mut walker = Walker::new(text);
+    while let Some(byte) = walker.next_byte() {
+        match byte {
+            b'[' => array(text, &mut walker, &mut visit),
+            _ => {
+                if let Err((start, offset, reason)) = element(&mut walker, &mut visit) {
+                    let end = line_end(text, start);
+                    visit(Item::Unreadable(Unreadable { reason, offset, range: start..end }));
+                    walker = Walker::at(text, end);
+                }
+            }
+        }
+    }
+}
+
+/// One value that should be an event. A fault of the JSON is given back with where the value starts, where the
+/// fault is, and what it is.
+fn element<'a>(walker: &mut Walker<'a>, visit: &mut impl FnMut(Item<'a>)) -> Result<(), (usize, usize, String)> {
+    let is_object = walker.next_byte() == Some(b'{');
+    let start = walker.offset();
+    let not_json = |fault: crate::json::Fault| (start, fault.offset, format!("it is not JSON: {}", fault.what));
+    let unreadable = if is_object {
+        match decode::event(walker).map_err(not_json)? {
+            Ok(event) => {
+                visit(Item::Event { event, offset: start });
+                return Ok(());
+            }
+            Err(reason) => reason,
+        }
+    } else {
+        format!("expected an event, which is an object, and found {}", walker.value().map_err(not_json)?.kind())
+    };
+    visit(Item::Unreadable(Unreadable { reason: unreadable, offset: start, range: start..walker.offset() }));
+    Ok(())
+}
+
+fn array<'a>(text: &'a str, walker: &mut Walker<'a>, visit: &mut impl FnMut(Item<'a>)) {
+    walker.take(b'[');
+    if walker.take(b']') {
+        return;
+    }
+    loop {
+        let mut last_was_bad = false;
+        if let Err((start, offset, reason)) = element(walker, visit) {
+            last_was_bad = true;
+            walker.step_over_bad_element(start);
+            visit(Item::Unreadable(Unreadable { reason, offset, range: start..walker.offset() }));
+        }
+        if walker.take(b',') {
+            continue;
+        }
+        if walker.take(b']') {
+            return;
+        }
+        let offset = walker.offset();
+        let rest = offset..text.len();
+        let closed_by_a_bad_element = last_was_bad && walker.is_at_end();
+        if !closed_by_a_bad_element {
+            let reason = if walker.is_at_end() {
+                "the array of events is not closed"
+            } else {
+                "expected ',' or ']' between events"
+            };
+            visit(Item::Unreadable(Unreadable { reason: reason.to_owned(), offset, range: rest.clone() }));
+        }
+        *walker = Walker::at(text, rest.end);
+        return;
+    }
+}
+
+fn line_end(text: &str, from: usize) -> usize {
+    let rest = text.as_bytes().get(from..).unwrap_or_default();
+    memchr::memchr(b'\n', rest).map_or(text.len(), |found| from + found)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use bytes::Bytes;
+    use flate2::{Compression, write::GzEncoder};
+    use std::io::Write;
+
+    fn envelope(path: &str, body: impl Into<Bytes>) -> Envelope {
+        let body = body.into();
+        Envelope {
+            arrival_ms: 1,
+            request: 1,
+            method: "POST".to_owned(),
+            path: path.to_owned(),
+            headers: Vec::new(),
+            credential: None,
+            wire_bytes: body.len() as u64,
+            body,
+            loss: None,
+            answer: None,
+        }
+    }
+
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn read(text: &str) -> Vec<String> {
+        let mut read = Vec::new();
+        items(text, |item| {
+            read.push(match item {
+                Item::Event { event, offset } => format!("{} {}", event.kind_name, offset),
+                Item::Unreadable(bad) => format!("bad {} {:?} {}", bad.offset, bad.range, bad.reason),
+            });
+        });
+        read
+    }
+
+    #[test]
+    fn paths_with_any_prefix_are_understood() {
+        assert_eq!(Route::of("/bulk").client_side_id, None);
+        assert_eq!(Route::of("/pre/events/bulk/abc123?x=1").client_side_id, Some("abc123"));
+        assert_eq!(Route::of("/events/diagnostic/abc123/").client_side_id, Some("abc123"));
+        assert_eq!(Route::of("/mobile/events/bulk").client_side_id, None);
+        let gif = Route::of("/events/bulk/id1/a/id1.gif?d=W10&v=2");
+        assert_eq!((gif.client_side_id, gif.gif_data), (Some("id1"), Some("W10")));
+    }
+
+    #[test]
+    fn a_gif_request_carries_its_batch_in_every_spelling_of_base64() {
+        let batch = r#"[{"kind":"alias","key":"?>~"}]"#;
+        let standard = base64::engine::general_purpose::STANDARD.encode(batch);
+        let safe = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(batch);
+        for data in [standard.clone(), safe, standard.replace('+', "%2B").replace('=', "%3D")] {
+            let envelope = envelope(&format!("/a/id.gif?d={data}"), "");
+            assert_eq!(text(&envelope).unwrap(), batch, "{data}");
+        }
+        assert_eq!(text(&envelope("/a/id.gif?d=%zz", "")), Err(BodyFault::Gif));
+    }
+
+    #[test]
+    fn gzip_is_recognised_by_its_bytes_whatever_the_header_says() {
+        let mut plain_called_gzip = envelope("/bulk", "[]");
+        plain_called_gzip.headers.push(("content-encoding".into(), "gzip".into()));
+        assert_eq!(text(&plain_called_gzip).unwrap(), "[]");
+        assert_eq!(text(&envelope("/bulk", gzip(b"[]"))).unwrap(), "[]");
+        let mut brotli = envelope("/bulk", "..");
+        brotli.headers.push(("content-encoding".into(), "br".into()));
+        assert_eq!(text(&brotli), Err(BodyFault::Encoding { encoding: "br".into() }));
+    }
+
+    #[test]
+    fn a_damaged_or_bursting_gzip_stream_says_so() {
+        let mut cut = gzip(b"[1,2,3,4,5,6,7,8,9]");
+        cut.truncate(cut.len() - 9);
+        assert!(matches!(text(&envelope("/bulk", cut)), Err(BodyFault::Gzip { .. })));
+        let mut wrong_sum = gzip(b"[1,2,3]");
+        let at = wrong_sum.len() - 6;
+        if let Some(byte) = wrong_sum.get_mut(at) {
+            *byte ^= 1;
+        }
+        assert!(matches!(text(&envelope("/bulk", wrong_sum)), Err(BodyFault::Gzip { .. })));
+        let bomb = gzip(&vec![b' '; 20 * 1024 * 1024]);
+        assert!(matches!(text(&envelope("/bulk", bomb)), Err(BodyFault::Bomb { .. })));
+    }
+
+    #[test]
+    fn one_bad_event_spoils_no_other() {
+        assert_eq!(
+            read(r#"[{"kind":"index"},{"kind":"custom",,"key":"}"},7,{"kind":"custom"},{"kind":"identify"}]"#),
+            [
+                "index 1",
+                "bad 35 18..46 it is not JSON: expected a member name in quotes",
+                "bad 47 47..48 expected an event, which is an object, and found a number",
+                "bad 49 49..66 it has no key",
+                "identify 67",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_truncated_batch_gives_what_came_before_the_cut() {
+        assert_eq!(
+            read(r#"[{"kind":"index"},{"kind":"cust"#),
+            ["index 1", "bad 31 18..31 it is not JSON: the text ends in the middle of a value"]
+        );
+        assert_eq!(read(r#"[{"kind":"index"}"#), ["index 1", "bad 17 17..17 the array of events is not closed"]);
+        assert_eq!(
+            read(r#"[{"kind":"index"} {"kind":"index"}]"#),
+            ["index 1", "bad 18 18..35 expected ',' or ']' between events"]
+        );
+    }
+
+    #[test]
+    fn lines_arrays_and_single_events_can_stand_in_a_row_and_a_bad_line_costs_only_itself() {
+        assert_eq!(
+            read("{\"kind\":\"index\"}\nnot json\n{\"kind\":\n{\"kind\":\"index\"}\n[{\"kind\":\"alias\"}]\n"),
+            [
+                "index 0",
+                "bad 17 17..25 it is not JSON: expected a JSON value",
+                "bad 52 26..34 it is not JSON: expected ',' or '}'",
+                "index 35",
+                "alias 53",
+            ]
+        );
+        assert_eq!(read("").len(), 0);
+    }
+
+    #[test]
+    fn text_that_is_not_utf8_is_still_shown() {
+        let envelope = envelope("/bulk", &b"[{\"kind\":\"custom\",\"creationDate\":1,\"key\":\"\xff\"}]"[..]);
+        assert_eq!(text(&envelope).unwrap(), "[{\"kind\":\"custom\",\"creationDate\":1,\"key\":\"\u{fffd}\"}]");
+    }
+}

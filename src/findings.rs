@@ -1,0 +1,457 @@
+//! Verdicts grouped into explained faults: what happened, how often, from where, and what to change.
+
+use crate::attribution::codes::CodeSet;
+use crate::attribution::evidence::Evidence;
+use crate::attribution::state::State;
+use crate::attribution::tally::EvidenceKey;
+use crate::attribution::units::UnitId;
+use crate::catalog::{Catalog, Experiment, Metric, MetricKind, Origin};
+use crate::near_miss;
+use crate::reason::{ReasonCode, Severity, fill};
+use crate::report::{Confidence, ExperimentReport, Finding, UnmatchedKey};
+use std::collections::{BTreeMap, HashMap};
+
+/// What a finding is about.
+type Subject = (ReasonCode, Option<usize>, Option<usize>);
+
+/// Everything that is gathered before texts are made.
+#[derive(Default)]
+struct Case {
+    evidence: Evidence,
+    then: CodeSet,
+    /// Texts that only this finding knows.
+    slots: Vec<(&'static str, String)>,
+}
+
+/// Findings, those that cost most first: by severity, then by events.
+pub fn findings(
+    state: &State,
+    catalog: &Catalog,
+    experiments: &[ExperimentReport],
+    unmatched: &[UnmatchedKey],
+) -> Vec<Finding> {
+    let mut cases: BTreeMap<Subject, Case> = BTreeMap::new();
+    decided_by_the_event(state, catalog, &mut cases);
+    decided_by_exposures(state, &mut cases);
+    crossovers(state, &mut cases);
+    let mut findings: Vec<Finding> = cases
+        .into_iter()
+        .filter(|(_, case)| case.evidence.events > 0)
+        .map(|(subject, case)| finding(state, catalog, subject, &case))
+        .collect();
+    findings.extend(
+        unmatched
+            .iter()
+            .filter(|unmatched| !is_own_traffic(&unmatched.key))
+            .map(|unmatched| unmatched_key(state, catalog, unmatched)),
+    );
+    findings.extend(look_alikes(state, catalog));
+    findings.extend(placeholder_keys(state, catalog));
+    findings.extend(experiments.iter().flat_map(|experiment| uneven_arms(catalog, experiment)));
+    findings.extend(silent_metrics(state, catalog, experiments));
+    if catalog.origin == Origin::Inferred {
+        for finding in &mut findings {
+            finding.confidence = finding.confidence.max(Confidence::Likely);
+        }
+    }
+    findings.sort_by(|a, b| {
+        b.severity.cmp(&a.severity).then(b.events.cmp(&a.events)).then_with(|| {
+            (a.code.name(), &a.experiment, &a.metric, &a.summary).cmp(&(
+                b.code.name(),
+                &b.experiment,
+                &b.metric,
+                &b.summary,
+            ))
+        })
+    });
+    findings
+}
+
+/// LaunchDarkly's own events, which no metric of a user's is meant to match.
+pub fn is_own_traffic(event_key: &str) -> bool {
+    event_key.starts_with("$ld:")
+}
+
+fn add(case: &mut Case, evidence: &Evidence) {
+    case.evidence.merge(evidence, |unit| unit, |source| source, 0);
+}
+
+fn decided_by_the_event(state: &State, catalog: &Catalog, cases: &mut BTreeMap<Subject, Case>) {
+    let judge = state.judge();
+    let experiment_of = |iteration: u32| judge.iterations().get(iteration as usize).map(|judged| judged.experiment);
+    for (key, evidence) in state.evidence() {
+        let subject = match key {
+            EvidenceKey::Slot(code, slot) => {
+                let Some(slot) = judge.slots().get(*slot as usize) else { continue };
+                (*code, experiment_of(slot.iteration), Some(slot.metric as usize))
+            }
+            // Sampling explains evaluations without an event well enough (R7).
+            EvidenceKey::Iteration(ReasonCode::NoFeatureEvent, iteration) if state.is_sampled(*iteration) => continue,
+            EvidenceKey::Iteration(code, iteration) => (*code, experiment_of(*iteration), None),
+            EvidenceKey::PlainSummary(code, iteration) => {
+                if state.iteration_counts(*iteration).is_none_or(|counts| counts.plain_features > 0) {
+                    continue;
+                }
+                (*code, experiment_of(*iteration), None)
+            }
+            EvidenceKey::Metric(metric) => (ReasonCode::MetricNotInExperiment, None, Some(*metric as usize)),
+            EvidenceKey::Code(code) => (*code, None, None),
+        };
+        add(cases.entry(subject).or_default(), evidence);
+    }
+    // What would fail next, once the first rule that fails is mended (O1c).
+    for (_, entry) in state.conversions().filter(|(_, entry)| !entry.failures.is_empty() && !entry.elsewhere) {
+        let (Some(first), Some(slot)) = (entry.failures.first(), judge.slots().get(entry.slot as usize)) else {
+            continue;
+        };
+        let Some(case) = cases.get_mut(&(first, experiment_of(slot.iteration), Some(slot.metric as usize))) else {
+            continue;
+        };
+        state.next_failures(entry).iter().for_each(|code| case.then.insert(code));
+    }
+    // A failure without a key of the unit has no entry in the log; what else fails is in the catalog alone.
+    for ((code, experiment, metric), case) in cases.iter_mut() {
+        if *code == ReasonCode::MetricUnitMismatch
+            && let (Some(experiment), Some(metric)) = (
+                experiment.and_then(|index| catalog.experiments.get(index)),
+                metric.and_then(|index| catalog.metrics.get(index)),
+            )
+            && metric.kind == MetricKind::Custom
+            && case.evidence.units.iter().all(|unit| {
+                let kind = state.units().name(*unit).map(|(kind, _)| kind);
+                experiment.iterations.iter().all(|iteration| kind != Some(&iteration.randomization_unit))
+            })
+        {
+            case.then.insert(ReasonCode::EventLacksUnit);
+        }
+    }
+}
+
+/// Conversions whose verdict rests on what exposures were seen.
+fn decided_by_exposures(state: &State, cases: &mut BTreeMap<Subject, Case>) {
+    for (event, entry) in state.conversions().filter(|(_, entry)| entry.failures.is_empty()) {
+        if !matches!(
+            entry.code,
+            ReasonCode::NoExposure
+                | ReasonCode::ConversionBeforeExposure
+                | ReasonCode::AttributionWindowExpired
+                | ReasonCode::UnknownNotObserved
+        ) {
+            continue;
+        }
+        let Some(slot) = state.judge().slots().get(entry.slot as usize) else { continue };
+        let experiment = state.judge().iterations().get(slot.iteration as usize).map(|judged| judged.experiment);
+        let case = cases.entry((entry.code, experiment, Some(slot.metric as usize))).or_default();
+        case.evidence.events += 1;
+        case.evidence.see(Some(entry.t_ms));
+        case.evidence.source(entry.source);
+        case.evidence.example(event);
+        case.evidence.units.extend(state.state(entry.state).map(|state| state.unit));
+    }
+}
+
+fn crossovers(state: &State, cases: &mut BTreeMap<Subject, Case>) {
+    for unit in state.states() {
+        let Some(own_arm) = unit.own_arm() else { continue };
+        let others: u64 = unit
+            .per_variation
+            .iter()
+            .filter(|(variation, _)| *variation != own_arm)
+            .map(|(_, count)| u64::from(*count))
+            .sum();
+        if others == 0 {
+            continue;
+        }
+        let experiment = state.judge().iterations().get(unit.iteration as usize).map(|judged| judged.experiment);
+        let case = cases.entry((ReasonCode::CrossoverExposure, experiment, None)).or_default();
+        case.evidence.events += others;
+        case.evidence.units.insert(unit.unit);
+        for point in unit.points.iter().filter(|point| point.variation != own_arm) {
+            case.evidence.see(Some(point.t_ms));
+        }
+    }
+}
+
+fn source_names(state: &State, evidence: &Evidence) -> Vec<String> {
+    let mut names: Vec<String> =
+        evidence.sources.iter().filter_map(|source| state.source_name(*source)).map(|name| name.to_string()).collect();
+    names.sort();
+    names
+}
+
+fn confidence(code: ReasonCode, evidence: &Evidence) -> Confidence {
+    match code {
+        ReasonCode::NoFeatureEvent | ReasonCode::UnknownNotObserved | ReasonCode::NoMetricForKey => Confidence::Ask,
+        _ if evidence.only_likely => Confidence::Likely,
+        _ => Confidence::Decided,
+    }
+}
+
+/// "d-9", or "contexts (12 of them, d-9 among them)": the subject of a sentence that begins with the unit's kind.
+fn units_in_words(state: &State, evidence: &Evidence) -> Option<String> {
+    let first = evidence.units.iter().filter_map(|unit| state.units().name(*unit)).min()?;
+    Some(match evidence.units.len() {
+        1 => first.1.to_owned(),
+        count => format!("contexts ({count} of them, such as {})", first.1),
+    })
+}
+
+/// "user", "device and user", or "no context key at all".
+fn kinds_in_words(evidence: &Evidence) -> String {
+    let kinds: Vec<&str> = evidence.kinds.iter().map(|kind| &**kind).collect();
+    match kinds.split_last() {
+        None => "no context key at all".to_owned(),
+        Some((only, [])) => (*only).to_owned(),
+        Some((last, others)) => format!("{} and {last}", others.join(", ")),
+    }
+}
+
+fn finding(state: &State, catalog: &Catalog, (code, experiment, metric): Subject, case: &Case) -> Finding {
+    let experiment = experiment.and_then(|index| catalog.experiments.get(index));
+    let metric = metric.and_then(|index| catalog.metrics.get(index));
+    let mut slots = case.slots.clone();
+    slots.extend(units_in_words(state, &case.evidence).map(|words| ("key", words)));
+    slots.push(("kinds", kinds_in_words(&case.evidence)));
+    slots.push(("detail", "see the raw bytes of these events".to_owned()));
+    slots.extend(catalog.environment.key.clone().map(|key| ("environment", key)));
+    texts(code, experiment, metric, &mut slots);
+    finished(state, code, experiment, metric, &case.evidence, case.then, &slots)
+}
+
+/// The texts every finding about an experiment or a metric can use.
+fn texts(
+    code: ReasonCode,
+    experiment: Option<&Experiment>,
+    metric: Option<&Metric>,
+    slots: &mut Vec<(&'static str, String)>,
+) {
+    if let Some(experiment) = experiment {
+        slots.push(("experiment", experiment.key.clone()));
+        slots.push(("flag", experiment.flag.clone()));
+        slots.extend(experiment.iterations.last().map(|iteration| ("unit", iteration.randomization_unit.clone())));
+    }
+    if let Some(metric) = metric {
+        slots.push(("metric", metric.key.clone()));
+        slots.push(("units", metric.units.join(", ")));
+        slots.extend(metric.event_key.clone().map(|key| ("event", key)));
+    }
+    if code == ReasonCode::CrossoverExposure {
+        slots.push(("arm", "several arms".to_owned()));
+    }
+}
+
+fn finished(
+    state: &State,
+    code: ReasonCode,
+    experiment: Option<&Experiment>,
+    metric: Option<&Metric>,
+    evidence: &Evidence,
+    then: CodeSet,
+    slots: &[(&'static str, String)],
+) -> Finding {
+    let reason = code.reason();
+    let slots: Vec<(&str, &str)> = slots.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    Finding {
+        code,
+        severity: reason.severity,
+        confidence: confidence(code, evidence),
+        experiment: experiment.map(|experiment| experiment.key.clone()),
+        metric: metric.map(|metric| metric.key.clone()),
+        events: evidence.events,
+        units: evidence.units.len() as u64,
+        first: evidence.first_ms,
+        last: evidence.last_ms,
+        sources: source_names(state, evidence),
+        summary: fill(reason.text, &slots),
+        fix: fill(reason.fix, &slots),
+        then: then.iter().collect(),
+        examples: evidence.examples.to_vec(),
+    }
+}
+
+fn unmatched_key(state: &State, catalog: &Catalog, unmatched: &UnmatchedKey) -> Finding {
+    let none = Evidence::default();
+    let evidence =
+        state.unmatched_keys().find(|(key, _)| *key == unmatched.key).map_or(&none, |(_, evidence)| evidence);
+    let mut slots = vec![("event", format!("“{}”", unmatched.key))];
+    let Some(near) = &unmatched.nearest else {
+        return finished(state, ReasonCode::NoMetricForKey, None, None, evidence, CodeSet::default(), &slots);
+    };
+    let metric = catalog.metrics.iter().find(|metric| metric.key == near.metric);
+    slots.push(("near", format!("“{}”", near.event_key)));
+    slots.push(("metric", near.metric.clone()));
+    slots.push((
+        "how",
+        match near.how {
+            "case" => "upper and lower case",
+            "space" => "white space",
+            "separator" => "separators",
+            "edit-distance" => "a letter or two",
+            other => other,
+        }
+        .to_owned(),
+    ));
+    let code = if near.how == "metric-key" { ReasonCode::MetricKeyUsed } else { ReasonCode::EventKeyCase };
+    finished(state, code, None, metric, evidence, CodeSet::default(), &slots)
+}
+
+/// F4: a unit converts and was never exposed, while one whose key differs only by case or white space was.
+fn look_alikes(state: &State, catalog: &Catalog) -> Vec<Finding> {
+    let folded = |key: &str| key.trim().to_lowercase();
+    let mut exposed: HashMap<(u32, String), UnitId> = HashMap::new();
+    let unexposed: Vec<_> = state.states().iter().filter(|unit| unit.points.is_empty()).collect();
+    if unexposed.is_empty() {
+        return Vec::new();
+    }
+    for unit in state.states().iter().filter(|unit| !unit.points.is_empty()) {
+        if let Some((_, key)) = state.units().name(unit.unit) {
+            let folded = folded(key);
+            // Only keys that folding changes, or that are what a changed key folds to, can be a look-alike.
+            exposed.insert((unit.iteration, folded), unit.unit);
+        }
+    }
+    let mut findings = Vec::new();
+    for unit in unexposed {
+        let Some((_, key)) = state.units().name(unit.unit) else { continue };
+        let Some(near) = exposed.get(&(unit.iteration, folded(key))).and_then(|near| state.units().name(*near)) else {
+            continue;
+        };
+        let Some(how) = near_miss::units_differ_by(key, near.1) else { continue };
+        let mut evidence = Evidence { events: state.conversions_of(unit).count() as u64, ..Evidence::default() };
+        evidence.units.insert(unit.unit);
+        for (event, entry) in state.conversions_of(unit) {
+            evidence.see(Some(entry.t_ms));
+            evidence.source(entry.source);
+            evidence.example(event);
+        }
+        let experiment = state
+            .judge()
+            .iterations()
+            .get(unit.iteration as usize)
+            .and_then(|judged| catalog.experiments.get(judged.experiment));
+        let mut slots = vec![("key", key.to_owned()), ("near", near.1.to_owned()), ("how", how.to_owned())];
+        texts(ReasonCode::KeyNearMiss, experiment, None, &mut slots);
+        findings.push(finished(
+            state,
+            ReasonCode::KeyNearMiss,
+            experiment,
+            None,
+            &evidence,
+            CodeSet::default(),
+            &slots,
+        ));
+        if findings.len() == 20 {
+            break;
+        }
+    }
+    findings
+}
+
+/// F56: every context without a real key lands on one unit.
+fn placeholder_keys(state: &State, _catalog: &Catalog) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (unit, (_, key)) in
+        (0..state.units().len() as UnitId).filter_map(|unit| Some((unit, state.units().name(unit)?)))
+    {
+        if !near_miss::is_placeholder_key(key) {
+            continue;
+        }
+        let mut evidence = Evidence::default();
+        for (_, unit_state) in state.states_of(unit) {
+            evidence.events += unit_state.per_variation.iter().map(|(_, count)| u64::from(*count)).sum::<u64>();
+            unit_state.points.iter().for_each(|point| evidence.see(Some(point.t_ms)));
+            for (event, entry) in state.conversions_of(unit_state) {
+                evidence.events += 1;
+                evidence.see(Some(entry.t_ms));
+                evidence.source(entry.source);
+                evidence.example(event);
+            }
+        }
+        if evidence.events > 0 {
+            evidence.units.insert(unit);
+            let slots = [("key", format!("“{key}”"))];
+            findings.push(finished(
+                state,
+                ReasonCode::PlaceholderKey,
+                None,
+                None,
+                &evidence,
+                CodeSet::default(),
+                &slots,
+            ));
+        }
+    }
+    findings
+}
+
+/// F52: the arms are not filled as allocated.
+fn uneven_arms(catalog: &Catalog, report: &ExperimentReport) -> Option<Finding> {
+    let ratio = report.sample_ratio.as_ref()?;
+    let severity = match ratio.verdict {
+        "alert" => Severity::Error,
+        "note" => Severity::Warning,
+        _ => return None,
+    };
+    let experiment = catalog.experiments.iter().find(|experiment| experiment.key == report.key)?;
+    let iteration = experiment.iterations.iter().find(|iteration| iteration.id == report.iteration)?;
+    let units: u64 = report.arms.iter().map(|arm| arm.units).sum();
+    let allocation: f64 = iteration.arms.iter().flatten().map(|arm| arm.allocation).sum();
+    let list = |values: Vec<String>| values.join(" : ");
+    let observed = list(report.arms.iter().map(|arm| arm.units.to_string()).collect());
+    let expected = list(
+        iteration
+            .arms
+            .iter()
+            .flatten()
+            .map(|arm| format!("{:.0}", units as f64 * arm.allocation / allocation))
+            .collect(),
+    );
+    let reason = ReasonCode::SampleRatioMismatch.reason();
+    let slots = [("experiment", report.key.as_str()), ("observed", observed.as_str()), ("expected", expected.as_str())];
+    Some(Finding {
+        code: ReasonCode::SampleRatioMismatch,
+        severity,
+        confidence: Confidence::Likely,
+        experiment: Some(report.key.clone()),
+        metric: None,
+        events: 0,
+        units,
+        first: None,
+        last: None,
+        sources: Vec::new(),
+        summary: fill(reason.text, &slots),
+        fix: fill(reason.fix, &slots),
+        then: Vec::new(),
+        examples: Vec::new(),
+    })
+}
+
+/// F67: a metric of an iteration that has exposures, for which nothing arrived while other events did.
+fn silent_metrics(state: &State, catalog: &Catalog, experiments: &[ExperimentReport]) -> Vec<Finding> {
+    let any_custom = state.totals().by_kind.get("custom").is_some_and(|count| *count > 0);
+    let mut findings: Vec<Finding> = Vec::new();
+    for report in experiments.iter().filter(|report| any_custom && report.arms.iter().any(|arm| arm.units > 0)) {
+        for silent in report.metrics.iter().filter(|metric| metric.received == 0) {
+            let Some(metric) = catalog.metrics.iter().find(|metric| metric.key == silent.metric) else { continue };
+            let experiment = catalog.experiments.iter().find(|experiment| experiment.key == report.key);
+            let already = |finding: &Finding| {
+                finding.experiment.as_ref() == Some(&report.key) && finding.metric.as_ref() == Some(&metric.key)
+            };
+            if metric.event_key.is_none() || findings.iter().any(already) {
+                continue;
+            }
+            let mut slots = Vec::new();
+            texts(ReasonCode::NoMetricEvents, experiment, Some(metric), &mut slots);
+            findings.push(finished(
+                state,
+                ReasonCode::NoMetricEvents,
+                experiment,
+                Some(metric),
+                &Evidence::default(),
+                CodeSet::default(),
+                &slots,
+            ));
+        }
+    }
+    findings
+}

@@ -1,0 +1,87 @@
+//! A live session on screen.
+
+use super::live::{self, Live};
+use super::tui::{self, TuiOptions};
+use super::{BAD_INPUT, now_ms, say};
+use crate::app::Health;
+use crate::cli;
+use crate::demo::Shop;
+use crate::demo::sender::Sender;
+use crate::endpoint::Status;
+use crate::session::Session;
+use crate::terminal;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// Whether there is a terminal to show anything on: asked before anything is bound or sent.
+///
+/// # Errors
+/// The exit code to end with.
+pub(super) fn require() -> Result<(), ExitCode> {
+    terminal::require().map_err(|error| {
+        say(error);
+        ExitCode::from(BAD_INPUT)
+    })
+}
+
+/// Shows a session until the user quits. With a shop, its traffic is sent to the endpoint meanwhile.
+pub(super) fn show(
+    session: Session,
+    live: Live,
+    forward: Option<String>,
+    options: cli::Screen,
+    shop: Option<Shop>,
+) -> ExitCode {
+    let runtime = match live::runtime() {
+        Ok(runtime) => runtime,
+        Err(code) => return code,
+    };
+    let (addresses, status, intake, _serving) = live.into_parts();
+    let (_stop, stopped) = oneshot::channel::<()>();
+    if let Some((shop, address)) = shop.zip(addresses.first().copied()) {
+        runtime.spawn(send(shop, address, stopped));
+    }
+    let options = TuiOptions {
+        session,
+        intake: Some(intake),
+        addresses,
+        forward,
+        health: Some(Box::new(move || health(&status))),
+        theme: options.theme,
+        fps: options.fps,
+        filter: options.filter,
+    };
+    match runtime.block_on(tui::run(options)) {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(format_args!("{error:#}"));
+            BAD_INPUT.into()
+        }
+    }
+}
+
+async fn send(shop: Shop, address: SocketAddr, stopped: oneshot::Receiver<()>) {
+    // What goes wrong shows on the screen as traffic that does not come; there is no other place to say it.
+    if let Ok(sender) = Sender::new(address) {
+        sender.run(shop, now_ms, async { drop(stopped.await) }).await;
+    }
+}
+
+fn health(status: &Arc<Status>) -> Health {
+    let figures = status.figures();
+    let note = figures.last_upstream_failure.as_ref().or(figures.last_hint.as_ref());
+    let trouble = note.map(|note| note.text.clone());
+    Health {
+        delivered: figures.upstream_delivered(),
+        refused: figures
+            .upstream_answers
+            .iter()
+            .filter(|(status, _)| **status >= 300)
+            .map(|(status, count)| (*status, *count))
+            .collect(),
+        unanswered: figures.upstream_failures,
+        trouble,
+    }
+}

@@ -1,0 +1,432 @@
+//! Everything known about one event, for the Why view.
+
+use super::Session;
+use super::journal::Entry;
+use super::ladder::{self, ConversionRungs, instant, span};
+use crate::attribution::state::{Accepted, Clock, Options, State};
+use crate::event::{Event, body, decode};
+use crate::intake;
+use crate::json::{self, Value, Walker};
+use crate::near_miss;
+use crate::reason::{ReasonCode, fill};
+use crate::verdicts::{self, Judged};
+use crate::view::{Explanation, Ladder, Outcome, Rung};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// More of an event than this is not shown.
+const MAX_TEXT: usize = 64 * 1024;
+
+/// Verdicts by iteration and metric.
+type Verdicts = BTreeMap<(Option<u32>, Option<u32>), ReasonCode>;
+
+impl Session {
+    /// Explains an event that is still held.
+    pub fn explain(&self, number: u64) -> Option<Explanation> {
+        let entry = self.journal.entry(number)?;
+        let text = body::text(&entry.envelope).ok();
+        let raw = text.as_ref().and_then(|text| text.get(entry.range.clone()));
+        let event = raw.and_then(|raw| decode::event(&mut Walker::new(raw)).ok()?.ok());
+        let ladders = match &event {
+            Some(event) => self.ladders(entry, event),
+            None => vec![unreadable(entry)],
+        };
+        Some(Explanation {
+            event_text: event_text(entry, raw, event.is_some()),
+            provenance: self.provenance(entry, event.as_ref()),
+            also: self.also(entry),
+            row: entry.row.clone(),
+            ladders,
+        })
+    }
+
+    fn ladders(&self, entry: &Entry, event: &Event<'_>) -> Vec<Ladder> {
+        let other_clock = self.verdicts_on_the_other_clock(entry);
+        let mut ladders: Vec<Ladder> =
+            entry.claims.iter().map(|claim| self.ladder(entry, event, claim, &other_clock)).collect();
+        // The best first: it is the one the row shows.
+        ladders.sort_by_key(|ladder| ladder.code.category());
+        ladders
+    }
+
+    fn ladder(&self, entry: &Entry, event: &Event<'_>, claim: &Accepted, other_clock: &Verdicts) -> Ladder {
+        let outcome = verdicts::outcome(&self.state, entry.row.event, claim);
+        let judge = self.state.judge();
+        let judged = outcome.iteration.and_then(|index| judge.iterations().get(index as usize));
+        let experiment = judged.and_then(|judged| self.catalog.experiments.get(judged.experiment));
+        let metric = outcome.metric.and_then(|index| self.catalog.metrics.get(index as usize));
+        let t_ms = entry.row.t_ms.unwrap_or_default();
+        let environment = intake::environment_of(&entry.envelope, &self.catalog.environment);
+        let rungs = match (judged, metric) {
+            (Some(judged), Some(metric)) => {
+                let (conversion, failures) = match claim {
+                    Accepted::Conversion { entry, .. } => {
+                        let conversion = self.state.conversion(*entry);
+                        (conversion, conversion.map(|conversion| conversion.failures).unwrap_or_default())
+                    }
+                    Accepted::Decided { failures, .. } => (None, *failures),
+                    _ => Default::default(),
+                };
+                ConversionRungs {
+                    state: &self.state,
+                    catalog: &self.catalog,
+                    event,
+                    judged,
+                    metric,
+                    failures,
+                    entry: conversion,
+                    t_ms,
+                }
+                .rungs()
+            }
+            (Some(judged), None) => ladder::evaluation(event, judged, environment, t_ms),
+            (None, _) => vec![Rung {
+                outcome: if outcome.code == ReasonCode::NotAnExperimentEvent {
+                    Outcome::Passed
+                } else {
+                    Outcome::Failed
+                },
+                rule: outcome.code.reason().rule,
+                grade: outcome.code.reason().grade,
+                code: Some(outcome.code),
+                text: self.apart_text(event, outcome.code, metric.map(|metric| metric.key.as_str())),
+            }],
+        };
+        let arm = outcome.variation.zip(judged).map(|(variation, judged)| judged.iteration.arm_name(variation));
+        let key = (outcome.iteration, outcome.metric);
+        let other = match self.options.clock {
+            Clock::Creation => Clock::Received,
+            Clock::Received => Clock::Creation,
+        };
+        let revised = entry
+            .row
+            .verdicts
+            .iter()
+            .any(|verdict| (Some(verdict.iteration), verdict.metric) == key && verdict.revised);
+        Ladder {
+            experiment: experiment.map(|experiment| experiment.key.clone()),
+            iteration: judged.map(|judged| judged.iteration.id.clone()),
+            metric: metric.map(|metric| metric.key.clone()),
+            code: outcome.code,
+            fix: self.fix(
+                event,
+                outcome.code,
+                judged.map(|judged| judged.iteration.randomization_unit.as_str()),
+                experiment,
+                metric,
+            ),
+            near_miss: self.near_miss(event, outcome.code, outcome.iteration),
+            arm,
+            revised,
+            other_clock: other_clock
+                .get(&key)
+                .filter(|code| differs(**code, outcome.code))
+                .map(|code| (other.name(), *code)),
+            rungs,
+        }
+    }
+
+    fn apart_text(&self, event: &Event<'_>, code: ReasonCode, metric: Option<&str>) -> String {
+        let key = event.key.as_deref().unwrap_or_default();
+        match code {
+            ReasonCode::NotAnExperimentEvent if event.kind == crate::event::Kind::Feature => {
+                format!("no experiment of the catalog is on the flag “{key}”")
+            }
+            ReasonCode::NotAnExperimentEvent => {
+                format!(
+                    "a {} event is neither an exposure nor a conversion",
+                    event.kind.name().unwrap_or(&event.kind_name)
+                )
+            }
+            code => {
+                let quoted = format!("“{key}”");
+                fill(code.reason().text, &[("event", &quoted), ("metric", metric.unwrap_or("of this event"))])
+            }
+        }
+    }
+
+    fn fix(
+        &self,
+        event: &Event<'_>,
+        code: ReasonCode,
+        unit: Option<&str>,
+        experiment: Option<&crate::catalog::Experiment>,
+        metric: Option<&crate::catalog::Metric>,
+    ) -> String {
+        let key = event.key.as_deref().unwrap_or_default();
+        let environment = self.catalog.environment.key.as_deref().unwrap_or("of the experiment");
+        fill(
+            code.reason().fix,
+            &[
+                ("unit", unit.unwrap_or("the unit")),
+                ("key", unit.and_then(|unit| event.context_keys.key(unit)).unwrap_or("this key")),
+                ("flag", experiment.map_or("the flag", |experiment| &experiment.flag)),
+                ("experiment", experiment.map_or("the experiment", |experiment| &experiment.key)),
+                ("metric", metric.map_or("the metric", |metric| &metric.key)),
+                ("event", key),
+                ("environment", environment),
+            ],
+        )
+    }
+
+    /// Something that would have matched: another event key, or a look-alike of the unit that was exposed.
+    fn near_miss(&self, event: &Event<'_>, code: ReasonCode, iteration: Option<u32>) -> Option<String> {
+        if code == ReasonCode::NoMetricForKey {
+            let near = near_miss::near_miss(event.key.as_deref()?, &self.catalog.metrics)?;
+            return Some(match near.how {
+                "metric-key" => {
+                    format!("that is the key of the metric {}; its event key is “{}”", near.metric, near.event_key)
+                }
+                how => format!("the metric {} listens to “{}” (differs by {how})", near.metric, near.event_key),
+            });
+        }
+        let index = iteration?;
+        let judged = self.state.judge().iterations().get(index as usize)?;
+        let unit = &judged.iteration.randomization_unit;
+        match code {
+            // The same key, or one the event has under another kind, as an exposed unit of the right kind.
+            ReasonCode::EventLacksUnit => event.context_keys.iter().find_map(|(kind, key)| {
+                let unit_id = self.state.units().find(unit, key)?;
+                let state = self.state.state(self.state.find_state(unit_id, index)?)?;
+                let first = state.points.first()?;
+                Some(format!(
+                    "{unit}/{key} was exposed to {}: the event carries that key as {kind}",
+                    judged.iteration.arm_name(first.variation)
+                ))
+            }),
+            ReasonCode::NoExposure | ReasonCode::UnknownNotObserved => {
+                let key = event.context_keys.key(unit)?;
+                self.state
+                    .states()
+                    .iter()
+                    .filter(|state| state.iteration == index && !state.points.is_empty())
+                    .find_map(|state| {
+                        let (_, other) = self.state.units().name(state.unit)?;
+                        let how = near_miss::units_differ_by(key, other)?;
+                        Some(format!("{unit}/{other} was exposed; the keys differ by {how}"))
+                    })
+            }
+            _ => None,
+        }
+    }
+
+    /// O3: the verdicts of this event on the other clock, judged by the requests still held that concern its units.
+    fn verdicts_on_the_other_clock(&self, entry: &Entry) -> Verdicts {
+        if entry.row.units.is_empty()
+            || !entry.row.verdicts.iter().any(|verdict| {
+                verdict.metric.is_some()
+                    || verdict.code.category() == crate::reason::Category::Exposure
+                    || crate::attribution::judge::is_about_time(verdict.code)
+            })
+        {
+            return Verdicts::new();
+        }
+        let options = Options {
+            clock: match self.options.clock {
+                Clock::Creation => Clock::Received,
+                Clock::Received => Clock::Creation,
+            },
+            observed_from_ms: Some(self.options.observed_from_ms),
+            ..Options::default()
+        };
+        let mut state = State::new(Arc::clone(self.state.judge()), options);
+        let concerned = |other: &&Entry| other.row.units.iter().any(|unit| entry.row.units.contains(unit));
+        let mut last: Option<Arc<crate::envelope::Envelope>> = None;
+        let mut judged = None;
+        for other in self.journal.entries().filter(concerned) {
+            if last.as_ref().is_some_and(|last| Arc::ptr_eq(last, &other.envelope)) {
+                continue;
+            }
+            last = Some(Arc::clone(&other.envelope));
+            let is_ours = Arc::ptr_eq(&other.envelope, &entry.envelope);
+            intake::envelope(&mut state, &self.catalog.environment, &other.envelope, |state, received| {
+                let at = match &received {
+                    intake::Received::Event { offset, .. } => *offset,
+                    intake::Received::Unreadable { unreadable, .. } => unreadable.range.start,
+                };
+                if is_ours && at == entry.range.start {
+                    judged = Some(Judged::new(state, &received, None, Some(other.envelope.arrival_ms)));
+                }
+            });
+        }
+        let Some(judged) = judged else { return Verdicts::new() };
+        judged
+            .claims
+            .iter()
+            .map(|claim| verdicts::outcome(&state, judged.event, claim))
+            .map(|outcome| ((outcome.iteration, outcome.metric), outcome.code))
+            .collect()
+    }
+
+    fn provenance(&self, entry: &Entry, event: Option<&Event<'_>>) -> Vec<(&'static str, String)> {
+        let envelope = &entry.envelope;
+        let mut lines = vec![("arrived", instant(envelope.arrival_ms))];
+        if let Some(creation) = event.and_then(|event| event.creation_ms) {
+            let delay = envelope.arrival_ms - creation;
+            let relation = if delay >= 0 { "before it arrived" } else { "after it arrived: that clock is ahead" };
+            lines.push(("created", format!("{} ({} {relation})", instant(creation), span(delay))));
+        }
+        lines.push(("request", format!("{} {} {}", envelope.request, envelope.method, envelope.path)));
+        lines.push(("sender", entry.row.source.to_string()));
+        lines.extend(intake::environment_name(envelope).map(|name| ("credential", name.to_owned())));
+        for (name, header) in [
+            ("payload", "x-launchdarkly-payload-id"),
+            ("schema", "x-launchdarkly-event-schema"),
+            ("instance", "x-launchdarkly-instance-id"),
+            ("tags", "x-launchdarkly-tags"),
+            ("encoding", "content-encoding"),
+        ] {
+            lines.extend(envelope.header(header).map(|value| (name, value.to_owned())));
+        }
+        lines.push(("size", format!("{} bytes on the wire", envelope.wire_bytes)));
+        lines.extend(envelope.answer.map(|answer| {
+            let from = match answer.from {
+                crate::envelope::AnsweredBy::Local => "exptap",
+                crate::envelope::AnsweredBy::Upstream => "upstream",
+            };
+            ("answered", format!("{} by {from}", answer.status))
+        }));
+        lines.extend(
+            (self.catalog.origin == crate::catalog::Origin::Inferred)
+                .then(|| ("catalog", "inferred from the traffic; name one with --catalog".to_owned())),
+        );
+        lines
+    }
+
+    fn also(&self, entry: &Entry) -> Vec<String> {
+        let mut also = Vec::new();
+        let row = &entry.row;
+        if let Some(verdict) = row.best_verdict()
+            && let Some(metric) = verdict.metric
+            && let Some(slot) = self
+                .state
+                .judge()
+                .slots()
+                .iter()
+                .position(|slot| slot.iteration == verdict.iteration && slot.metric == metric)
+            && let Some(counts) = self.state.slot_counts(slot as u32)
+            && counts.get(verdict.code) > 1
+        {
+            also.push(format!("{} events of this metric have the verdict {}", counts.get(verdict.code), verdict.code));
+        }
+        if let Some((kind, key)) = row.units.first() {
+            let same = self
+                .journal
+                .entries()
+                .filter(|other| other.row.units.iter().any(|unit| unit == &(Arc::clone(kind), Arc::clone(key))))
+                .count();
+            if same > 1 {
+                also.push(format!("{same} of the events held are of {kind}/{key}"));
+            }
+        }
+        also.extend(row.warnings.iter().map(|warning| warning.reason().text.to_owned()));
+        also
+    }
+}
+
+fn differs(one: ReasonCode, other: ReasonCode) -> bool {
+    one != other && other != ReasonCode::Pending
+}
+
+fn unreadable(entry: &Entry) -> Ladder {
+    let detail = entry.row.note.as_deref().unwrap_or("it is not JSON");
+    let reason = ReasonCode::Undecodable.reason();
+    Ladder {
+        experiment: None,
+        iteration: None,
+        metric: None,
+        code: ReasonCode::Undecodable,
+        arm: None,
+        revised: false,
+        other_clock: None,
+        rungs: vec![Rung {
+            outcome: Outcome::Failed,
+            rule: reason.rule,
+            grade: reason.grade,
+            code: Some(ReasonCode::Undecodable),
+            text: fill(reason.text, &[("detail", detail)]),
+        }],
+        fix: reason.fix.to_owned(),
+        near_miss: None,
+    }
+}
+
+fn event_text(entry: &Entry, raw: Option<&str>, is_json: bool) -> String {
+    let mut text = match raw {
+        Some(raw) if is_json => pretty(raw),
+        Some(raw) => raw.to_owned(),
+        None => String::from_utf8_lossy(
+            entry.envelope.body.get(..MAX_TEXT.min(entry.envelope.body.len())).unwrap_or_default(),
+        )
+        .into_owned(),
+    };
+    if text.len() > MAX_TEXT {
+        let mut end = MAX_TEXT;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let left_out = text.len() - end;
+        text.truncate(end);
+        text.push_str(&format!("\n… {left_out} more bytes"));
+    }
+    text
+}
+
+/// JSON indented, members in the order they were sent.
+fn pretty(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() * 2);
+    if let Ok(value) = Walker::new(text).value() {
+        write_value(&mut out, value, 0);
+    }
+    out
+}
+
+fn write_value(out: &mut String, value: Value<'_>, depth: usize) {
+    let indent = |out: &mut String, depth: usize| {
+        out.push('\n');
+        out.extend(std::iter::repeat_n("  ", depth));
+    };
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Bool(value) => out.push_str(if value { "true" } else { "false" }),
+        Value::Number(text) => out.push_str(text),
+        Value::String(string) => {
+            out.push('"');
+            out.push_str(string.raw);
+            out.push('"');
+        }
+        Value::Object(text) => {
+            let mut first = true;
+            out.push('{');
+            json::members(text, |key, value| {
+                if !std::mem::replace(&mut first, false) {
+                    out.push(',');
+                }
+                indent(out, depth + 1);
+                out.push('"');
+                out.push_str(key.raw);
+                out.push_str("\": ");
+                write_value(out, value, depth + 1);
+            });
+            if !first {
+                indent(out, depth);
+            }
+            out.push('}');
+        }
+        Value::Array(text) => {
+            let mut first = true;
+            out.push('[');
+            json::elements(text, |value| {
+                if !std::mem::replace(&mut first, false) {
+                    out.push(',');
+                }
+                indent(out, depth + 1);
+                write_value(out, value, depth + 1);
+            });
+            if !first {
+                indent(out, depth);
+            }
+            out.push(']');
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The newest events, bounded by number and by bytes.
+
+use super::rows;
+use crate::attribution::state::{Accepted, AcceptedClaims, State};
+use crate::catalog::Catalog;
+use crate::envelope::Envelope;
+use crate::view::EventRow;
+use std::collections::{HashSet, VecDeque};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// An event with where it came from.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) row: EventRow,
+    pub(super) claims: AcceptedClaims,
+    pub(super) envelope: Arc<Envelope>,
+    /// Where the event stands in the decoded body.
+    pub(super) range: Range<usize>,
+}
+
+/// The newest events. Event numbers go on; the oldest scroll out.
+#[derive(Debug)]
+pub struct Journal {
+    first: u64,
+    entries: VecDeque<Entry>,
+    bytes: usize,
+    max_events: usize,
+    max_bytes: usize,
+}
+
+impl Journal {
+    pub(super) fn new(max_events: usize, max_bytes: usize) -> Self {
+        Self { first: 0, entries: VecDeque::new(), bytes: 0, max_events: max_events.max(1), max_bytes }
+    }
+
+    /// Number of the oldest event that is still held.
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// One past the number of the newest event.
+    pub fn next(&self) -> u64 {
+        self.first + self.entries.len() as u64
+    }
+
+    /// The row of an event, if it is still held.
+    pub fn row(&self, event: u64) -> Option<&EventRow> {
+        self.entry(event).map(|entry| &entry.row)
+    }
+
+    /// Bytes of bodies held.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn has_scrolled(&self) -> bool {
+        self.first > 0
+    }
+
+    pub(super) fn entry(&self, event: u64) -> Option<&Entry> {
+        self.entries.get(usize::try_from(event.checked_sub(self.first)?).ok()?)
+    }
+
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
+    pub(super) fn push(&mut self, entry: Entry) {
+        // A body is shared by its events; it is accounted for with the first and released with the last.
+        if self.entries.back().is_none_or(|last| !Arc::ptr_eq(&last.envelope, &entry.envelope)) {
+            self.bytes += entry.envelope.body.len();
+        }
+        self.entries.push_back(entry);
+        while self.entries.len() > self.max_events || (self.bytes > self.max_bytes && self.entries.len() > 1) {
+            let Some(oldest) = self.entries.pop_front() else { break };
+            self.first += 1;
+            if self.entries.front().is_none_or(|next| !Arc::ptr_eq(&next.envelope, &oldest.envelope)) {
+                self.bytes -= oldest.envelope.body.len();
+            }
+        }
+    }
+
+    /// Empties the journal and gives back the requests it held, in order.
+    pub(super) fn restart(&mut self) -> Vec<Arc<Envelope>> {
+        let mut envelopes: Vec<Arc<Envelope>> = Vec::new();
+        for entry in self.entries.drain(..) {
+            if envelopes.last().is_none_or(|last| !Arc::ptr_eq(last, &entry.envelope)) {
+                envelopes.push(entry.envelope);
+            }
+        }
+        (self.first, self.bytes) = (0, 0);
+        envelopes
+    }
+
+    /// Brings one row up to date and marks what changed.
+    pub(super) fn revise(&mut self, event: u64, state: &State, catalog: &Catalog) {
+        let Some(index) = event.checked_sub(self.first).and_then(|index| usize::try_from(index).ok()) else { return };
+        if let Some(entry) = self.entries.get_mut(index) {
+            rows::resolve(&mut entry.row, &entry.claims, state, catalog, true);
+        }
+    }
+
+    /// Brings the exposures of some units up to date.
+    pub(super) fn revise_exposures(&mut self, units: &HashSet<u32>, state: &State, catalog: &Catalog) {
+        for entry in &mut self.entries {
+            let concerned =
+                |claim: &Accepted| matches!(claim, Accepted::Exposure { state, .. } if units.contains(state));
+            if entry.claims.iter().any(concerned) {
+                rows::resolve(&mut entry.row, &entry.claims, state, catalog, true);
+            }
+        }
+    }
+
+    /// Brings every row up to date, marking nothing.
+    pub(super) fn refresh(&mut self, state: &State, catalog: &Catalog) {
+        for entry in &mut self.entries {
+            rows::resolve(&mut entry.row, &entry.claims, state, catalog, false);
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Rows of the Live pane.
+
+use crate::attribution::state::{AcceptedClaims, State};
+use crate::catalog::Catalog;
+use crate::envelope::Envelope;
+use crate::event::Event;
+use crate::findings::is_own_traffic;
+use crate::intake::{self, Received};
+use crate::near_miss;
+use crate::reason::{Category, ReasonCode};
+use crate::verdicts;
+use crate::view::{EventRow, RowVerdict};
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Names are cut here for the list; the explanation shows them whole.
+const MAX_NAME_CHARACTERS: usize = 200;
+/// Near misses remembered, and texts shared between rows.
+const MAX_REMEMBERED: usize = 10_000;
+
+/// Texts shared between rows, so that a hundred thousand rows do not hold a hundred thousand copies of `feature`.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    near: HashMap<Arc<str>, Option<Arc<str>>>,
+    shared: HashMap<Box<str>, Arc<str>>,
+}
+
+impl Notes {
+    fn share(&mut self, text: &str) -> Arc<str> {
+        let text = match text.char_indices().nth(MAX_NAME_CHARACTERS) {
+            Some((end, _)) => &format!("{}…", text.get(..end).unwrap_or_default()),
+            None => text,
+        };
+        if let Some(shared) = self.shared.get(text) {
+            return Arc::clone(shared);
+        }
+        let shared: Arc<str> = text.into();
+        if self.shared.len() < MAX_REMEMBERED {
+            self.shared.insert(text.into(), Arc::clone(&shared));
+        }
+        shared
+    }
+
+    fn near_miss(&mut self, key: &Arc<str>, catalog: &Catalog) -> Option<Arc<str>> {
+        if let Some(near) = self.near.get(key) {
+            return near.clone();
+        }
+        let near = near_miss::near_miss(key, &catalog.metrics).map(|near| {
+            Arc::from(match near.how {
+                "metric-key" => format!("that is a metric's key; its event key is “{}”", near.event_key),
+                how => format!("“{}”? ({how})", near.event_key),
+            })
+        });
+        if self.near.len() < MAX_REMEMBERED {
+            self.near.insert(Arc::clone(key), near.clone());
+        }
+        near
+    }
+}
+
+/// What best names an event that has no key of its own.
+fn name(event: &Event<'_>) -> String {
+    match (&event.key, event.features) {
+        (Some(key), _) if !key.is_empty() => key.to_string(),
+        (_, Some(features)) => {
+            let flags = crate::event::summary::flags(features);
+            let names: Vec<&str> = flags.iter().take(3).map(|flag| flag.flag.as_ref()).collect();
+            match flags.len().saturating_sub(names.len()) {
+                0 => names.join(", "),
+                more => format!("{} +{more}", names.join(", ")),
+            }
+        }
+        _ => event.context_keys.iter().map(|(kind, _)| kind).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// Makes the row of an event that was taken in.
+pub(super) fn row(
+    state: &State,
+    catalog: &Catalog,
+    notes: &mut Notes,
+    envelope: &Envelope,
+    received: Received<'_, '_>,
+) -> (EventRow, AcceptedClaims, Range<usize>) {
+    let mut row = EventRow {
+        event: 0,
+        request: Some(envelope.request),
+        arrival_ms: envelope.arrival_ms,
+        t_ms: None,
+        kind: notes.share("?"),
+        key: notes.share(""),
+        units: Vec::new(),
+        source: notes.share(intake::sender(envelope)),
+        code: ReasonCode::Undecodable,
+        best: None,
+        verdicts: Vec::new(),
+        warnings: Vec::new(),
+        note: None,
+        noise: false,
+    };
+    match received {
+        Received::Unreadable { number, unreadable } => {
+            row.event = number;
+            row.note = Some(format!("{}, at byte {}", unreadable.reason, unreadable.offset).into());
+            (row, AcceptedClaims::new(), unreadable.range)
+        }
+        Received::Event { number, event, offset, claims } => {
+            row.event = number;
+            row.t_ms = state.instant(event, Some(envelope.arrival_ms));
+            row.kind = notes.share(event.kind.name().unwrap_or(&event.kind_name));
+            row.key = notes.share(&name(event));
+            row.units = event.context_keys.iter().map(|(kind, key)| (notes.share(kind), notes.share(key))).collect();
+            row.noise = event.key.as_deref().is_some_and(is_own_traffic)
+                || row.units.iter().any(|(kind, _)| **kind == *"ld_ai");
+            resolve(&mut row, &claims, state, catalog, false);
+            row.note = note(&row, notes, state, catalog);
+            (row, claims, offset..offset + event.raw.len())
+        }
+    }
+}
+
+/// A few words that spare opening the event, for the verdicts that are asked about most.
+fn note(row: &EventRow, notes: &mut Notes, state: &State, catalog: &Catalog) -> Option<Arc<str>> {
+    let verdict = row.best_verdict();
+    let iteration = verdict.and_then(|verdict| state.judge().iterations().get(verdict.iteration as usize));
+    let unit = iteration.map(|judged| judged.iteration.randomization_unit.as_str());
+    let kinds = || match row.units.as_slice() {
+        [] => "no context key".to_owned(),
+        units => format!("has {}", units.iter().map(|(kind, _)| &**kind).collect::<Vec<_>>().join(", ")),
+    };
+    match row.code {
+        ReasonCode::NoMetricForKey => notes.near_miss(&row.key, catalog),
+        ReasonCode::EventLacksUnit | ReasonCode::ExposureLacksUnit => {
+            Some(format!("needs {}, {}", unit?, kinds()).into())
+        }
+        ReasonCode::MetricUnitMismatch => {
+            let metric = catalog.metrics.get(verdict?.metric? as usize)?;
+            Some(format!("randomized by {}, metric analyses {}", unit?, metric.units.join(", ")).into())
+        }
+        _ => None,
+    }
+}
+
+/// Fills in a row's verdicts as they stand now. With `mark`, a verdict that was another one is marked as revised;
+/// `pending` giving way to a verdict is no revision, it is what pending means.
+pub(super) fn resolve(row: &mut EventRow, claims: &AcceptedClaims, state: &State, _catalog: &Catalog, mark: bool) {
+    let before = std::mem::take(&mut row.verdicts);
+    row.warnings.clear();
+    let mut apart = None;
+    for claim in claims {
+        let outcome = verdicts::outcome(state, row.event, claim);
+        for warning in &outcome.warnings {
+            if !row.warnings.contains(warning) {
+                row.warnings.push(*warning);
+            }
+        }
+        let Some(iteration) = outcome.iteration else {
+            apart = Some(outcome.code);
+            continue;
+        };
+        row.verdicts.push(RowVerdict {
+            iteration,
+            metric: outcome.metric,
+            code: outcome.code,
+            variation: outcome.variation,
+            revised: false,
+        });
+    }
+    row.verdicts.sort_by_key(|verdict| (verdict.iteration, verdict.metric));
+    for (verdict, before) in row.verdicts.iter_mut().zip(&before) {
+        let changed = (verdict.code, verdict.variation) != (before.code, before.variation);
+        verdict.revised = before.revised || (mark && changed && before.code != ReasonCode::Pending);
+    }
+    row.best = (0..row.verdicts.len()).min_by_key(|index| {
+        row.verdicts
+            .get(*index)
+            .map_or((Category::Undecodable, ReasonCode::Undecodable), |verdict| (verdict.code.category(), verdict.code))
+    });
+    row.code = row.best_verdict().map(|verdict| verdict.code).or(apart).unwrap_or(row.code);
+}

@@ -1,0 +1,400 @@
+//! The tee against a local upstream: what goes in comes out, and what the upstream says goes back, byte for byte.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod loopback;
+
+use exptap::endpoint::{self, BindError, Limits, ListenOn, Options};
+use exptap::envelope::{Answer as Answered, AnsweredBy, BodyLoss};
+use loopback::{Answer, Client, PATIENCE, gzip, limits, loopback_options, post, post_chunked, start};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+/// A server that writes down every request as it came and answers with prepared bytes.
+struct Upstream {
+    address: SocketAddr,
+    requests: Receiver<Answer>,
+}
+
+impl Upstream {
+    /// `answer` gets each request and gives the bytes to send back.
+    fn start(answer: impl Fn(&Answer) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (write_down, requests) = channel();
+        let answer = Arc::new(answer);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (answer, write_down): (_, Sender<Answer>) = (Arc::clone(&answer), write_down.clone());
+                std::thread::spawn(move || {
+                    let mut stream = stream.unwrap();
+                    let mut connection = Client::over(stream.try_clone().unwrap());
+                    while let Some(request) = connection.message() {
+                        let answer = answer(&request);
+                        if write_down.send(request).is_err() || stream.write_all(&answer).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        Self { address, requests }
+    }
+
+    fn options(&self) -> Options {
+        Options { forward: Some(format!("http://{}", self.address).parse().unwrap()), ..loopback_options() }
+    }
+
+    fn request(&self) -> Answer {
+        self.requests.recv_timeout(PATIENCE).expect("the upstream got no request")
+    }
+
+    fn has_no_more_requests(&self) -> bool {
+        self.requests.try_recv().is_err()
+    }
+}
+
+fn accepted(_: &Answer) -> Vec<u8> {
+    b"HTTP/1.1 202 Accepted\r\nDate: Sat, 21 Nov 2026 08:00:00 GMT\r\nContent-Length: 0\r\n\r\n".to_vec()
+}
+
+#[test]
+fn method_path_query_headers_and_bytes_reach_the_upstream_unchanged() {
+    let upstream = Upstream::start(accepted);
+    let mut running = start(upstream.options());
+    let body = gzip(b"[{\"kind\":\"identify\"}]");
+    let headers = "Authorization: sdk-11111111-2222-3333-4444-55555555aaaa\r\nContent-Type: application/json\r\n\
+                   Content-Encoding: gzip\r\nX-LaunchDarkly-Event-Schema: 4\r\nX-LaunchDarkly-Payload-ID: 5bd0\r\n\
+                   Cookie: a=b\r\nX-Twice: one\r\nX-Twice: two\r\n";
+    let targets = [
+        "/bulk",
+        "//bulk//",
+        "/base/../bulk",
+        "/bulk/bulk?a=%7e&b={}'|&&c",
+        "/mobile/events/bulk",
+        "/events/bulk/64b0c0ffee?",
+        "/a/64b0c0ffee.gif?d=W10=",
+    ];
+    let mut client = running.client();
+    for target in targets {
+        client.send(&post(target, headers, &body));
+        assert_eq!(client.answer().status(), 202);
+        let got = upstream.request();
+        assert_eq!(got.first_line, format!("POST {target} HTTP/1.1"));
+        assert_eq!(got.body, body);
+        let mut expected: Vec<(String, String)> = headers
+            .lines()
+            .map(|line| line.split_once(": ").unwrap())
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+            .collect();
+        expected.push(("content-length".into(), body.len().to_string()));
+        expected.push(("host".into(), upstream.address.to_string()));
+        let mut arrived = got.headers;
+        arrived.sort();
+        expected.sort();
+        assert_eq!(arrived, expected);
+        let envelope = running.envelope();
+        assert_eq!(envelope.answer, Some(Answered { status: 202, from: AnsweredBy::Upstream }));
+        assert_eq!(&envelope.body[..], body);
+    }
+}
+
+#[test]
+fn framing_is_kept_and_headers_of_one_connection_are_not_passed_on() {
+    let upstream = Upstream::start(accepted);
+    let running = start(upstream.options());
+    running.ask(&post_chunked("/bulk", "TE: trailers\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\n", &[b"[1", b"]"]));
+    let got = upstream.request();
+    assert_eq!(got.body, b"[1]");
+    assert_eq!(
+        got.headers,
+        [("host".to_owned(), upstream.address.to_string()), ("transfer-encoding".into(), "chunked".into())]
+    );
+    running.ask(b"GET /a/64b0c0ffee.gif?d=W10= HTTP/1.1\r\nHost: x\r\n\r\n");
+    let got = upstream.request();
+    assert_eq!(got.first_line, "GET /a/64b0c0ffee.gif?d=W10= HTTP/1.1");
+    assert_eq!(got.headers, [("host".to_owned(), upstream.address.to_string())]);
+    running.ask(&post("/bulk", "", b""));
+    assert_eq!(upstream.request().header("content-length"), Some("0"));
+}
+
+#[test]
+fn whatever_the_upstream_answers_goes_back_as_it_is() {
+    let answers = [
+        "HTTP/1.1 202 Accepted\r\nDate: Sat, 21 Nov 2026 08:00:00 GMT\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nDate: x\r\nContent-Type: image/gif\r\nContent-Length: 3\r\n\r\nGIF",
+        "HTTP/1.1 401 Unauthorized\r\nDate: x\r\nContent-Type: application/json\r\nContent-Length: 17\r\n\r\n{\"message\":\"no\"}\n",
+        "HTTP/1.1 413 Payload Too Large\r\nDate: x\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 429 Too Many Requests\r\nDate: x\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 503 Service Unavailable\r\nDate: x\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nContent-Length: 4\r\n\r\ndown",
+        "HTTP/1.1 302 Found\r\nDate: x\r\nLocation: http://127.0.0.1:1/elsewhere\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 202 Accepted\r\nDate: x\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+    ];
+    let upstream = Upstream::start(move |request| {
+        let number: usize = request.header("x-number").unwrap().parse().unwrap();
+        answers[number].as_bytes().to_vec()
+    });
+    let mut running = start(upstream.options());
+    let mut client = running.client();
+    for (number, answer) in answers.iter().enumerate() {
+        client.send(&post("/bulk", &format!("Origin: http://shop\r\nX-Number: {number}\r\n"), b"[]"));
+        let got = client.answer();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let mut lines = head.lines();
+        assert_eq!(Some(got.first_line.as_str()), lines.next());
+        let expected: Vec<(String, String)> = lines
+            .map(|line| line.split_once(": ").unwrap())
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
+            .collect();
+        assert_eq!(got.headers, expected);
+        let body = if head.contains("chunked") { "abcde" } else { body };
+        assert_eq!(got.text(), body);
+        let answered = Answered { status: got.status(), from: AnsweredBy::Upstream };
+        assert_eq!(running.envelope().answer, Some(answered));
+        upstream.request();
+    }
+    assert!(upstream.has_no_more_requests(), "no redirect is followed and nothing is sent twice");
+    let figures = running.status.figures();
+    let counts: Vec<(u16, u64)> = figures.upstream_answers.clone().into_iter().collect();
+    assert_eq!(counts, [(200, 1), (202, 2), (302, 1), (401, 1), (413, 1), (429, 1), (503, 1)]);
+    assert_eq!((figures.upstream_delivered(), figures.upstream_answered(), figures.upstream_failures), (3, 8, 0));
+}
+
+#[test]
+fn an_upstream_that_cannot_be_reached_is_answered_503_with_the_reason() {
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    let forward = Some(format!("http://{free}/base").parse().unwrap());
+    let mut running = start(Options { forward, ..loopback_options() });
+    let answer = running.ask(&post("/bulk", "Origin: http://shop\r\n", b"[]"));
+    assert_eq!(answer.status(), 503);
+    assert_eq!(answer.header("access-control-allow-origin"), Some("http://shop"));
+    assert!(answer.text().contains(&format!("http://{free}/base could not be reached")), "{}", answer.text());
+    assert!(answer.text().to_lowercase().contains("refused"), "{}", answer.text());
+    let envelope = running.envelope();
+    assert_eq!((&envelope.body[..], envelope.loss), (&b"[]"[..], None));
+    assert_eq!(envelope.answer, Some(Answered { status: 503, from: AnsweredBy::Local }));
+    let figures = running.status.figures();
+    assert_eq!((figures.upstream_failures, figures.upstream_answered()), (1, 0));
+    assert!(figures.last_upstream_failure.unwrap().text.contains(&free.to_string()));
+}
+
+#[test]
+fn an_upstream_nobody_vouches_for_is_not_sent_anything() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let stranger = std::thread::spawn(move || {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![CertificateDer::from_pem_slice(include_bytes!("loopback/nobody.crt.pem")).unwrap()],
+                PrivateKeyDer::from_pem_slice(include_bytes!("loopback/nobody.key.pem")).unwrap(),
+            )
+            .unwrap();
+        let connection = rustls::ServerConnection::new(Arc::new(config)).unwrap();
+        let mut stream = rustls::StreamOwned::new(connection, listener.accept().unwrap().0);
+        let mut secrets = Vec::new();
+        let _ = stream.read_to_end(&mut secrets);
+        secrets
+    });
+    let forward = Some(format!("https://localhost:{port}").parse().unwrap());
+    let running = start(Options { forward, ..loopback_options() });
+    let answer = running.ask(&post("/bulk", "Authorization: sdk-1234\r\n", b"[]"));
+    assert_eq!(answer.status(), 503);
+    assert!(answer.text().contains("certificate"), "{}", answer.text());
+    assert_eq!(stranger.join().unwrap(), b"");
+}
+
+#[test]
+fn an_https_upstream_that_speaks_plain_http_is_answered_503() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            stream.unwrap().write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").unwrap();
+        }
+    });
+    let forward = Some(format!("https://127.0.0.1:{port}").parse().unwrap());
+    let running = start(Options { forward, ..loopback_options() });
+    assert_eq!(running.ask(&post("/bulk", "", b"[]")).status(), 503);
+}
+
+#[test]
+fn an_upstream_that_never_finishes_its_answer_is_answered_503() {
+    let upstream = Upstream::start(|_| b"HTTP/1.1 ".to_vec());
+    let limits = Limits { upstream: Duration::from_millis(50), ..limits() };
+    let running = start(Options { limits, ..upstream.options() });
+    let answer = running.ask(&post("/bulk", "", b"[]"));
+    assert_eq!(answer.status(), 503);
+    assert!(answer.text().contains("no answer within"), "{}", answer.text());
+}
+
+#[test]
+fn a_slow_upstream_holds_up_only_the_request_it_is_slow_for() {
+    let (release, released) = channel::<()>();
+    let released = std::sync::Mutex::new(released);
+    let upstream = Upstream::start(move |request| {
+        if request.body == b"[1]" {
+            released.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+        }
+        accepted(request)
+    });
+    let mut running = start(upstream.options());
+    let mut slow = running.client();
+    slow.send(&post("/bulk", "", b"[1]"));
+    assert_eq!(running.ask(&post("/bulk", "", b"[2]")).status(), 202);
+    assert_eq!(&running.envelope().body[..], b"[2]");
+    release.send(()).unwrap();
+    assert_eq!(slow.answer().status(), 202);
+    assert_eq!(&running.envelope().body[..], b"[1]");
+}
+
+#[test]
+fn a_sender_that_does_not_wait_has_its_events_delivered_all_the_same() {
+    let (release, released) = channel::<()>();
+    let released = std::sync::Mutex::new(released);
+    let (arrived, arrival) = channel::<()>();
+    let upstream = Upstream::start(move |request| {
+        arrived.send(()).unwrap();
+        released.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+        accepted(request)
+    });
+    let mut running = start(upstream.options());
+    let mut impatient = running.client();
+    impatient.send(&post("/bulk", "", b"[1]"));
+    arrival.recv_timeout(PATIENCE).unwrap();
+    drop(impatient);
+    release.send(()).unwrap();
+    let envelope = running.envelope();
+    assert_eq!(envelope.answer, Some(Answered { status: 202, from: AnsweredBy::Upstream }));
+    assert_eq!(upstream.request().body, b"[1]");
+}
+
+#[test]
+fn a_body_that_ends_in_the_middle_is_not_forwarded() {
+    let upstream = Upstream::start(accepted);
+    let mut running = start(upstream.options());
+    let mut client = running.client();
+    client.send(b"POST /bulk HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n[1,");
+    drop(client);
+    assert_eq!(running.envelope().loss, Some(BodyLoss::Closed { received: 3, announced: Some(10) }));
+    assert_eq!(running.ask(&post("/bulk", "", b"[2]")).status(), 202);
+    assert_eq!(upstream.request().body, b"[2]");
+    assert!(upstream.has_no_more_requests());
+}
+
+#[test]
+fn a_body_too_large_to_keep_streams_through_whole() {
+    let upstream = Upstream::start(accepted);
+    let limits = Limits { body_bytes: 100_000, ..limits() };
+    let mut running = start(Options { limits, ..upstream.options() });
+    let body: Vec<u8> = (0..3_000_000_u32).map(|number| (number % 251) as u8).collect();
+    let chunks: Vec<&[u8]> = body.chunks(70_000).collect();
+    let framings = [
+        (post("/bulk", "", &body), Some("3000000"), None),
+        (post_chunked("/bulk", "", &chunks), None, Some("chunked")),
+    ];
+    for (request, length, encoding) in framings {
+        assert_eq!(running.ask(&request).status(), 202);
+        let got = upstream.request();
+        assert!(got.body == body);
+        assert_eq!((got.header("content-length"), got.header("transfer-encoding")), (length, encoding));
+        let envelope = running.envelope();
+        let loss = BodyLoss::TooLarge { bytes: 3_000_000, limit: 100_000 };
+        assert_eq!((envelope.body.len(), envelope.wire_bytes, envelope.loss), (0, 3_000_000, Some(loss)));
+        assert_eq!(envelope.answer, Some(Answered { status: 202, from: AnsweredBy::Upstream }));
+    }
+}
+
+#[test]
+fn without_room_for_a_copy_the_body_streams_through_and_the_missing_copy_is_counted() {
+    let upstream = Upstream::start(accepted);
+    let caps = endpoint::Caps { requests: 10, bytes: 50_000 };
+    let mut running = loopback::start_with(upstream.options(), caps);
+    let body = vec![b'x'; 80_000];
+    assert_eq!(running.ask(&post("/bulk", "", &body)).status(), 202);
+    assert!(upstream.request().body == body);
+    let endpoint::Received::Lost(loss) = running.received() else { panic!("the loss was not reported") };
+    assert_eq!((loss.requests, loss.bytes, loss.first_request), (1, 80_000, 1));
+    assert_eq!(running.ask(&post("/bulk", "", b"[2]")).status(), 202);
+    assert_eq!(running.envelope().request, 2);
+}
+
+#[test]
+fn no_request_can_name_another_upstream() {
+    let upstream = Upstream::start(accepted);
+    let elsewhere = Upstream::start(accepted);
+    let running = start(upstream.options());
+    let there = elsewhere.address;
+    let answer = running.ask(
+        format!("POST http://{there}/bulk?a=1 HTTP/1.1\r\nHost: {there}\r\nContent-Length: 2\r\n\r\n[]").as_bytes(),
+    );
+    assert_eq!(answer.status(), 202);
+    let got = upstream.request();
+    assert_eq!(got.first_line, "POST /bulk?a=1 HTTP/1.1");
+    assert_eq!(got.header("host"), Some(upstream.address.to_string().as_str()));
+    for target in [format!("//{there}/bulk"), format!("/bulk@{there}/bulk"), format!("/http://{there}/bulk")] {
+        assert_eq!(running.ask(&post(&target, "", b"[]")).status(), 202);
+        assert_eq!(upstream.request().first_line, format!("POST {target} HTTP/1.1"));
+    }
+    let unknown = running.ask(format!("GET http://{there}/secrets HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes());
+    assert_eq!(unknown.status(), 404);
+    assert!(elsewhere.has_no_more_requests() && upstream.has_no_more_requests());
+}
+
+#[test]
+fn a_base_path_is_put_in_front_and_mobile_events_may_go_elsewhere() {
+    let server = Upstream::start(accepted);
+    let mobile = Upstream::start(accepted);
+    let forward = Some(format!("http://{}/base/", server.address).parse().unwrap());
+    let forward_mobile = Some(format!("http://{}", mobile.address).parse().unwrap());
+    let running = start(Options { forward, forward_mobile, ..loopback_options() });
+    running.ask(&post("/bulk?x=1", "", b"[]"));
+    assert_eq!(server.request().first_line, "POST /base/bulk?x=1 HTTP/1.1");
+    running.ask(&post("/mobile/events/bulk", "", b"[]"));
+    assert_eq!(mobile.request().first_line, "POST /mobile/events/bulk HTTP/1.1");
+    let preflight = running.ask(b"OPTIONS /events/bulk/64b0c0ffee HTTP/1.1\r\nHost: x\r\nOrigin: http://shop\r\n\r\n");
+    assert_eq!((preflight.status(), preflight.header("access-control-allow-origin")), (204, Some("http://shop")));
+    assert!(server.has_no_more_requests() && mobile.has_no_more_requests());
+}
+
+#[test]
+fn mobile_events_alone_may_be_forwarded_and_the_rest_gets_the_local_answer() {
+    let mobile = Upstream::start(|_| b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n".to_vec());
+    let forward_mobile = Some(format!("http://{}", mobile.address).parse().unwrap());
+    let running = start(Options { forward_mobile, ..loopback_options() });
+    assert_eq!(running.ask(&post("/mobile", "", b"[]")).status(), 429);
+    assert_eq!(running.ask(&post("/bulk", "", b"[]")).status(), 202);
+}
+
+#[test]
+fn forwarding_to_oneself_is_refused_at_the_start() {
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let listen = ListenOn::Address((Ipv4Addr::LOCALHOST, port).into());
+    for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "0.0.0.0"] {
+        let forward = Some(format!("http://{host}:{port}/x").parse().unwrap());
+        let error = bind_error(Options { listen, forward, ..Options::default() });
+        assert!(matches!(error, BindError::ForwardsToItself { .. }), "{host}: {error}");
+        let forward_mobile = Some(format!("http://{host}:{port}").parse().unwrap());
+        let error = bind_error(Options { listen, forward_mobile, ..Options::default() });
+        assert!(matches!(error, BindError::ForwardsToItself { .. }), "{host}: {error}");
+    }
+    let everywhere = ListenOn::Address((Ipv4Addr::UNSPECIFIED, port).into());
+    let forward = Some(format!("http://127.0.0.1:{port}").parse().unwrap());
+    let error = bind_error(Options { listen: everywhere, public: true, forward, ..Options::default() });
+    assert!(matches!(error, BindError::ForwardsToItself { .. }), "{error}");
+}
+
+fn bind_error(options: Options) -> BindError {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    match runtime.block_on(endpoint::bind(options)) {
+        Ok(_) => panic!("it was bound"),
+        Err(error) => error,
+    }
+}
