@@ -198,7 +198,7 @@ fn draw_chart(canvas: &mut Canvas<'_, '_>, area: Rect, report: &ExperimentReport
         .collect();
     let most = last.conversions.iter().copied().max().unwrap_or(0).max(1);
     let mut title = canvas.strip(area);
-    title.text("Conversions so far  ", Role::Strong);
+    title.text("Conversions so far, all metrics  ", Role::Strong);
     for (arm, role) in report.arms.iter().zip(SERIES.into_iter().cycle()) {
         title.text("── ", role).text(&arm.name, Role::Text).gap(2);
     }
