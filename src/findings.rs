@@ -299,7 +299,7 @@ fn unmatched_key(state: &State, catalog: &Catalog, unmatched: &UnmatchedKey) -> 
 fn look_alikes(state: &State, catalog: &Catalog) -> Vec<Finding> {
     let folded = |key: &str| key.trim().to_lowercase();
     let mut exposed: HashMap<(u32, String), UnitId> = HashMap::new();
-    let unexposed: Vec<_> = state.states().iter().filter(|unit| unit.points.is_empty()).collect();
+    let mut unexposed: Vec<_> = state.states().iter().filter(|unit| unit.points.is_empty()).collect();
     if unexposed.is_empty() {
         return Vec::new();
     }
@@ -311,6 +311,7 @@ fn look_alikes(state: &State, catalog: &Catalog) -> Vec<Finding> {
         }
     }
     let mut findings = Vec::new();
+    unexposed.sort_by_key(|unit| (unit.iteration, state.units().name(unit.unit)));
     for unit in unexposed {
         let Some((_, key)) = state.units().name(unit.unit) else { continue };
         let Some(near) = exposed.get(&(unit.iteration, folded(key))).and_then(|near| state.units().name(*near)) else {
@@ -350,7 +351,7 @@ fn look_alikes(state: &State, catalog: &Catalog) -> Vec<Finding> {
 /// F56: every context without a real key lands on one unit.
 fn placeholder_keys(state: &State, _catalog: &Catalog) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (unit, (_, key)) in
+    for (unit, (kind, key)) in
         (0..state.units().len() as UnitId).filter_map(|unit| Some((unit, state.units().name(unit)?)))
     {
         if !near_miss::is_placeholder_key(key) {
@@ -369,7 +370,7 @@ fn placeholder_keys(state: &State, _catalog: &Catalog) -> Vec<Finding> {
         }
         if evidence.events > 0 {
             evidence.units.insert(unit);
-            let slots = [("key", format!("“{key}”"))];
+            let slots = [("unit", kind.to_owned()), ("key", format!("“{key}”"))];
             findings.push(finished(
                 state,
                 ReasonCode::PlaceholderKey,

@@ -28,7 +28,7 @@ impl State {
         let evidence = self.merge_evidence(&other, events_before);
         let log_before = (self.log.len() as u32, self.records.len() as u32);
         self.merge_log(&other, &states, events_before);
-        self.merge_payloads(other, &states, &evidence, log_before);
+        self.merge_payloads(other, &states, &evidence, log_before, events_before);
         for state in states {
             self.rejudge(state);
         }
@@ -76,10 +76,10 @@ impl State {
                 touched.push(state);
             }
         }
-        self.totals.category(Category::Duplicate, receipt.readable_events as i64);
+        self.totals.category(Category::Duplicate, receipt.readable.events as i64);
         let duplicates = self.evidence_for(EvidenceKey::Code(ReasonCode::DuplicatePayload));
         if let Some(evidence) = self.evidence.get_mut(duplicates as usize) {
-            evidence.events += receipt.readable_events;
+            evidence.merge(&receipt.readable, |unit| unit, |source| source, 0);
         }
         touched.sort_unstable();
         touched.dedup();
@@ -149,12 +149,25 @@ impl State {
         numbers
     }
 
-    fn merge_payloads(&mut self, other: State, states: &[u32], evidence: &[u32], (entries, records): (u32, u32)) {
+    fn merge_payloads(
+        &mut self,
+        mut other: State,
+        states: &[u32],
+        evidence: &[u32],
+        (entries, records): (u32, u32),
+        events_before: u64,
+    ) {
         let renumber = |numbers: &[u32], index: u32| numbers.get(index as usize).copied().unwrap_or(NONE);
-        for (key, mut payload) in other.payloads.by_key {
+        let sources: Vec<_> = other.sources.iter().map(|name| self.source(name)).collect();
+        let source = |id: u16| sources.get(usize::from(id)).copied().unwrap_or(id);
+        // In the order they were remembered, so that the oldest are forgotten first.
+        for key in std::mem::take(&mut other.payloads.order) {
+            let Some(mut payload) = other.payloads.by_key.remove(&key) else { continue };
             if let Some(receipt) = &mut payload.receipt {
                 receipt.entries = receipt.entries.start + entries..receipt.entries.end + entries;
                 receipt.records = receipt.records.start + records..receipt.records.end + records;
+                let readable = std::mem::take(&mut receipt.readable);
+                receipt.readable.merge(&readable, |unit| unit, source, events_before);
                 for effect in &mut receipt.effects {
                     match effect {
                         Effect::Exposed { state, .. } => *state = renumber(states, *state),

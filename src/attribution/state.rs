@@ -424,14 +424,18 @@ impl State {
         let number = self.totals.events;
         self.totals.events += 1;
         self.totals.kind(event.kind.name().unwrap_or(&event.kind_name));
-        request.readable_events += 1;
+        let t_ms = self.instant(event, request.arrival_ms);
+        if self.options.keep_receipts {
+            request.readable.events += 1;
+            request.readable.see(t_ms);
+            request.readable.source(request.source);
+            request.readable.example(number);
+        }
         if request.is_duplicate {
             self.totals.category(Category::Duplicate, 1);
-            let t_ms = self.instant(event, request.arrival_ms);
             self.add_evidence(request, EvidenceKey::Code(ReasonCode::DuplicatePayload), number, t_ms, None);
             return (number, smallvec::smallvec![Accepted::Apart { code: ReasonCode::DuplicatePayload, metric: None }]);
         }
-        let t_ms = self.instant(event, request.arrival_ms);
         if event.kind == Kind::Summary {
             request.summary(&self.judge, event, number, t_ms);
         } else if event.kind == Kind::Feature {
