@@ -563,6 +563,7 @@ impl State {
                             self.add_to_evidence(request, evidence, number, Some(t_ms), unit);
                             if let Some(evidence) = self.evidence.get_mut(evidence as usize) {
                                 event.context_keys.iter().for_each(|(kind, _)| evidence.kind(kind));
+                                evidence.then.extend(failures.iter().skip(1));
                             }
                         }
                     }
