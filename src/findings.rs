@@ -4,7 +4,7 @@ use crate::attribution::evidence::Evidence;
 use crate::attribution::state::State;
 use crate::attribution::tally::EvidenceKey;
 use crate::attribution::units::UnitId;
-use crate::catalog::{Catalog, Experiment, Metric, MetricKind, Origin};
+use crate::catalog::{Catalog, Experiment, Metric, Origin};
 use crate::near_miss;
 use crate::reason::{ReasonCode, Severity, fill};
 use crate::report::{Confidence, ExperimentReport, Finding, UnmatchedKey};
@@ -24,7 +24,7 @@ pub fn findings(
     unmatched: &[UnmatchedKey],
 ) -> Vec<Finding> {
     let mut cases = Cases::new();
-    decided_by_the_event(state, catalog, &mut cases);
+    decided_by_the_event(state, &mut cases);
     decided_by_exposures(state, &mut cases);
     crossovers(state, &mut cases);
     let mut findings: Vec<Finding> = cases
@@ -39,7 +39,7 @@ pub fn findings(
             .map(|unmatched| unmatched_key(state, catalog, unmatched)),
     );
     findings.extend(look_alikes(state, catalog));
-    findings.extend(placeholder_keys(state, catalog));
+    findings.extend(placeholder_keys(state));
     findings.extend(experiments.iter().flat_map(|experiment| uneven_arms(catalog, experiment)));
     findings.extend(silent_metrics(state, catalog, experiments));
     if catalog.origin == Origin::Inferred {
@@ -65,7 +65,7 @@ pub fn is_own_traffic(event_key: &str) -> bool {
     event_key.starts_with("$ld:")
 }
 
-fn decided_by_the_event(state: &State, catalog: &Catalog, cases: &mut Cases) {
+fn decided_by_the_event(state: &State, cases: &mut Cases) {
     let judge = state.judge();
     let experiment_of = |iteration: u32| judge.iterations().get(iteration as usize).map(|judged| judged.experiment);
     for (key, evidence) in state.evidence() {
@@ -313,7 +313,7 @@ fn look_alikes(state: &State, catalog: &Catalog) -> Vec<Finding> {
 }
 
 /// F56: every context without a real key lands on one unit.
-fn placeholder_keys(state: &State, _catalog: &Catalog) -> Vec<Finding> {
+fn placeholder_keys(state: &State) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (unit, (kind, key)) in
         (0..state.units().len() as UnitId).filter_map(|unit| Some((unit, state.units().name(unit)?)))
