@@ -14,6 +14,7 @@ use super::units::{UnitId, UnitTable};
 use crate::catalog::Measure;
 use crate::event::{Event, Kind};
 use crate::reason::{Category, ReasonCode};
+use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -216,8 +217,8 @@ pub struct State {
     pub(super) iteration_counts: Vec<IterationCounts>,
     pub(super) partial: Vec<bool>,
     pub(super) evidence: Vec<Evidence>,
-    pub(super) evidence_by_key: HashMap<EvidenceKey, u32>,
-    pub(super) unmatched: HashMap<Box<str>, u32>,
+    pub(super) evidence_by_key: HashMap<EvidenceKey, u32, RandomState>,
+    pub(super) unmatched: HashMap<Box<str>, u32, RandomState>,
     pub(super) sources: Vec<Arc<str>>,
     pub(super) payloads: Payloads,
     pending: VecDeque<(i64, u32)>,
@@ -252,8 +253,8 @@ impl State {
             records: Vec::new(),
             totals: Totals::default(),
             evidence: Vec::new(),
-            evidence_by_key: HashMap::new(),
-            unmatched: HashMap::new(),
+            evidence_by_key: HashMap::default(),
+            unmatched: HashMap::default(),
             sources: Vec::new(),
             payloads: Payloads::default(),
             pending: VecDeque::new(),
