@@ -1,11 +1,10 @@
 //! Verdicts grouped into explained faults: what happened, how often, from where, and what to change.
 
-use crate::attribution::codes::CodeSet;
 use crate::attribution::evidence::Evidence;
 use crate::attribution::state::State;
 use crate::attribution::tally::EvidenceKey;
 use crate::attribution::units::UnitId;
-use crate::catalog::{Catalog, Experiment, Metric, MetricKind, Origin};
+use crate::catalog::{Catalog, Experiment, Metric, Origin};
 use crate::near_miss;
 use crate::reason::{ReasonCode, Severity, fill};
 use crate::report::{Confidence, ExperimentReport, Finding, UnmatchedKey};
@@ -14,14 +13,8 @@ use std::collections::{BTreeMap, HashMap};
 /// What a finding is about.
 type Subject = (ReasonCode, Option<usize>, Option<usize>);
 
-/// Everything that is gathered before texts are made.
-#[derive(Default)]
-struct Case {
-    evidence: Evidence,
-    then: CodeSet,
-    /// Texts that only this finding knows.
-    slots: Vec<(&'static str, String)>,
-}
+/// What is gathered before texts are made.
+type Cases = BTreeMap<Subject, Evidence>;
 
 /// Findings, those that cost most first: by severity, then by events.
 pub fn findings(
@@ -30,13 +23,13 @@ pub fn findings(
     experiments: &[ExperimentReport],
     unmatched: &[UnmatchedKey],
 ) -> Vec<Finding> {
-    let mut cases: BTreeMap<Subject, Case> = BTreeMap::new();
-    decided_by_the_event(state, catalog, &mut cases);
+    let mut cases = Cases::new();
+    decided_by_the_event(state, &mut cases);
     decided_by_exposures(state, &mut cases);
     crossovers(state, &mut cases);
     let mut findings: Vec<Finding> = cases
         .into_iter()
-        .filter(|(_, case)| case.evidence.events > 0)
+        .filter(|(_, case)| case.events > 0)
         .map(|(subject, case)| finding(state, catalog, subject, &case))
         .collect();
     findings.extend(
@@ -46,7 +39,7 @@ pub fn findings(
             .map(|unmatched| unmatched_key(state, catalog, unmatched)),
     );
     findings.extend(look_alikes(state, catalog));
-    findings.extend(placeholder_keys(state, catalog));
+    findings.extend(placeholder_keys(state));
     findings.extend(experiments.iter().flat_map(|experiment| uneven_arms(catalog, experiment)));
     findings.extend(silent_metrics(state, catalog, experiments));
     if catalog.origin == Origin::Inferred {
@@ -72,11 +65,7 @@ pub fn is_own_traffic(event_key: &str) -> bool {
     event_key.starts_with("$ld:")
 }
 
-fn add(case: &mut Case, evidence: &Evidence) {
-    case.evidence.merge(evidence, |unit| unit, |source| source, 0);
-}
-
-fn decided_by_the_event(state: &State, catalog: &Catalog, cases: &mut BTreeMap<Subject, Case>) {
+fn decided_by_the_event(state: &State, cases: &mut Cases) {
     let judge = state.judge();
     let experiment_of = |iteration: u32| judge.iterations().get(iteration as usize).map(|judged| judged.experiment);
     for (key, evidence) in state.evidence() {
@@ -97,7 +86,7 @@ fn decided_by_the_event(state: &State, catalog: &Catalog, cases: &mut BTreeMap<S
             EvidenceKey::Metric(metric) => (ReasonCode::MetricNotInExperiment, None, Some(*metric as usize)),
             EvidenceKey::Code(code) => (*code, None, None),
         };
-        add(cases.entry(subject).or_default(), evidence);
+        cases.entry(subject).or_default().merge(evidence, |unit| unit, |source| source, 0);
     }
     // What would fail next, once the first rule that fails is mended (O1c).
     for (_, entry) in state.conversions().filter(|(_, entry)| !entry.failures.is_empty() && !entry.elsewhere) {
@@ -107,28 +96,12 @@ fn decided_by_the_event(state: &State, catalog: &Catalog, cases: &mut BTreeMap<S
         let Some(case) = cases.get_mut(&(first, experiment_of(slot.iteration), Some(slot.metric as usize))) else {
             continue;
         };
-        state.next_failures(entry).iter().for_each(|code| case.then.insert(code));
-    }
-    // A failure without a key of the unit has no entry in the log; what else fails is in the catalog alone.
-    for ((code, experiment, metric), case) in cases.iter_mut() {
-        if *code == ReasonCode::MetricUnitMismatch
-            && let (Some(experiment), Some(metric)) = (
-                experiment.and_then(|index| catalog.experiments.get(index)),
-                metric.and_then(|index| catalog.metrics.get(index)),
-            )
-            && metric.kind == MetricKind::Custom
-            && case.evidence.units.iter().all(|unit| {
-                let kind = state.units().name(*unit).map(|(kind, _)| kind);
-                experiment.iterations.iter().all(|iteration| kind != Some(&iteration.randomization_unit))
-            })
-        {
-            case.then.insert(ReasonCode::EventLacksUnit);
-        }
+        case.then.extend(state.next_failures(entry).iter());
     }
 }
 
 /// Conversions whose verdict rests on what exposures were seen.
-fn decided_by_exposures(state: &State, cases: &mut BTreeMap<Subject, Case>) {
+fn decided_by_exposures(state: &State, cases: &mut Cases) {
     for (event, entry) in state.conversions().filter(|(_, entry)| entry.failures.is_empty()) {
         if !matches!(
             entry.code,
@@ -142,15 +115,15 @@ fn decided_by_exposures(state: &State, cases: &mut BTreeMap<Subject, Case>) {
         let Some(slot) = state.judge().slots().get(entry.slot as usize) else { continue };
         let experiment = state.judge().iterations().get(slot.iteration as usize).map(|judged| judged.experiment);
         let case = cases.entry((entry.code, experiment, Some(slot.metric as usize))).or_default();
-        case.evidence.events += 1;
-        case.evidence.see(Some(entry.t_ms));
-        case.evidence.source(entry.source);
-        case.evidence.example(event);
-        case.evidence.units.extend(state.state(entry.state).map(|state| state.unit));
+        case.events += 1;
+        case.see(Some(entry.t_ms));
+        case.source(entry.source);
+        case.example(event);
+        case.units.extend(state.state(entry.state).map(|state| state.unit));
     }
 }
 
-fn crossovers(state: &State, cases: &mut BTreeMap<Subject, Case>) {
+fn crossovers(state: &State, cases: &mut Cases) {
     for unit in state.states() {
         let Some(own_arm) = unit.own_arm() else { continue };
         let others: u64 = unit
@@ -164,10 +137,10 @@ fn crossovers(state: &State, cases: &mut BTreeMap<Subject, Case>) {
         }
         let experiment = state.judge().iterations().get(unit.iteration as usize).map(|judged| judged.experiment);
         let case = cases.entry((ReasonCode::CrossoverExposure, experiment, None)).or_default();
-        case.evidence.events += others;
-        case.evidence.units.insert(unit.unit);
+        case.events += others;
+        case.units.insert(unit.unit);
         for point in unit.points.iter().filter(|point| point.variation != own_arm) {
-            case.evidence.see(Some(point.t_ms));
+            case.see(Some(point.t_ms));
         }
     }
 }
@@ -206,16 +179,16 @@ fn kinds_in_words(evidence: &Evidence) -> String {
     }
 }
 
-fn finding(state: &State, catalog: &Catalog, (code, experiment, metric): Subject, case: &Case) -> Finding {
+fn finding(state: &State, catalog: &Catalog, (code, experiment, metric): Subject, case: &Evidence) -> Finding {
     let experiment = experiment.and_then(|index| catalog.experiments.get(index));
     let metric = metric.and_then(|index| catalog.metrics.get(index));
-    let mut slots = case.slots.clone();
-    slots.extend(units_in_words(state, &case.evidence).map(|words| ("key", words)));
-    slots.push(("kinds", kinds_in_words(&case.evidence)));
+    let mut slots = Vec::new();
+    slots.extend(units_in_words(state, case).map(|words| ("key", words)));
+    slots.push(("kinds", kinds_in_words(case)));
     slots.push(("detail", "see the raw bytes of these events".to_owned()));
     slots.extend(catalog.environment.key.clone().map(|key| ("environment", key)));
     texts(code, experiment, metric, &mut slots);
-    finished(state, code, experiment, metric, &case.evidence, case.then, &slots)
+    finished(state, code, experiment, metric, case, &slots)
 }
 
 /// The texts every finding about an experiment or a metric can use.
@@ -246,7 +219,6 @@ fn finished(
     experiment: Option<&Experiment>,
     metric: Option<&Metric>,
     evidence: &Evidence,
-    then: CodeSet,
     slots: &[(&'static str, String)],
 ) -> Finding {
     let reason = code.reason();
@@ -264,7 +236,7 @@ fn finished(
         sources: source_names(state, evidence),
         summary: fill(reason.text, &slots),
         fix: fill(reason.fix, &slots),
-        then: then.iter().collect(),
+        then: evidence.then.iter().collect(),
         examples: evidence.examples.to_vec(),
     }
 }
@@ -275,7 +247,7 @@ fn unmatched_key(state: &State, catalog: &Catalog, unmatched: &UnmatchedKey) -> 
         state.unmatched_keys().find(|(key, _)| *key == unmatched.key).map_or(&none, |(_, evidence)| evidence);
     let mut slots = vec![("event", format!("“{}”", unmatched.key))];
     let Some(near) = &unmatched.nearest else {
-        return finished(state, ReasonCode::NoMetricForKey, None, None, evidence, CodeSet::default(), &slots);
+        return finished(state, ReasonCode::NoMetricForKey, None, None, evidence, &slots);
     };
     let metric = catalog.metrics.iter().find(|metric| metric.key == near.metric);
     slots.push(("near", format!("“{}”", near.event_key)));
@@ -292,14 +264,14 @@ fn unmatched_key(state: &State, catalog: &Catalog, unmatched: &UnmatchedKey) -> 
         .to_owned(),
     ));
     let code = if near.how == "metric-key" { ReasonCode::MetricKeyUsed } else { ReasonCode::EventKeyCase };
-    finished(state, code, None, metric, evidence, CodeSet::default(), &slots)
+    finished(state, code, None, metric, evidence, &slots)
 }
 
 /// F4: a unit converts and was never exposed, while one whose key differs only by case or white space was.
 fn look_alikes(state: &State, catalog: &Catalog) -> Vec<Finding> {
     let folded = |key: &str| key.trim().to_lowercase();
     let mut exposed: HashMap<(u32, String), UnitId> = HashMap::new();
-    let unexposed: Vec<_> = state.states().iter().filter(|unit| unit.points.is_empty()).collect();
+    let mut unexposed: Vec<_> = state.states().iter().filter(|unit| unit.points.is_empty()).collect();
     if unexposed.is_empty() {
         return Vec::new();
     }
@@ -311,6 +283,7 @@ fn look_alikes(state: &State, catalog: &Catalog) -> Vec<Finding> {
         }
     }
     let mut findings = Vec::new();
+    unexposed.sort_by_key(|unit| (unit.iteration, state.units().name(unit.unit)));
     for unit in unexposed {
         let Some((_, key)) = state.units().name(unit.unit) else { continue };
         let Some(near) = exposed.get(&(unit.iteration, folded(key))).and_then(|near| state.units().name(*near)) else {
@@ -331,15 +304,7 @@ fn look_alikes(state: &State, catalog: &Catalog) -> Vec<Finding> {
             .and_then(|judged| catalog.experiments.get(judged.experiment));
         let mut slots = vec![("key", key.to_owned()), ("near", near.1.to_owned()), ("how", how.to_owned())];
         texts(ReasonCode::KeyNearMiss, experiment, None, &mut slots);
-        findings.push(finished(
-            state,
-            ReasonCode::KeyNearMiss,
-            experiment,
-            None,
-            &evidence,
-            CodeSet::default(),
-            &slots,
-        ));
+        findings.push(finished(state, ReasonCode::KeyNearMiss, experiment, None, &evidence, &slots));
         if findings.len() == 20 {
             break;
         }
@@ -348,9 +313,9 @@ fn look_alikes(state: &State, catalog: &Catalog) -> Vec<Finding> {
 }
 
 /// F56: every context without a real key lands on one unit.
-fn placeholder_keys(state: &State, _catalog: &Catalog) -> Vec<Finding> {
+fn placeholder_keys(state: &State) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (unit, (_, key)) in
+    for (unit, (kind, key)) in
         (0..state.units().len() as UnitId).filter_map(|unit| Some((unit, state.units().name(unit)?)))
     {
         if !near_miss::is_placeholder_key(key) {
@@ -369,16 +334,8 @@ fn placeholder_keys(state: &State, _catalog: &Catalog) -> Vec<Finding> {
         }
         if evidence.events > 0 {
             evidence.units.insert(unit);
-            let slots = [("key", format!("“{key}”"))];
-            findings.push(finished(
-                state,
-                ReasonCode::PlaceholderKey,
-                None,
-                None,
-                &evidence,
-                CodeSet::default(),
-                &slots,
-            ));
+            let slots = [("unit", kind.to_owned()), ("key", format!("“{key}”"))];
+            findings.push(finished(state, ReasonCode::PlaceholderKey, None, None, &evidence, &slots));
         }
     }
     findings
@@ -448,7 +405,6 @@ fn silent_metrics(state: &State, catalog: &Catalog, experiments: &[ExperimentRep
                 experiment,
                 Some(metric),
                 &Evidence::default(),
-                CodeSet::default(),
                 &slots,
             ));
         }

@@ -212,6 +212,9 @@ fn stands_on_lines(head: &[u8]) -> bool {
 fn visit_text(bytes: &[u8], visit: &mut impl FnMut(&str)) {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if !bytes.is_empty() {
-        visit(&String::from_utf8_lossy(bytes));
+        match std::str::from_utf8(bytes) {
+            Ok(text) => visit(text),
+            Err(_) => visit(&String::from_utf8_lossy(bytes)),
+        }
     }
 }

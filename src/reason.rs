@@ -341,7 +341,7 @@ reasons! {
         "{event} is the key of a metric, not its event key.";
         "Track {near}, the event key of the metric {metric}."
     PlaceholderKey "placeholder-key" "F56" Corroborated Error Finding;
-        "The key {key} looks like a placeholder: every such event lands on one unit.";
+        "The {unit} key {key} looks like a placeholder: every such event lands on one unit.";
         "Send a real key."
     KeyNearMiss "key-near-miss" "F4" Documented Error Finding;
         "{key} converted, {near} was exposed: they differ by {how}.";

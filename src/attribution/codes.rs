@@ -36,10 +36,16 @@ impl CodeSet {
     }
 }
 
+impl Extend<ReasonCode> for CodeSet {
+    fn extend<T: IntoIterator<Item = ReasonCode>>(&mut self, codes: T) {
+        codes.into_iter().for_each(|code| self.insert(code));
+    }
+}
+
 impl FromIterator<ReasonCode> for CodeSet {
     fn from_iter<T: IntoIterator<Item = ReasonCode>>(codes: T) -> Self {
         let mut set = Self::default();
-        codes.into_iter().for_each(|code| set.insert(code));
+        set.extend(codes);
         set
     }
 }

@@ -1,5 +1,6 @@
 //! What is kept of the events behind a finding: how many, when, from where, which units, and a few examples.
 
+use super::codes::CodeSet;
 use super::units::UnitId;
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
@@ -27,6 +28,8 @@ pub struct Evidence {
     pub units: HashSet<UnitId, FixedState>,
     /// Context kinds the events carried, all of them, a handful at most.
     pub kinds: BTreeSet<Box<str>>,
+    /// What else fails, beside the rule that decides.
+    pub then: CodeSet,
     /// The lowest event numbers.
     pub examples: SmallVec<[u64; EXAMPLES]>,
     /// Some of it is a hint, not a decision.
@@ -81,6 +84,7 @@ impl Evidence {
         self.units.extend(other.units.iter().map(|id| unit(*id)));
         other.examples.iter().for_each(|event| self.example(event + events_before));
         other.kinds.iter().for_each(|kind| self.kind(kind));
+        self.then.extend(other.then.iter());
         self.only_likely |= other.only_likely;
     }
 }

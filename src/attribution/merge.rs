@@ -24,13 +24,18 @@ impl State {
             counts.merge(more);
         }
         self.is_over_capacity |= other.is_over_capacity;
-        let states = self.merge_units(&other, events_before);
-        let evidence = self.merge_evidence(&other, events_before);
+        let units: Vec<u32> = (0..other.units.len() as u32)
+            .map(|unit| other.units.name(unit).and_then(|(kind, key)| self.unit(kind, key)).unwrap_or(NONE))
+            .collect();
+        let states = self.merge_units(&other, &units, events_before);
+        let evidence = self.merge_evidence(&other, &units, events_before);
         let log_before = (self.log.len() as u32, self.records.len() as u32);
         self.merge_log(&other, &states, events_before);
-        self.merge_payloads(other, &states, &evidence, log_before);
+        self.merge_payloads(other, &states, &evidence, log_before, events_before);
         for state in states {
-            self.rejudge(state);
+            if self.state(state).is_some_and(|state| state.newest_conversion != NONE) {
+                self.rejudge(state);
+            }
         }
         self.review_completeness();
     }
@@ -76,10 +81,10 @@ impl State {
                 touched.push(state);
             }
         }
-        self.totals.category(Category::Duplicate, receipt.readable_events as i64);
+        self.totals.category(Category::Duplicate, receipt.readable.events as i64);
         let duplicates = self.evidence_for(EvidenceKey::Code(ReasonCode::DuplicatePayload));
         if let Some(evidence) = self.evidence.get_mut(duplicates as usize) {
-            evidence.events += receipt.readable_events;
+            evidence.merge(&receipt.readable, |unit| unit, |source| source, 0);
         }
         touched.sort_unstable();
         touched.dedup();
@@ -89,10 +94,10 @@ impl State {
     }
 
     /// Gives the number here of each of the other part's states.
-    fn merge_units(&mut self, other: &State, events_before: u64) -> Vec<u32> {
+    fn merge_units(&mut self, other: &State, units: &[u32], events_before: u64) -> Vec<u32> {
         let mut states = Vec::with_capacity(other.states.len());
         for from in &other.states {
-            let unit = other.units.name(from.unit).and_then(|(kind, key)| self.unit(kind, key));
+            let unit = units.get(from.unit as usize).copied().filter(|unit| *unit != NONE);
             let index = unit.map_or(NONE, |unit| self.state_for(unit, from.iteration));
             states.push(index);
             let Some(state) = self.states.get_mut(index as usize) else { continue };
@@ -115,12 +120,9 @@ impl State {
     }
 
     /// Gives the number here of each piece of the other part's evidence.
-    fn merge_evidence(&mut self, other: &State, events_before: u64) -> Vec<u32> {
+    fn merge_evidence(&mut self, other: &State, units: &[u32], events_before: u64) -> Vec<u32> {
         let mut numbers = vec![NONE; other.evidence.len()];
         let sources: Vec<_> = other.sources.iter().map(|name| self.source(name)).collect();
-        let units: Vec<_> = (0..other.units.len() as u32)
-            .map(|unit| other.units.name(unit).and_then(|(kind, key)| self.unit(kind, key)).unwrap_or(NONE))
-            .collect();
         let source = |id: u16| sources.get(usize::from(id)).copied().unwrap_or(id);
         let unit = |id: u32| units.get(id as usize).copied().unwrap_or(NONE);
         let mut number = |there: u32, here: u32| {
@@ -149,12 +151,25 @@ impl State {
         numbers
     }
 
-    fn merge_payloads(&mut self, other: State, states: &[u32], evidence: &[u32], (entries, records): (u32, u32)) {
+    fn merge_payloads(
+        &mut self,
+        mut other: State,
+        states: &[u32],
+        evidence: &[u32],
+        (entries, records): (u32, u32),
+        events_before: u64,
+    ) {
         let renumber = |numbers: &[u32], index: u32| numbers.get(index as usize).copied().unwrap_or(NONE);
-        for (key, mut payload) in other.payloads.by_key {
+        let sources: Vec<_> = other.sources.iter().map(|name| self.source(name)).collect();
+        let source = |id: u16| sources.get(usize::from(id)).copied().unwrap_or(id);
+        // In the order they were remembered, so that the oldest are forgotten first.
+        for key in std::mem::take(&mut other.payloads.order) {
+            let Some(mut payload) = other.payloads.by_key.remove(&key) else { continue };
             if let Some(receipt) = &mut payload.receipt {
                 receipt.entries = receipt.entries.start + entries..receipt.entries.end + entries;
                 receipt.records = receipt.records.start + records..receipt.records.end + records;
+                let readable = std::mem::take(&mut receipt.readable);
+                receipt.readable.merge(&readable, |unit| unit, source, events_before);
                 for effect in &mut receipt.effects {
                     match effect {
                         Effect::Exposed { state, .. } => *state = renumber(states, *state),

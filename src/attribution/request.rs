@@ -1,7 +1,7 @@
 //! Requests: retries of the same payload (R4), and what a payload's summary says of evaluations it holds no event
 //! for (E13).
 
-use super::evidence::SourceId;
+use super::evidence::{Evidence, SourceId};
 use super::judge::{EnvironmentMatch, Judge};
 use super::state::State;
 use super::tally::{Effect, EvidenceKey};
@@ -34,7 +34,8 @@ pub(super) struct Receipt {
     pub(super) effects: Vec<Effect>,
     pub(super) entries: Range<u32>,
     pub(super) records: Range<u32>,
-    pub(super) readable_events: u64,
+    /// The events that could be read, as the duplicates they become.
+    pub(super) readable: Evidence,
 }
 
 #[derive(Clone, Debug)]
@@ -90,7 +91,7 @@ pub struct Request {
     samples_silently: bool,
     first_entry: u32,
     first_record: u32,
-    pub(super) readable_events: u64,
+    pub(super) readable: Evidence,
     features: Vec<(u32, Option<i64>, u64)>,
     counted: Vec<Counted>,
 }
@@ -195,7 +196,7 @@ impl State {
             samples_silently: self.source_name(source).is_some_and(|name| name.starts_with("PythonClient/")),
             first_entry: self.log.len() as u32,
             first_record: self.records.len() as u32,
-            readable_events: 0,
+            readable: Evidence::default(),
             features: Vec::new(),
             counted: Vec::new(),
         };
@@ -227,7 +228,7 @@ impl State {
                     effects: std::mem::take(&mut request.effects),
                     entries: request.first_entry..self.log.len() as u32,
                     records: request.first_record..self.records.len() as u32,
-                    readable_events: request.readable_events,
+                    readable: std::mem::take(&mut request.readable),
                 })
             });
             self.payloads

@@ -14,6 +14,7 @@ use super::units::{UnitId, UnitTable};
 use crate::catalog::Measure;
 use crate::event::{Event, Kind};
 use crate::reason::{Category, ReasonCode};
+use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -216,8 +217,8 @@ pub struct State {
     pub(super) iteration_counts: Vec<IterationCounts>,
     pub(super) partial: Vec<bool>,
     pub(super) evidence: Vec<Evidence>,
-    pub(super) evidence_by_key: HashMap<EvidenceKey, u32>,
-    pub(super) unmatched: HashMap<Box<str>, u32>,
+    pub(super) evidence_by_key: HashMap<EvidenceKey, u32, RandomState>,
+    pub(super) unmatched: HashMap<Box<str>, u32, RandomState>,
     pub(super) sources: Vec<Arc<str>>,
     pub(super) payloads: Payloads,
     pending: VecDeque<(i64, u32)>,
@@ -252,8 +253,8 @@ impl State {
             records: Vec::new(),
             totals: Totals::default(),
             evidence: Vec::new(),
-            evidence_by_key: HashMap::new(),
-            unmatched: HashMap::new(),
+            evidence_by_key: HashMap::default(),
+            unmatched: HashMap::default(),
             sources: Vec::new(),
             payloads: Payloads::default(),
             pending: VecDeque::new(),
@@ -424,14 +425,18 @@ impl State {
         let number = self.totals.events;
         self.totals.events += 1;
         self.totals.kind(event.kind.name().unwrap_or(&event.kind_name));
-        request.readable_events += 1;
+        let t_ms = self.instant(event, request.arrival_ms);
+        if self.options.keep_receipts {
+            request.readable.events += 1;
+            request.readable.see(t_ms);
+            request.readable.source(request.source);
+            request.readable.example(number);
+        }
         if request.is_duplicate {
             self.totals.category(Category::Duplicate, 1);
-            let t_ms = self.instant(event, request.arrival_ms);
             self.add_evidence(request, EvidenceKey::Code(ReasonCode::DuplicatePayload), number, t_ms, None);
             return (number, smallvec::smallvec![Accepted::Apart { code: ReasonCode::DuplicatePayload, metric: None }]);
         }
-        let t_ms = self.instant(event, request.arrival_ms);
         if event.kind == Kind::Summary {
             request.summary(&self.judge, event, number, t_ms);
         } else if event.kind == Kind::Feature {
@@ -559,6 +564,7 @@ impl State {
                             self.add_to_evidence(request, evidence, number, Some(t_ms), unit);
                             if let Some(evidence) = self.evidence.get_mut(evidence as usize) {
                                 event.context_keys.iter().for_each(|(kind, _)| evidence.kind(kind));
+                                evidence.then.extend(failures.iter().skip(1));
                             }
                         }
                     }

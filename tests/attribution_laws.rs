@@ -1,0 +1,270 @@
+//! The laws of attribution: whatever the order whole requests come in, and however they are split into parts that
+//! are judged apart and merged, the report is the same; and what a session shows live is what a file of the same
+//! requests comes to.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+
+use bytes::Bytes;
+use exptap::attribution::judge::Judge;
+use exptap::attribution::state::{Options, State};
+use exptap::catalog::load::{self, Format};
+use exptap::catalog::{Catalog, Origin};
+use exptap::envelope::Envelope;
+use exptap::intake;
+use exptap::report::{Report, build};
+use exptap::session::{Session, SessionOptions};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+const DAY: i64 = 86_400_000;
+const START: i64 = 1_767_225_600_000;
+
+fn catalog() -> Catalog {
+    let text = r#"
+        [[metrics]]
+        key = "checkout"
+        event_key = "checkout"
+        units = ["user", "device"]
+        [[metrics]]
+        key = "value"
+        event_key = "checkout"
+        measure = "value"
+        units = ["user"]
+        [[metrics]]
+        key = "views"
+        event_key = "view"
+        measure = "count"
+        units = ["user", "device"]
+        [[metrics]]
+        key = "nowhere"
+        event_key = "nowhere"
+        [[metric_groups]]
+        key = "funnel"
+        kind = "funnel"
+        metrics = ["views", "checkout"]
+        [[experiments]]
+        key = "by-user"
+        flag = "f"
+        variations = [{ index = 0 }, { index = 1 }, { index = 2 }]
+        metrics = ["checkout", "value"]
+        metric_groups = ["funnel"]
+        iterations = [
+            { id = "a", started_at = 2026-01-01T00:00:00Z, ended_at = 2026-03-01T00:00:00Z },
+            { id = "b", started_at = 2026-03-01T00:00:00Z },
+        ]
+        [[experiments]]
+        key = "by-device"
+        flag = "g"
+        randomization_unit = "device"
+        metrics = ["checkout", "value", "views"]
+        started_at = 2026-01-02T00:00:00Z
+    "#;
+    load::from_text(text, "laws.toml", Format::Toml, Origin::File).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Instants that meet the edges: the window, the iterations' ends, one hour again and again, and anywhere.
+fn instant() -> impl Strategy<Value = i64> {
+    prop_oneof![
+        (0..200_i64).prop_map(|day| START + day * DAY / 2),
+        (0..4_i64, -1..2_i64).prop_map(|(n, off)| START + n * 90 * DAY + off),
+        (0..400_i64).prop_map(|second| START + 5 * DAY + second * 1000),
+        Just(START + 59 * DAY),
+    ]
+}
+
+fn context() -> impl Strategy<Value = Value> {
+    let key = prop_oneof![Just("1"), Just("2"), Just("3"), Just("U1"), Just("null")];
+    prop_oneof![
+        key.clone().prop_map(|key| json!({"kind": "user", "key": key})),
+        key.clone().prop_map(|key| json!({"kind": "device", "key": key})),
+        (key.clone(), key)
+            .prop_map(|(user, device)| json!({"kind": "multi", "user": {"key": user}, "device": {"key": device}})),
+        Just(json!({"kind": "organization", "key": "o"})),
+    ]
+}
+
+fn feature() -> impl Strategy<Value = Value> {
+    let reason = prop_oneof![
+        6 => Just(json!({"kind": "FALLTHROUGH", "inExperiment": true})),
+        1 => Just(json!({"kind": "OFF"})),
+        1 => Just(Value::Null),
+    ];
+    let ratio = prop_oneof![30 => Just(1), 1 => Just(4)];
+    (instant(), context(), prop_oneof![Just("f"), Just("g"), Just("other")], 0..4_i64, reason, ratio).prop_map(
+        |(t, context, flag, variation, reason, ratio)| {
+            json!({"kind": "feature", "creationDate": t, "key": flag, "variation": variation, "version": 3, "reason": reason, "context": context, "samplingRatio": ratio})
+        },
+    )
+}
+
+fn custom() -> impl Strategy<Value = Value> {
+    let key = prop_oneof![4 => Just("checkout"), 2 => Just("view"), 1 => Just("Checkout"), 1 => Just("nowhere"), 1 => Just("$ld:x")];
+    let value = prop_oneof![Just(Value::Null), Just(json!(1.5)), Just(json!(-2)), Just(json!("7"))];
+    (instant(), context(), key, value).prop_map(|(t, context, key, value)| {
+        json!({"kind": "custom", "creationDate": t, "key": key, "metricValue": value, "context": context})
+    })
+}
+
+fn summary() -> impl Strategy<Value = Value> {
+    (instant(), prop_oneof![Just("f"), Just("g")], 0..4_i64, 1..5_i64, any::<bool>()).prop_map(|(t, flag, variation, count, user)| {
+        let kinds = if user { json!(["user"]) } else { json!(["user", "device"]) };
+        json!({"kind": "summary", "startDate": t - 5, "endDate": t, "features": {flag: {"default": 0, "contextKinds": kinds,
+            "counters": [{"variation": variation, "version": 3, "value": 1, "count": count}]}}})
+    })
+}
+
+fn event() -> impl Strategy<Value = Value> {
+    prop_oneof![5 => feature(), 6 => custom(), 1 => summary(), 1 => Just(json!({"kind": "index"})), 1 => Just(json!(7))]
+}
+
+/// A request: sender, payload id, events. A payload id always carries the same events, as a retry does.
+type Sent = (usize, Option<usize>, Vec<Value>);
+
+fn requests() -> impl Strategy<Value = Vec<Sent>> {
+    let events = || proptest::collection::vec(event(), 0..6);
+    let plain = (0..2_usize, Just(None), events());
+    let payloads = proptest::collection::vec(events(), 4);
+    (proptest::collection::vec(plain, 0..8), payloads, proptest::collection::vec(0..4_usize, 0..6)).prop_map(
+        |(mut plain, payloads, retries)| {
+            plain.extend(retries.into_iter().map(|id| (id % 2, Some(id), payloads[id].clone())));
+            plain
+        },
+    )
+}
+
+fn envelope(number: usize, (sender, payload, events): &Sent) -> Envelope {
+    let body = Bytes::from(Value::from(events.clone()).to_string());
+    let mut headers =
+        vec![("user-agent".to_owned(), ["NodeJSClient/9.13.7", "PythonClient/9.18.2"][*sender].to_owned())];
+    if let Some(id) = payload {
+        headers.push(("x-launchdarkly-payload-id".to_owned(), format!("payload-{id}")));
+    }
+    Envelope {
+        arrival_ms: START + 300 * DAY + number as i64,
+        request: number as u64 + 1,
+        method: "POST".to_owned(),
+        path: "/bulk".to_owned(),
+        headers,
+        credential: None,
+        wire_bytes: body.len() as u64,
+        body,
+        loss: None,
+        answer: None,
+    }
+}
+
+fn judged(catalog: &Catalog, envelopes: &[Envelope]) -> State {
+    let options = Options { keep_receipts: true, ..Options::default() };
+    let mut state = State::new(Arc::new(Judge::new(catalog)), options);
+    for envelope in envelopes {
+        intake::envelope(&mut state, &catalog.environment, envelope, |_, _| {});
+    }
+    state
+}
+
+/// The report without what is a matter of order by its nature: the numbers of example events. Sums are rounded:
+/// floating point adds differently in another order.
+fn comparable(report: &Report) -> Value {
+    let mut report = report.clone();
+    for finding in &mut report.findings {
+        finding.examples.clear();
+    }
+    report
+        .findings
+        .sort_by_key(|finding| format!("{:?}", (finding.code, &finding.experiment, &finding.metric, &finding.summary)));
+    for experiment in &mut report.experiments {
+        for metric in experiment.arms.iter_mut().flat_map(|arm| &mut arm.metrics) {
+            metric.sum = (metric.sum * 1e6).round() / 1e6;
+            metric.mean = metric.mean.map(|mean| (mean * 1e6).round() / 1e6);
+            metric.interval =
+                metric.interval.map(|[low, high]| [(low * 1e6).round() / 1e6, (high * 1e6).round() / 1e6]);
+        }
+    }
+    serde_json::to_value(&report).unwrap()
+}
+
+fn report(state: &State, catalog: &Catalog) -> Value {
+    comparable(&build::report(state, catalog))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn any_order_of_whole_requests_gives_the_same_report(requests in requests(), seed in any::<u64>()) {
+        let catalog = catalog();
+        let envelopes: Vec<Envelope> = requests.iter().enumerate().map(|(number, sent)| envelope(number, sent)).collect();
+        let mut other = envelopes.clone();
+        other.sort_by_key(|envelope| (envelope.request ^ seed).wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        prop_assert_eq!(report(&judged(&catalog, &envelopes), &catalog), report(&judged(&catalog, &other), &catalog));
+    }
+
+    #[test]
+    fn parts_judged_apart_and_merged_in_any_way_give_the_same_report(requests in requests(), first in any::<prop::sample::Index>(), second in any::<prop::sample::Index>()) {
+        let catalog = catalog();
+        let envelopes: Vec<Envelope> = requests.iter().enumerate().map(|(number, sent)| envelope(number, sent)).collect();
+        let whole = report(&judged(&catalog, &envelopes), &catalog);
+        let (a, b) = (first.index(envelopes.len() + 1), second.index(envelopes.len() + 1));
+        let (a, b) = (a.min(b), a.max(b));
+        let part = |range: std::ops::Range<usize>| judged(&catalog, &envelopes[range]);
+        let end = envelopes.len();
+
+        let mut left_first = part(0..a);
+        left_first.merge(part(a..b));
+        left_first.merge(part(b..end));
+        prop_assert_eq!(&report(&left_first, &catalog), &whole, "(1 + 2) + 3");
+
+        let mut right = part(a..b);
+        right.merge(part(b..end));
+        let mut right_first = part(0..a);
+        right_first.merge(right);
+        prop_assert_eq!(&report(&right_first, &catalog), &whole, "1 + (2 + 3)");
+
+        let mut reversed = part(b..end);
+        reversed.merge(part(a..b));
+        reversed.merge(part(0..a));
+        prop_assert_eq!(&report(&reversed, &catalog), &whole, "3 + 2 + 1");
+    }
+
+    #[test]
+    fn what_a_session_shows_in_the_end_is_what_a_file_of_the_same_requests_comes_to(requests in requests(), ticks in any::<u64>()) {
+        let catalog = catalog();
+        let envelopes: Vec<Envelope> = requests.iter().enumerate().map(|(number, sent)| envelope(number, sent)).collect();
+        let options = SessionOptions { observed_from_ms: 0, grace_ms: 3, ..SessionOptions::from_now(0) };
+        let mut session = Session::new(Some(catalog.clone()), options);
+        for (index, envelope) in envelopes.iter().enumerate() {
+            session.receive(envelope);
+            if ticks >> (index % 64) & 1 == 1 {
+                session.advance(envelope.arrival_ms + 2);
+            }
+        }
+        session.advance(START + 400 * DAY);
+        let rows: Vec<_> = (session.journal().first()..session.journal().next()).map(|event| session.row(event).unwrap().clone()).collect();
+        let live = session.report();
+        for (name, count) in &live.totals.verdicts {
+            let of_rows = rows.iter().filter(|row| row.category().name() == *name).count() as u64;
+            prop_assert_eq!(of_rows, *count, "rows sorted under {}", name);
+        }
+        let mut live = (*live).clone();
+        prop_assert_eq!(live.totals.verdicts.remove("pending"), Some(0));
+        live.observed_from = None;
+        prop_assert_eq!(comparable(&live), report(&judged(&catalog, &envelopes), &catalog));
+    }
+
+    #[test]
+    fn every_event_is_sorted_once_and_every_match_has_one_verdict(requests in requests()) {
+        let catalog = catalog();
+        let envelopes: Vec<Envelope> = requests.iter().enumerate().map(|(number, sent)| envelope(number, sent)).collect();
+        let report = build::report(&judged(&catalog, &envelopes), &catalog);
+        let totals = &report.totals;
+        prop_assert_eq!(totals.verdicts.values().sum::<u64>(), totals.events);
+        prop_assert_eq!(totals.by_kind.values().sum::<u64>() + totals.undecodable, totals.events);
+        for experiment in &report.experiments {
+            for metric in &experiment.metrics {
+                prop_assert_eq!(metric.received, metric.verdicts.values().sum::<u64>());
+                let conversions: u64 = experiment.arms.iter().flat_map(|arm| &arm.metrics).filter(|arm| arm.metric == metric.metric).map(|arm| arm.conversions).sum();
+                prop_assert_eq!(metric.counted, conversions);
+            }
+        }
+    }
+}
