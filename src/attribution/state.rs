@@ -437,6 +437,13 @@ impl State {
             self.add_evidence(request, EvidenceKey::Code(ReasonCode::DuplicatePayload), number, t_ms, None);
             return (number, smallvec::smallvec![Accepted::Apart { code: ReasonCode::DuplicatePayload, metric: None }]);
         }
+        if let Some(dropped) =
+            event.dropped_events.and_then(|dropped| u32::try_from(dropped).ok()).filter(|dropped| *dropped > 0)
+        {
+            let evidence = self.evidence_for(EvidenceKey::Code(ReasonCode::QueueOverflow));
+            self.apply(request, Effect::Evidence { evidence, count: dropped });
+            self.witness(evidence, request.source, number, t_ms, None);
+        }
         if event.kind == Kind::Summary {
             request.summary(&self.judge, event, number, t_ms);
         } else if event.kind == Kind::Feature {
@@ -466,6 +473,13 @@ impl State {
         self.count(Effect::Evidence { evidence, count: 1 }, 1);
         self.witness(evidence, request.source, number, request.arrival_ms, None);
         number
+    }
+
+    /// Notes that upstream refused the request.
+    pub fn refused_upstream(&mut self, request: &mut Request) {
+        let first_event = self.totals.events;
+        let arrival_ms = request.arrival_ms;
+        self.add_evidence(request, EvidenceKey::Code(ReasonCode::HttpRejected), first_event, arrival_ms, None);
     }
 
     /// Notes that events were lost: nothing that rests on not having seen an exposure is certain any more.
