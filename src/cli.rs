@@ -38,7 +38,8 @@ pub enum Command {
     Report(Report),
     /// Print one verdict per event, iteration and metric, as NDJSON.
     Verdicts(Verdicts),
-    /// Say how to point an SDK here.
+    /// Say how to get traffic in: SDKs, containers, phones, Relay Proxy (also: exptap help sources).
+    #[command(long_about = crate::guide::usual())]
     Sources,
 }
 

@@ -120,6 +120,11 @@ pub fn sources(address: SocketAddr) -> Vec<GuideLine> {
     lines
 }
 
+/// The guide for the address exptap listens on when it is told nothing else, as plain text.
+pub fn usual() -> String {
+    plain(&sources(SocketAddr::from(([127, 0, 0, 1], crate::endpoint::DEFAULT_PORT))))
+}
+
 /// The guide as plain text.
 pub fn plain(lines: &[GuideLine]) -> String {
     let mut text = String::new();
