@@ -29,7 +29,7 @@ impl State {
             .collect();
         let states = self.merge_units(&other, &units, events_before);
         let evidence = self.merge_evidence(&other, &units, events_before);
-        let log_before = (self.log.len() as u32, self.records.len() as u32);
+        let log_before = (self.log.next(), self.records.next());
         self.merge_log(&other, &states, events_before);
         self.merge_payloads(other, &states, &evidence, log_before, events_before);
         for state in states {
@@ -65,13 +65,13 @@ impl State {
         }
         let mut touched = Vec::new();
         for index in receipt.records {
-            if let Some(record) = self.records.get(index as usize) {
+            if let Some(record) = self.records.get(index) {
                 let category = record.category;
                 self.totals.category(category, -1);
             }
         }
         for index in receipt.entries {
-            let Some(entry) = self.log.get_mut(index as usize) else { continue };
+            let Some(entry) = self.log.get_mut(index) else { continue };
             entry.is_withdrawn = true;
             let (slot, code, state) = (entry.slot, entry.code, entry.state);
             if entry.failures.is_empty() {
@@ -183,16 +183,16 @@ impl State {
     }
 
     fn merge_log(&mut self, other: &State, states: &[u32], events_before: u64) {
-        let (entries, records) = (self.log.len() as u32, self.records.len() as u32);
-        for record in &other.records {
+        let (entries, records) = (self.log.next(), self.records.next());
+        for record in other.records.iter() {
             self.records.push(Record {
                 event: record.event + events_before,
                 first_entry: record.first_entry + entries,
                 ..record.clone()
             });
         }
-        for entry in &other.log {
-            let index = self.log.len() as u32;
+        for entry in other.log.iter() {
+            let index = self.log.next();
             let state = states.get(entry.state as usize).copied().unwrap_or(NONE);
             let source = other.source_name(entry.source).map_or(entry.source, |name| self.source(&name.clone()));
             let is_chained = entry.failures.is_empty();
