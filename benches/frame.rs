@@ -102,7 +102,12 @@ fn main() {
     let per_event = begun.elapsed() / u32::try_from(EVENTS).unwrap();
     writeln!(out, "judging and listing  {per_event:>10.1?} an event").unwrap();
     let begun = Instant::now();
-    app.update(Message::Tick(Tick { now_ms: NOW_MS + 200_000, elapsed: Duration::from_secs(60), refresh: true }));
+    app.update(Message::Tick(Tick {
+        now_ms: NOW_MS + 200_000,
+        elapsed: Duration::from_secs(60),
+        refresh: true,
+        frames: 30,
+    }));
     writeln!(out, "report and contexts  {:>10.1?}", begun.elapsed()).unwrap();
 
     let views: [(&str, &[Action]); 6] = [

@@ -22,7 +22,7 @@ fn app(store: &mut Fixture) -> App<'_> {
 }
 
 fn tick(app: &mut App<'_>, seconds: u64) {
-    let tick = Tick { now_ms: START_MS + 60_000, elapsed: Duration::from_secs(seconds), refresh: true };
+    let tick = Tick { now_ms: START_MS + 60_000, elapsed: Duration::from_secs(seconds), refresh: true, frames: 30 };
     app.update(Message::Tick(tick));
 }
 

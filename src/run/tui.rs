@@ -95,6 +95,8 @@ pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
         health,
         started: Instant::now(),
         second: 0,
+        frames: 0,
+        frames_before: 0,
         pace: Pace::new(fps, abilities.remote, Instant::now()),
         refreshed: Instant::now(),
         refresh_interval: REFRESH,
@@ -206,6 +208,9 @@ struct Loop<'a> {
     started: Instant,
     /// The second of the last tick.
     second: u64,
+    /// Frames drawn in the second under way, and in the one before.
+    frames: u64,
+    frames_before: u64,
     pace: Pace,
     refreshed: Instant,
     refresh_interval: Duration,
@@ -393,8 +398,11 @@ impl Loop<'_> {
         let now_ms = Timestamp::now().as_millisecond();
         let elapsed = self.started.elapsed();
         let second_passed = self.app.wants_clock() && elapsed.as_secs() != self.second;
+        if elapsed.as_secs() != self.second {
+            self.frames_before = std::mem::take(&mut self.frames);
+        }
         self.second = elapsed.as_secs();
-        let tick = Tick { now_ms, elapsed, refresh };
+        let tick = Tick { now_ms, elapsed, refresh, frames: self.frames_before };
         // Waking up to draw a frame is no news by itself.
         let dirty = if refresh || second_passed { Dirty::Data } else { Dirty::No };
         self.update(Message::Tick(tick), dirty)?;
@@ -425,6 +433,7 @@ impl Loop<'_> {
         let app = &self.app;
         let ascii_only = self.abilities.ascii_only;
         let bytes = self.screen.draw(|frame| ui::render(app, &theme, ascii_only, frame))?;
+        self.frames += 1;
         self.pace.drawn(now, bytes, size);
         Ok(())
     }

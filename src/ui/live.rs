@@ -5,6 +5,7 @@ use super::paint::{Canvas, Strip, grouped, plural, time_of_day, unit_within};
 use super::theme::Role;
 use super::{empty, frame_pane, mark_selection, nothing, rows};
 use crate::app::export::units_text;
+use crate::app::layout::rows_inside;
 use crate::app::{App, Kinds, Pane, is_kind_mismatch, is_unmatched_key};
 use crate::catalog::Iteration;
 use crate::untrusted::Untrusted;
@@ -13,7 +14,7 @@ use ratatui::layout::Rect;
 
 pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let app = canvas.app;
-    let inside = frame_pane(canvas, Pane::Live, area, &remarks(app));
+    let inside = frame_pane(canvas, Pane::Live, area, &remarks(app, area));
     if app.is_empty() {
         empty::draw(canvas, inside);
         return;
@@ -42,7 +43,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
 }
 
 /// What the title says after the name: kinds, filters, whether it follows.
-fn remarks(app: &App<'_>) -> Vec<(String, Role)> {
+fn remarks(app: &App<'_>, area: Rect) -> Vec<(String, Role)> {
     let live = app.live();
     let criteria = live.criteria();
     let mut remarks = Vec::new();
@@ -52,6 +53,10 @@ fn remarks(app: &App<'_>) -> Vec<(String, Role)> {
         remarks.push(("paused".to_owned(), Role::Warning));
     } else if live.is_following() {
         remarks.push(("following".to_owned(), Role::Good));
+        let one_in = app.one_in(rows_inside(Pane::Live, area));
+        if one_in > 1 {
+            remarks.push((format!("1 in {} shown", grouped(one_in)), Role::Warning));
+        }
     } else {
         remarks.push((format!("+{} new, end follows", grouped(live.unseen() as u64)), Role::Warning));
     }

@@ -21,7 +21,11 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let mut lines = rows(inside);
     let Some(summary) = lines.next() else { return };
     draw_summary(canvas, summary);
-    let rest = Rect { y: inside.y + 1, height: inside.height.saturating_sub(1), ..inside };
+    let mut rest = Rect { y: inside.y + 1, height: inside.height.saturating_sub(1), ..inside };
+    if let Some(trouble) = &app.health().trouble {
+        canvas.strip(rest).gap(1).text("✗ ", Role::Bad).text(trouble, Role::Bad);
+        rest = Rect { y: rest.y + 1, height: rest.height.saturating_sub(1), ..rest };
+    }
     if list.shown().is_empty() {
         let words =
             if app.source_rows().is_empty() { "no SDK has sent anything yet" } else { "no sender passes the filter" };

@@ -23,7 +23,7 @@ fn app(store: &mut Fixture) -> App<'_> {
     };
     let zone = TimeZone::fixed(jiff::tz::offset(1));
     let mut app = App::new(store, setting, zone);
-    let tick = Tick { now_ms: START_MS + 60_000, elapsed: Duration::from_secs(30), refresh: true };
+    let tick = Tick { now_ms: START_MS + 60_000, elapsed: Duration::from_secs(30), refresh: true, frames: 30 };
     app.update(Message::Tick(tick));
     app
 }
