@@ -9,7 +9,7 @@ use crate::cli::{self, Cli, Command, Format};
 use crate::demo::Shop;
 use crate::endpoint::{DEFAULT_PORT, ListenOn};
 use crate::guide;
-use crate::headless::{self, Failure, Request};
+use crate::headless::{self, Failure, Read, Request, Unreadable};
 use crate::input::Source;
 use crate::report::table;
 use crate::session::{Session, SessionOptions};
@@ -49,11 +49,11 @@ pub fn main() -> ExitCode {
                 Format::Table => output.write_all(table::text(&report).as_bytes())?,
             }
             output.flush()?;
-            Ok(read.unreadable)
+            Ok(read)
         }),
         Command::Verdicts(options) => judged(&options.judging, options.sources, options.observed_from, |request| {
             let mut output = BufWriter::new(io::stdout().lock());
-            Ok(headless::verdicts(request, &mut output)?.unreadable)
+            headless::verdicts(request, &mut output)
         }),
         Command::Listen(options) => listen(options),
         Command::Demo(options) => demo(options),
@@ -140,7 +140,7 @@ fn judged(
     judging: &cli::Judging,
     sources: Vec<String>,
     observed_from_ms: Option<i64>,
-    run: impl FnOnce(&Request) -> Result<Option<(u64, String)>, Failure>,
+    run: impl FnOnce(&Request) -> Result<Read, Failure>,
 ) -> ExitCode {
     let catalog = match catalog(judging) {
         Ok(catalog) => catalog,
@@ -152,9 +152,12 @@ fn judged(
     }
     let request = Request { sources, catalog, clock: judging.clock.into(), observed_from_ms };
     match run(&request) {
-        Ok(None) => ExitCode::SUCCESS,
-        Ok(Some((count, first))) => {
-            say(format_args!("{count} of the events could not be read; the first because {first}"));
+        Ok(read) => {
+            if let Some(Unreadable { count, first }) = read.unreadable {
+                say(format_args!("{count} of the events could not be read; the first: {first}"));
+            } else if read.state.totals().events == 0 {
+                say("no events: the sources are empty");
+            }
             ExitCode::SUCCESS
         }
         // A reader that has seen enough closes the pipe; that is not a fault.
