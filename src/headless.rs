@@ -9,7 +9,6 @@ use crate::event::{Item, body};
 use crate::input::{Chunk, InputError, Part, Piece, Source};
 use crate::intake;
 use crate::report::{Report, build};
-use crate::untrusted::Untrusted;
 use crate::verdicts::{self, Judged};
 use std::fmt;
 use std::io::{self, Write};
@@ -74,8 +73,7 @@ pub struct Unreadable {
     pub first: Fault,
 }
 
-/// One event that could not be read. Lines and bytes are counted from 1; names and reasons can hold anything, and are
-/// escaped when shown.
+/// One event that could not be read. Lines and bytes are counted from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The source.
@@ -90,11 +88,11 @@ pub struct Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}, line {}", Untrusted::from(self.source.as_str()).escaped(), self.line)?;
+        write!(formatter, "{}, line {}", self.source, self.line)?;
         if let Some(byte) = self.byte {
             write!(formatter, ", byte {byte}")?;
         }
-        write!(formatter, ": {}", Untrusted::from(self.reason.as_str()).escaped())
+        write!(formatter, ": {}", self.reason)
     }
 }
 

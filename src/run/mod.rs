@@ -13,6 +13,7 @@ use crate::headless::{self, Failure, Read, Request, Unreadable};
 use crate::input::Source;
 use crate::report::table;
 use crate::session::{Session, SessionOptions};
+use crate::untrusted::Untrusted;
 use clap::Parser;
 use live::Live;
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -28,9 +29,13 @@ pub fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
 
-/// Says something to the person, on standard error. A closed standard error is no reason to stop.
+/// Says something to the person, on standard error. It may quote what was received, the name of a file or its
+/// content, so nothing in it is left for a terminal to obey. A closed standard error is no reason to stop.
 pub fn say(text: impl std::fmt::Display) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let mut stderr = io::stderr().lock();
+    for line in text.to_string().lines() {
+        let _ = writeln!(stderr, "{}", Untrusted::from(line).display());
+    }
 }
 
 /// Runs the program.
