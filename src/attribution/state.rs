@@ -196,6 +196,8 @@ pub enum Accepted {
         code: ReasonCode,
         /// The metric it matches all the same.
         metric: Option<u32>,
+        /// Remarks.
+        warnings: Codes,
     },
 }
 
@@ -434,7 +436,9 @@ impl State {
         if request.is_duplicate {
             self.totals.category(Category::Duplicate, 1);
             self.add_evidence(request, EvidenceKey::Code(ReasonCode::DuplicatePayload), number, t_ms, None);
-            return (number, smallvec::smallvec![Accepted::Apart { code: ReasonCode::DuplicatePayload, metric: None }]);
+            let warnings = request.is_reused.then_some(ReasonCode::PayloadIdReused).into_iter().collect();
+            let claim = Accepted::Apart { code: ReasonCode::DuplicatePayload, metric: None, warnings };
+            return (number, smallvec::smallvec![claim]);
         }
         if event.kind == Kind::Summary {
             request.summary(&self.judge, event, number, t_ms);
@@ -502,7 +506,7 @@ impl State {
             }
             _ => {}
         }
-        smallvec::smallvec![Accepted::Apart { code, metric }]
+        smallvec::smallvec![Accepted::Apart { code, metric, warnings: Codes::new() }]
     }
 
     fn claims(
