@@ -2,6 +2,7 @@
 
 use super::{ContextKeys, EvaluationReason, Event, Kind, MetricValue};
 use crate::json::{self, Fault, JsonString, Value, Walker};
+use smallvec::SmallVec;
 use std::borrow::Cow;
 
 /// The members of an event that are asked about, as they stand in the text.
@@ -126,34 +127,27 @@ fn written_json(value: Value<'_>) -> Option<&str> {
 /// Reads `context`: a single one, `kind: "multi"` with one member per kind, or, without a kind, a user (R1).
 fn add_context<'a>(keys: &mut ContextKeys<'a>, text: &'a str) {
     let (mut kind, mut key) = (None, None);
-    json::members(text, |name, value| {
-        if name.is("kind") {
-            kind = value.string();
-        } else if name.is("key") {
-            key = value.string();
-        }
+    let mut inner: SmallVec<[(JsonString<'a>, &'a str); 4]> = SmallVec::new();
+    json::members(text, |name, value| match value {
+        Value::String(value) if name.is("kind") => kind = Some(value),
+        Value::String(value) if name.is("key") => key = Some(value),
+        Value::Object(context) => inner.push((name, context)),
+        _ => {}
     });
-    let Some(kind) = kind else {
-        if let Some(key) = key {
-            keys.add(Cow::Borrowed("user"), key.text());
+    match (kind, key) {
+        (Some(kind), _) if kind.is("multi") => {
+            for (kind, context) in inner {
+                json::members(context, |name, key| {
+                    if let (true, Value::String(key)) = (name.is("key"), key) {
+                        keys.add(kind.text(), key.text());
+                    }
+                });
+            }
         }
-        return;
-    };
-    if !kind.is("multi") {
-        if let Some(key) = key {
-            keys.add(kind.text(), key.text());
-        }
-        return;
+        (Some(kind), Some(key)) => keys.add(kind.text(), key.text()),
+        (None, Some(key)) => keys.add(Cow::Borrowed("user"), key.text()),
+        (_, None) => {}
     }
-    json::members(text, |kind, context| {
-        if let Value::Object(context) = context {
-            json::members(context, |name, key| {
-                if let (true, Value::String(key)) = (name.is("key"), key) {
-                    keys.add(kind.text(), key.text());
-                }
-            });
-        }
-    });
 }
 
 /// Epoch ms as sent. A fraction is cut off: Python's clocks have one.
