@@ -28,6 +28,8 @@ pub struct Cli {
 }
 
 /// The commands.
+// Parsed once: its size costs nothing, and boxes would be in every reader's way.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Watch live: an events endpoint for SDKs, and the screen.

@@ -6,10 +6,11 @@ use crate::catalog::infer::Inference;
 use crate::catalog::load::{self, Format};
 use crate::catalog::{Catalog, Origin};
 use crate::event::{Item, body};
-use crate::input::{InputError, Source};
+use crate::input::{Chunk, InputError, Part, Piece, Source};
 use crate::intake;
 use crate::report::{Report, build};
 use crate::verdicts::{self, Judged};
+use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -40,15 +41,13 @@ pub enum Failure {
     NoArrival,
     /// Nothing in the sources is an event.
     #[error(
-        "nothing readable: none of the {unreadable} lines or values in {names} is a LaunchDarkly event; the first is not because {first}"
+        "nothing readable: none of the {} lines or values in {names} is a LaunchDarkly event; the first: {}", unreadable.count, unreadable.first
     )]
     NothingReadable {
-        /// Unreadable events.
-        unreadable: u64,
+        /// What could not be read.
+        unreadable: Unreadable,
         /// The sources.
         names: String,
-        /// What is wrong with the first.
-        first: String,
     },
     /// The output is gone or full.
     #[error("cannot write: {0}")]
@@ -65,14 +64,46 @@ pub fn read_catalog(path: &Path) -> Result<Catalog, String> {
     load::from_text(&text, &name, Format::of(&name, &text), Origin::File).map_err(|error| error.to_string())
 }
 
+/// What could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// How many events.
+    pub count: u64,
+    /// The first of them.
+    pub first: Fault,
+}
+
+/// One event that could not be read. Lines and bytes are counted from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The source.
+    pub source: String,
+    /// The line.
+    pub line: u64,
+    /// The byte of the line at which it is wrong; none: the line is cut off.
+    pub byte: Option<u64>,
+    /// What is wrong.
+    pub reason: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}, line {}", self.source, self.line)?;
+        if let Some(byte) = self.byte {
+            write!(formatter, ", byte {byte}")?;
+        }
+        write!(formatter, ": {}", self.reason)
+    }
+}
+
 /// What reading came to.
 pub struct Read {
     /// The state of attribution.
     pub state: State,
     /// The catalog judged by.
     pub catalog: Catalog,
-    /// What could not be read: how much, and the first reason.
-    pub unreadable: Option<(u64, String)>,
+    /// What could not be read.
+    pub unreadable: Option<Unreadable>,
 }
 
 impl Read {
@@ -82,23 +113,27 @@ impl Read {
     }
 }
 
-/// Standard input can be read only once, but a catalog is inferred before anything is judged.
-fn is_read_twice(request: &Request) -> bool {
-    request.catalog.is_none()
-}
-
 enum Text {
     Source(Source),
-    Whole(String, String),
+    /// What can be read only once and is looked at twice, because a catalog is inferred before anything is judged.
+    Held {
+        name: String,
+        text: String,
+        damage: Option<(u64, String)>,
+    },
 }
 
 impl Text {
-    fn chunks(&self, mut visit: impl FnMut(&str)) -> Result<(), InputError> {
+    fn pieces(&self, mut visit: impl FnMut(Piece<'_>)) -> Result<u64, InputError> {
         match self {
-            Self::Source(source) => source.chunks(visit),
-            Self::Whole(_, text) => {
-                visit(text);
-                Ok(())
+            Self::Source(source) => source.pieces(visit),
+            Self::Held { text, damage, .. } => {
+                visit(Piece::Text(Chunk::whole(text)));
+                if let Some((line, what)) = damage {
+                    visit(Piece::Damaged(*line, what));
+                }
+                // Held text is not a part of anything: nobody counts on after it.
+                Ok(0)
             }
         }
     }
@@ -106,17 +141,26 @@ impl Text {
     fn name(&self) -> String {
         match self {
             Self::Source(source) => source.name(),
-            Self::Whole(name, _) => name.clone(),
+            Self::Held { name, .. } => name.clone(),
         }
     }
 }
 
+fn hold(source: &Source) -> Result<Text, InputError> {
+    let (mut text, mut damage) = (String::new(), None);
+    source.pieces(|piece| match piece {
+        Piece::Text(chunk) => text.push_str(chunk.text),
+        Piece::Damaged(line, what) => damage = Some((line, what.to_owned())),
+    })?;
+    Ok(Text::Held { name: source.name(), text, damage })
+}
+
 fn texts(request: &Request) -> Result<Vec<Text>, InputError> {
-    let hold = |source: &Source| match source {
-        Source::Stdin if is_read_twice(request) => Ok(Text::Whole(source.name(), source.read_whole()?)),
+    let text = |source: &Source| match request.catalog {
+        None if !source.can_be_read_again() => hold(source),
         _ => Ok(Text::Source(source.clone())),
     };
-    request.sources.iter().map(hold).collect()
+    request.sources.iter().map(text).collect()
 }
 
 fn catalog(request: &Request, texts: &[Text]) -> Result<Catalog, InputError> {
@@ -125,8 +169,9 @@ fn catalog(request: &Request, texts: &[Text]) -> Result<Catalog, InputError> {
     }
     let mut inference = Inference::default();
     for text in texts {
-        text.chunks(|chunk| {
-            body::items(chunk, |item| {
+        text.pieces(|piece| {
+            let Piece::Text(chunk) = piece else { return };
+            body::items(chunk.text, |item| {
                 if let Item::Event { event, .. } = item {
                     inference.observe(&event);
                 }
@@ -154,68 +199,93 @@ pub fn read(request: &Request) -> Result<Read, Failure> {
     let judge = Arc::new(Judge::new(&catalog));
     let new_state = || State::new(Arc::clone(&judge), options(request));
     let mut state = new_state();
-    let mut unreadable: Option<(u64, String)> = None;
+    let mut unreadable = None;
     for text in &texts {
         let name = text.name();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let parts = match text {
             Text::Source(source) => source.parts(cores)?,
-            Text::Whole(..) => Vec::new(),
+            Text::Held { .. } => Vec::new(),
         };
         if let [_, _, ..] = parts.as_slice() {
-            let read_part = |part: &crate::input::Part| -> Result<(State, Option<(u64, String)>), InputError> {
+            let read_part = |part: &Part| -> Result<(State, Option<Unreadable>, u64), InputError> {
                 let (mut state, mut unreadable) = (new_state(), None);
-                part.chunks(|chunk| plain(&mut state, &name, chunk, &mut unreadable, |_, _| {}))?;
-                Ok((state, unreadable))
+                let lines = part.pieces(|piece| plain(&mut state, &name, piece, &mut unreadable, |_, _| {}))?;
+                Ok((state, unreadable, lines))
             };
             let read_part = &read_part;
             let read: Vec<_> = std::thread::scope(|scope| {
                 let threads: Vec<_> = parts.iter().map(|part| scope.spawn(move || read_part(part))).collect();
                 threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect()
             });
+            let mut lines_before = 0;
             for part in read {
-                let (part, bad) = match part {
+                let (part, mut bad, lines) = match part {
                     Ok(part) => part?,
                     Err(panic) => std::panic::resume_unwind(panic),
                 };
                 state.merge(part);
+                if let Some(bad) = &mut bad {
+                    bad.first.line += lines_before;
+                }
+                lines_before += lines;
                 add_unreadable(&mut unreadable, bad);
             }
         } else {
-            text.chunks(|chunk| plain(&mut state, &name, chunk, &mut unreadable, |_, _| {}))?;
+            text.pieces(|piece| plain(&mut state, &name, piece, &mut unreadable, |_, _| {}))?;
         }
     }
     readable(request, &state, &unreadable)?;
     Ok(Read { state, catalog, unreadable })
 }
 
-fn add_unreadable(all: &mut Option<(u64, String)>, more: Option<(u64, String)>) {
-    if let Some((count, first)) = more {
-        all.get_or_insert((0, first)).0 += count;
+fn add_unreadable(all: &mut Option<Unreadable>, more: Option<Unreadable>) {
+    match (all, more) {
+        (Some(all), Some(more)) => all.count += more.count,
+        (all @ None, more) => *all = more,
+        (Some(_), None) => {}
     }
 }
 
 fn plain(
     state: &mut State,
     name: &str,
-    chunk: &str,
-    unreadable: &mut Option<(u64, String)>,
+    piece: Piece<'_>,
+    unreadable: &mut Option<Unreadable>,
     mut visit: impl FnMut(&State, intake::Received<'_, '_>),
 ) {
-    intake::plain(state, name, chunk, |state, received| {
-        if let intake::Received::Unreadable { unreadable: bad, .. } = &received {
-            add_unreadable(unreadable, Some((1, bad.reason.clone())));
+    let fault = |(line, byte), reason: &str| Fault { source: name.to_owned(), line, byte, reason: reason.to_owned() };
+    match piece {
+        Piece::Text(chunk) => intake::plain(state, name, chunk.text, |state, received| {
+            if let intake::Received::Unreadable { unreadable: bad, .. } = &received {
+                let place = || {
+                    let (line, byte) = chunk.place(bad.offset);
+                    (line, Some(byte))
+                };
+                note(unreadable, || fault(place(), &bad.reason));
+            }
+            visit(state, received);
+        }),
+        Piece::Damaged(line, what) => {
+            note(unreadable, || fault((line, None), what));
+            intake::damaged(state, name, what, visit);
         }
-        visit(state, received);
-    });
+    }
 }
 
-fn readable(request: &Request, state: &State, unreadable: &Option<(u64, String)>) -> Result<(), Failure> {
+/// Counts what could not be read; only of the first is it worth knowing where it is.
+fn note(unreadable: &mut Option<Unreadable>, fault: impl FnOnce() -> Fault) {
     match unreadable {
-        Some((count, first)) if *count == state.totals().events => Err(Failure::NothingReadable {
-            unreadable: *count,
+        Some(unreadable) => unreadable.count += 1,
+        None => *unreadable = Some(Unreadable { count: 1, first: fault() }),
+    }
+}
+
+fn readable(request: &Request, state: &State, unreadable: &Option<Unreadable>) -> Result<(), Failure> {
+    match unreadable {
+        Some(unreadable) if unreadable.count == state.totals().events => Err(Failure::NothingReadable {
+            unreadable: unreadable.clone(),
             names: request.sources.iter().map(Source::name).collect::<Vec<_>>().join(", "),
-            first: first.clone(),
         }),
         _ => Ok(()),
     }
@@ -236,8 +306,8 @@ pub fn verdicts(request: &Request, output: &mut impl Write) -> Result<Read, Fail
     let (mut judged, mut unreadable) = (Vec::new(), None);
     for text in &texts {
         let name = text.name();
-        text.chunks(|chunk| {
-            plain(&mut state, &name, chunk, &mut unreadable, |state, received| {
+        text.pieces(|piece| {
+            plain(&mut state, &name, piece, &mut unreadable, |state, received| {
                 judged.push(Judged::new(state, &received, None, None));
             });
         })?;

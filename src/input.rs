@@ -1,14 +1,15 @@
 //! Reading events from files and standard input: plain or gzip, a line or an array at a time.
 
 use flate2::read::MultiGzDecoder;
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// How much is read at a time where events stand on lines.
 const CHUNK_BYTES: usize = 4 * 1024 * 1024;
-/// The longest line that is read as one; what is longer is cut, so that a file without line feeds cannot take all
-/// memory. An array is read whole, whatever its size.
+/// The longest line that is read; the rest of a longer one is left out, so that a file without line feeds cannot
+/// take all memory. An array is read whole, whatever its size.
 const MAX_LINE_BYTES: usize = 64 * 1024 * 1024;
 
 /// Where events are read from.
@@ -26,6 +27,56 @@ pub enum Source {
 pub struct InputError {
     name: String,
     what: String,
+}
+
+/// A piece of a source.
+#[derive(Clone, Copy, Debug)]
+pub enum Piece<'a> {
+    /// Text: lines where events stand on lines, otherwise everything.
+    Text(Chunk<'a>),
+    /// The rest is damaged: on which line it breaks off, and what is wrong.
+    Damaged(u64, &'a str),
+}
+
+/// Text, and where it stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Chunk<'a> {
+    /// The text; what is not UTF-8 is replaced.
+    pub text: &'a str,
+    raw: &'a [u8],
+    line: u64,
+}
+
+impl<'a> Chunk<'a> {
+    /// A text that is the whole of its source.
+    pub fn whole(text: &'a str) -> Self {
+        Self { text, raw: text.as_bytes(), line: 1 }
+    }
+
+    /// Line and byte of the line, both from 1, of an offset in the text.
+    pub fn place(&self, offset: usize) -> (u64, u64) {
+        let before = self.raw.get(..self.raw_offset(offset)).unwrap_or(self.raw);
+        let line_start = memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
+        (self.line + line_feeds(before), (before.len() - line_start) as u64 + 1)
+    }
+
+    /// The offset in the source's own bytes, some of which may have been replaced by longer ones.
+    fn raw_offset(&self, offset: usize) -> usize {
+        let (mut text, mut raw) = (0, 0);
+        for chunk in self.raw.utf8_chunks() {
+            let valid = chunk.valid().len();
+            if offset <= text + valid {
+                return raw + (offset - text);
+            }
+            text += valid + char::REPLACEMENT_CHARACTER.len_utf8();
+            raw += valid + chunk.invalid().len();
+        }
+        raw
+    }
+}
+
+fn line_feeds(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
 }
 
 impl Source {
@@ -63,22 +114,20 @@ impl Source {
         Ok(file)
     }
 
-    /// Reads the whole source into memory, decompressed: for what has to be looked at twice and cannot be opened
-    /// twice.
-    ///
-    /// # Errors
-    /// What cannot be opened or read.
-    pub fn read_whole(&self) -> Result<String, InputError> {
-        let mut whole = String::new();
-        self.chunks(|chunk| whole.push_str(chunk))?;
-        Ok(whole)
+    /// Whether it can be opened again and gives the same: a pipe, named or not, is empty the second time.
+    pub fn can_be_read_again(&self) -> bool {
+        match self {
+            Self::Stdin => false,
+            Self::File(path) => path.metadata().is_ok_and(|metadata| metadata.is_file()),
+        }
     }
 
     /// Reads the source a few MiB at a time. Events on lines are cut between lines; anything else comes in one piece.
+    /// Returns how many line feeds were read.
     ///
     /// # Errors
     /// What cannot be opened or read.
-    pub fn chunks(&self, visit: impl FnMut(&str)) -> Result<(), InputError> {
+    pub fn pieces(&self, visit: impl FnMut(Piece<'_>)) -> Result<u64, InputError> {
         match self {
             Self::Stdin => self.read(io::stdin().lock(), visit),
             Self::File(path) => self.read(self.open_file(path)?, visit),
@@ -91,8 +140,11 @@ impl Source {
     /// # Errors
     /// What cannot be opened or read.
     pub fn parts(&self, count: usize) -> Result<Vec<Part>, InputError> {
-        let Self::File(path) = self else { return Ok(vec![Part { source: self.clone(), range: None }]) };
         let whole = vec![Part { source: self.clone(), range: None }];
+        let Self::File(path) = self else { return Ok(whole) };
+        if !self.can_be_read_again() {
+            return Ok(whole);
+        }
         let mut file = self.open_file(path)?;
         let length = file.metadata().map_err(|error| self.error(error.to_string()))?.len();
         let mut head = Vec::new();
@@ -121,51 +173,61 @@ impl Source {
             .collect())
     }
 
-    fn read(&self, mut reader: impl Read, mut visit: impl FnMut(&str)) -> Result<(), InputError> {
-        let mut head = vec![0; 2];
-        let mut have = 0;
-        while have < head.len() {
-            match reader.read(head.get_mut(have..).unwrap_or_default()) {
-                Ok(0) => break,
-                Ok(read) => have += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.error(format!("it cannot be read: {error}"))),
-            }
-        }
-        head.truncate(have);
+    fn read(&self, mut reader: impl Read, mut visit: impl FnMut(Piece<'_>)) -> Result<u64, InputError> {
+        let mut head = Vec::new();
+        (&mut reader).take(2).read_to_end(&mut head).map_err(|error| self.unread(&error))?;
+        let is_gzip = head == [0x1f, 0x8b];
         let reader = head.as_slice().chain(reader);
-        if head == [0x1f, 0x8b] {
+        if is_gzip {
             self.read_text(BufReader::new(MultiGzDecoder::new(BufReader::new(reader))), &mut visit)
         } else {
             self.read_text(reader, &mut visit)
         }
     }
 
-    fn read_text(&self, mut reader: impl Read, visit: &mut impl FnMut(&str)) -> Result<(), InputError> {
+    fn unread(&self, error: &io::Error) -> InputError {
+        self.error(format!("it cannot be read: {error}"))
+    }
+
+    fn read_text(&self, mut reader: impl Read, visit: &mut impl FnMut(Piece<'_>)) -> Result<u64, InputError> {
         let mut buffer: Vec<u8> = Vec::with_capacity(CHUNK_BYTES + 64 * 1024);
         let mut on_lines = None;
+        // What is left of a line that is too long is read and left out.
+        let mut is_skipping = false;
+        let mut line = 1;
         loop {
             let before = buffer.len();
             let read = (&mut reader).take(CHUNK_BYTES as u64).read_to_end(&mut buffer);
-            let on_lines = *on_lines.get_or_insert_with(|| stands_on_lines(&buffer));
-            if let Err(error) = read {
-                // What came before the fault is still worth seeing; the fault is said all the same.
-                visit_text(&buffer, visit);
-                return Err(self.error(format!("it cannot be read to its end: {error}")));
+            if is_skipping {
+                let end = memchr::memchr(b'\n', &buffer);
+                is_skipping = end.is_none();
+                // The line feed stays: it ends the line that was cut.
+                buffer.drain(..end.unwrap_or(buffer.len()));
             }
-            if buffer.len() == before {
-                visit_text(&buffer, visit);
-                return Ok(());
+            let on_lines = *on_lines.get_or_insert_with(|| stands_on_lines(&buffer));
+            match read {
+                Ok(0) => {
+                    visit_text(&buffer, &mut line, visit);
+                    return Ok(line - 1);
+                }
+                Ok(_) => {}
+                // What the decompressor says; what came before is as good as ever.
+                Err(error) if is_damage(&error) => {
+                    visit_text(&buffer, &mut line, visit);
+                    visit(Piece::Damaged(line, &format!("the gzip stream is damaged from here on: {error}")));
+                    return Ok(line - 1);
+                }
+                Err(error) => return Err(self.unread(&error)),
             }
             if !on_lines {
                 continue;
             }
-            let cut = memchr::memrchr(b'\n', &buffer)
-                .map(|at| at + 1)
-                .or((buffer.len() > MAX_LINE_BYTES).then_some(buffer.len()));
-            if let Some(cut) = cut {
+            let searched = buffer.get(before.min(buffer.len())..).unwrap_or_default();
+            let cut = memchr::memrchr(b'\n', searched).map(|at| buffer.len() - searched.len() + at + 1);
+            is_skipping |= cut.is_none() && buffer.len() > MAX_LINE_BYTES;
+            if let Some(cut) = cut.or(is_skipping.then_some(buffer.len())) {
                 let rest = buffer.split_off(cut);
-                visit_text(&buffer, visit);
+                visit_text(&buffer, &mut line, visit);
                 buffer = rest;
                 buffer.reserve(CHUNK_BYTES + 64 * 1024);
             }
@@ -181,11 +243,12 @@ pub struct Part {
 }
 
 impl Part {
-    /// Reads the part a few MiB at a time.
+    /// Reads the part a few MiB at a time, lines numbered from 1 within the part. Returns how many line feeds were
+    /// read.
     ///
     /// # Errors
     /// What cannot be opened or read.
-    pub fn chunks(&self, visit: impl FnMut(&str)) -> Result<(), InputError> {
+    pub fn pieces(&self, visit: impl FnMut(Piece<'_>)) -> Result<u64, InputError> {
         match (&self.source, self.range) {
             (Source::File(path), Some((from, to))) => {
                 let mut file = self.source.open_file(path)?;
@@ -193,12 +256,18 @@ impl Part {
                 let mut visit = visit;
                 self.source.read_text(file.take(to - from), &mut visit)
             }
-            _ => self.source.chunks(visit),
+            _ => self.source.pieces(visit),
         }
     }
 }
 
-/// Whether events stand on lines, judging by the beginning: its first line is a whole object.
+fn is_damage(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof)
+}
+
+/// Whether events stand on lines, judging by the beginning: its first line is a whole object, or an object that is
+/// longer than the beginning.
 fn stands_on_lines(head: &[u8]) -> bool {
     let text = String::from_utf8_lossy(head);
     let text = text.trim_start_matches('\u{feff}').trim_start();
@@ -206,15 +275,16 @@ fn stands_on_lines(head: &[u8]) -> bool {
     // A first line that is not JSON at all may be damaged; an array, or an object that goes on, is not on lines.
     !line.starts_with('[')
         && !(matches!(line.trim_end(), "{" | "{}"))
-        && (!line.starts_with('{') || line.trim_end().ends_with('}'))
+        && (!line.starts_with('{') || line.trim_end().ends_with('}') || !text.contains('\n'))
 }
 
-fn visit_text(bytes: &[u8], visit: &mut impl FnMut(&str)) {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    if !bytes.is_empty() {
-        match std::str::from_utf8(bytes) {
-            Ok(text) => visit(text),
-            Err(_) => visit(&String::from_utf8_lossy(bytes)),
-        }
+/// Hands on some of the text, and counts its lines.
+fn visit_text(bytes: &[u8], line: &mut u64, visit: &mut impl FnMut(Piece<'_>)) {
+    let raw = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    if !raw.is_empty() {
+        // Checking is several times faster than looking for what to replace, and there hardly ever is anything.
+        let text = std::str::from_utf8(raw).map_or_else(|_| String::from_utf8_lossy(raw), Cow::Borrowed);
+        visit(Piece::Text(Chunk { text: &text, raw, line: *line }));
     }
+    *line += line_feeds(bytes);
 }

@@ -103,6 +103,17 @@ pub fn plain(state: &mut State, sender: &str, text: &str, mut visit: impl FnMut(
     state.end(request);
 }
 
+/// Takes in the end of plain events that are damaged from there on: one unreadable event, for it is not known how
+/// many.
+pub fn damaged(state: &mut State, sender: &str, what: &str, mut visit: impl FnMut(&State, Received<'_, '_>)) {
+    let source = state.source(sender);
+    let request = state.begin(source, None, EnvironmentMatch::Same, None, "");
+    let number = state.unreadable(&request);
+    let unreadable = Unreadable { reason: what.to_owned(), offset: 0, range: 0..0 };
+    visit(state, Received::Unreadable { number, unreadable });
+    state.end(request);
+}
+
 fn take(
     state: &mut State,
     request: &mut crate::attribution::request::Request,

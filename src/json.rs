@@ -429,9 +429,11 @@ impl<'a> Walker<'a> {
     }
 
     /// After a fault: steps to the comma or bracket that ends the element of an enclosing array, judging by quotes
-    /// and brackets alone, so that one bad element does not spoil its neighbours. False where there is none.
-    pub fn step_over_bad_element(&mut self, element_start: usize) -> bool {
-        let bytes = self.text.as_bytes();
+    /// and brackets alone, so that one bad element does not spoil its neighbours. Where there is none before `end`,
+    /// steps there and returns false.
+    pub fn step_over_bad_element(&mut self, element_start: usize, end: usize) -> bool {
+        let end = end.min(self.text.len());
+        let bytes = self.text.as_bytes().get(..end).unwrap_or_default();
         let mut depth = 0_u32;
         let mut in_string = false;
         let mut at = element_start;
@@ -450,7 +452,7 @@ impl<'a> Walker<'a> {
             }
             at += 1;
         }
-        self.at = self.text.len();
+        self.at = end;
         false
     }
 }

@@ -136,7 +136,7 @@ pub fn outcome(state: &State, event: u64, claim: &Accepted) -> Outcome {
                 warnings,
             }
         }
-        Accepted::Apart { code, metric } => apart(*code, *metric),
+        Accepted::Apart { code, metric, warnings } => Outcome { warnings: warnings.clone(), ..apart(*code, *metric) },
     }
 }
 

@@ -252,8 +252,7 @@ fn a_session_from_the_first_batch_to_the_farewell() {
     terminal.press("q");
     assert!(terminal.end().success());
     terminal.wait_until_restored();
-    terminal.wait_for("exptap: 5 events in 1 request");
-    terminal.wait_for("1  counted");
+    terminal.wait_for("it is not LaunchDarkly's result");
 }
 
 #[test]
@@ -281,7 +280,7 @@ fn the_terminal_is_restored_when_the_program_is_told_to_end() {
         terminal.signal(signal);
         assert!(terminal.end().success(), "{signal:?}");
         terminal.wait_until_restored();
-        terminal.wait_for("exptap: 0 events in 0 requests");
+        terminal.wait_for("exptap: 0 events");
     }
 }
 

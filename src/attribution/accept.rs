@@ -27,7 +27,9 @@ impl State {
         if request.is_duplicate {
             self.totals.category(Category::Duplicate, 1);
             self.add_evidence(request, EvidenceKey::Code(ReasonCode::DuplicatePayload), number, t_ms, None);
-            return (number, smallvec::smallvec![Accepted::Apart { code: ReasonCode::DuplicatePayload, metric: None }]);
+            let warnings = request.is_reused.then_some(ReasonCode::PayloadIdReused).into_iter().collect();
+            let claim = Accepted::Apart { code: ReasonCode::DuplicatePayload, metric: None, warnings };
+            return (number, smallvec::smallvec![claim]);
         }
         if let Some(dropped) =
             event.dropped_events.and_then(|dropped| u32::try_from(dropped).ok()).filter(|dropped| *dropped > 0)
@@ -109,7 +111,7 @@ impl State {
             }
             _ => {}
         }
-        smallvec::smallvec![Accepted::Apart { code, metric }]
+        smallvec::smallvec![Accepted::Apart { code, metric, warnings: Codes::new() }]
     }
 
     pub(super) fn claims(

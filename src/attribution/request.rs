@@ -84,6 +84,8 @@ pub struct Request {
     pub(super) arrival_ms: Option<i64>,
     pub(super) environment: EnvironmentMatch,
     pub(super) is_duplicate: bool,
+    /// … and its body is another one.
+    pub(super) is_reused: bool,
     pub(super) payload: Option<PayloadKey>,
     pub(super) effects: Vec<Effect>,
     is_plain: bool,
@@ -189,6 +191,7 @@ impl State {
             arrival_ms,
             environment,
             is_duplicate,
+            is_reused,
             payload: payload.filter(|_| !is_duplicate),
             effects: Vec::new(),
             is_plain: arrival_ms.is_none(),

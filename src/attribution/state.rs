@@ -199,6 +199,8 @@ pub enum Accepted {
         code: ReasonCode,
         /// The metric it matches all the same.
         metric: Option<u32>,
+        /// Remarks.
+        warnings: Codes,
     },
 }
 

@@ -15,6 +15,10 @@ pub const MAX_DECODED_BYTES: u64 = 100 * 1024 * 1024;
 /// thirty times, a bomb a thousand times.
 pub const MAX_RATIO: u64 = 200;
 
+/// How often, in one text, the next event is sought in what a damaged one swallowed. Each time the rest of the text is
+/// walked through, so without a limit a text made for it would take quadratic time.
+const SEARCHES: u32 = 16;
+
 /// What a path says about the request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Route<'a> {
@@ -164,9 +168,10 @@ fn gif(data: &str) -> Option<String> {
 /// One bad element of an array costs only itself; one bad line of a file costs only itself.
 pub fn items<'a>(text: &'a str, mut visit: impl FnMut(Item<'a>)) {
     let mut walker = Walker::new(text);
+    let mut searches = SEARCHES;
     while let Some(byte) = walker.next_byte() {
         match byte {
-            b'[' => array(text, &mut walker, &mut visit),
+            b'[' => array(text, &mut walker, &mut searches, &mut visit),
             _ => {
                 if let Err((start, offset, reason)) = element(&mut walker, &mut visit) {
                     let end = line_end(text, start);
@@ -199,17 +204,34 @@ fn element<'a>(walker: &mut Walker<'a>, visit: &mut impl FnMut(Item<'a>)) -> Res
     Ok(())
 }
 
-fn array<'a>(text: &'a str, walker: &mut Walker<'a>, visit: &mut impl FnMut(Item<'a>)) {
+/// An array of events. What is damaged is left out up to where the next event plausibly begins: after the comma or
+/// bracket that ends the damaged element; on the next line, where each line has a batch of its own and this one is
+/// cut off; or at a complete event further on, where quotes are so mixed up that no end can be found.
+fn array<'a>(text: &'a str, walker: &mut Walker<'a>, searches: &mut u32, visit: &mut impl FnMut(Item<'a>)) {
+    let line_end = end_of_batch_line(text, walker.offset());
     walker.take(b'[');
     if walker.take(b']') {
         return;
     }
     loop {
+        walker.next_byte();
+        // Where a damaged batch ends at the latest.
+        let end = line_end.filter(|end| walker.offset() <= *end);
         let mut last_was_bad = false;
         if let Err((start, offset, reason)) = element(walker, visit) {
             last_was_bad = true;
-            walker.step_over_bad_element(start);
+            let found = walker.step_over_bad_element(start, end.unwrap_or(text.len()));
+            if !found && end.is_none() && *searches > 0 {
+                *searches -= 1;
+                if let Some(next) = next_event(text, offset) {
+                    *walker = Walker::at(text, next);
+                }
+            }
+            let offset = offset.min(walker.offset());
             visit(Item::Unreadable(Unreadable { reason, offset, range: start..walker.offset() }));
+            if !found && end.is_some() {
+                return;
+            }
         }
         if walker.take(b',') {
             continue;
@@ -218,19 +240,48 @@ fn array<'a>(text: &'a str, walker: &mut Walker<'a>, visit: &mut impl FnMut(Item
             return;
         }
         let offset = walker.offset();
-        let rest = offset..text.len();
-        let closed_by_a_bad_element = last_was_bad && walker.is_at_end();
-        if !closed_by_a_bad_element {
-            let reason = if walker.is_at_end() {
-                "the array of events is not closed"
-            } else {
-                "expected ',' or ']' between events"
-            };
-            visit(Item::Unreadable(Unreadable { reason: reason.to_owned(), offset, range: rest.clone() }));
+        let is_cut_off = end.is_some_and(|end| offset > end);
+        if is_cut_off || walker.is_at_end() {
+            if !last_was_bad {
+                let reason = "the array of events is not closed".to_owned();
+                let offset = end.unwrap_or(offset).min(offset);
+                visit(Item::Unreadable(Unreadable { reason, offset, range: offset..offset }));
+            }
+            return;
         }
-        *walker = Walker::at(text, rest.end);
-        return;
+        // Where only the comma is missing, the event behind it is whole.
+        if walker.next_byte() != Some(b'{') {
+            walker.step_over_bad_element(offset, text.len());
+        }
+        let reason = "expected ',' or ']' between events".to_owned();
+        visit(Item::Unreadable(Unreadable { reason, offset, range: offset..walker.offset() }));
+        if walker.is_at_end() || walker.take(b']') {
+            return;
+        }
+        walker.take(b',');
     }
+}
+
+/// The end of the line a batch begins on, if another value begins at the very start of the next one: where each line
+/// has a batch, a damaged one must not take the next with it.
+fn end_of_batch_line(text: &str, start: usize) -> Option<usize> {
+    let end = line_end(text, start);
+    matches!(text.as_bytes().get(end + 1), Some(b'[' | b'{')).then_some(end)
+}
+
+/// The comma before the next complete event, looked for in what a damaged one seems to have swallowed.
+fn next_event(text: &str, from: usize) -> Option<usize> {
+    /// Far enough for any honest event.
+    const WINDOW_BYTES: usize = 64 * 1024;
+    /// Where none of so many objects is an event, what follows is damaged too.
+    const TRIES: usize = 64;
+    let window = text.get(..text.floor_char_boundary(from.saturating_add(WINDOW_BYTES)))?;
+    let is_event = |comma: &usize| {
+        let mut walker = Walker::at(window, comma + 1);
+        matches!(decode::event(&mut walker), Ok(Ok(_)))
+    };
+    let commas = memchr::memchr_iter(b',', window.as_bytes().get(from..)?).map(|comma| from + comma);
+    commas.filter(|comma| Walker::at(window, comma + 1).next_byte() == Some(b'{')).take(TRIES).find(is_event)
 }
 
 fn line_end(text: &str, from: usize) -> usize {
@@ -350,8 +401,48 @@ mod tests {
         assert_eq!(read(r#"[{"kind":"index"}"#), ["index 1", "bad 17 17..17 the array of events is not closed"]);
         assert_eq!(
             read(r#"[{"kind":"index"} {"kind":"index"}]"#),
-            ["index 1", "bad 18 18..35 expected ',' or ']' between events"]
+            ["index 1", "bad 18 18..18 expected ',' or ']' between events", "index 18"]
         );
+        assert_eq!(
+            read(r#"[{"kind":"index"}}, {"kind":"index"}]"#),
+            ["index 1", "bad 17 17..18 expected ',' or ']' between events", "index 20"]
+        );
+    }
+
+    #[test]
+    fn a_quote_too_many_costs_one_event_and_not_the_rest_of_the_batch() {
+        assert_eq!(
+            read(r#"[{"kind":"identify","key":"6" nails"},{"kind":"index"},{"kind":"alias"}]"#),
+            ["bad 30 1..37 it is not JSON: expected ',' or '}'", "index 38", "alias 55"]
+        );
+    }
+
+    #[test]
+    fn a_batch_that_is_cut_off_at_the_end_of_its_line_leaves_the_next_lines_alone() {
+        assert_eq!(
+            read(
+                "[{\"kind\":\"index\"},{\"kind\":\"al\n[{\"kind\":\"index\"}\n[{\"kind\":\"alias\"}]\n{\"kind\":\"alias\"}\n"
+            ),
+            [
+                "index 1",
+                "bad 29 18..29 it is not JSON: a control character stands unescaped in a string",
+                "index 31",
+                "bad 47 47..47 the array of events is not closed",
+                "alias 49",
+                "alias 67",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_text_made_to_be_searched_again_and_again_is_given_up() {
+        let text = r#"[{"a":{{{{ ,{"kind":"index"}]"#.repeat(50_000);
+        let (mut read, mut unreadable) = (0_u32, 0_u32);
+        items(&text, |item| match item {
+            Item::Event { .. } => read += 1,
+            Item::Unreadable(_) => unreadable += 1,
+        });
+        assert_eq!((read, unreadable), (SEARCHES, SEARCHES + 1));
     }
 
     #[test]

@@ -295,7 +295,8 @@ fn arm_metric(metric: &Metric, cell: Option<&Cell>, units: u64, complete: bool) 
         } else {
             // Units without events are zeros; they need no list of their own.
             let zeros = denominator - own;
-            let mean = cell.own_values.iter().sum::<f64>() / denominator as f64;
+            // The sum of nothing is -0.0, which would be printed as such.
+            let mean = (cell.own_values.iter().sum::<f64>() + 0.0) / denominator as f64;
             let squares =
                 cell.own_values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() + zeros as f64 * mean * mean;
             figures.mean = Some(mean);

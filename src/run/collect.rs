@@ -17,7 +17,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What to do with what is received.
 pub(super) struct Wish {
@@ -45,9 +45,6 @@ pub(super) fn run(mut live: Live, wish: Wish) -> ExitCode {
                 return BAD_INPUT.into();
             }
         };
-    for address in &live.addresses {
-        say(format_args!("listening on http://{address}"));
-    }
     let (envelopes, lost) = match collect(&mut live) {
         Ok(collected) => collected,
         Err(code) => return code,
@@ -60,8 +57,13 @@ pub(super) fn run(mut live: Live, wish: Wish) -> ExitCode {
     };
     let mut state = State::new(Arc::new(Judge::new(&catalog)), options);
     let mut judged = Vec::new();
+    let mut first_unreadable = None;
     for envelope in &envelopes {
         intake::envelope(&mut state, &catalog.environment, envelope, |state, received| {
+            if let (None, intake::Received::Unreadable { unreadable, .. }) = (&first_unreadable, &received) {
+                first_unreadable =
+                    Some(format!("request {}, byte {}: {}", envelope.request, unreadable.offset, unreadable.reason));
+            }
             if verdicts.is_some() {
                 judged.push(Judged::new(state, &received, Some(envelope.request), Some(envelope.arrival_ms)));
             }
@@ -69,6 +71,10 @@ pub(super) fn run(mut live: Live, wish: Wish) -> ExitCode {
     }
     if lost > 0 {
         state.lost(lost);
+    }
+    if let Some(first) = first_unreadable {
+        let count = state.totals().undecodable;
+        say(format_args!("{count} of the events could not be read; the first: {first}"));
     }
     match write(&state, &catalog, &judged, verdicts) {
         Ok(()) => ExitCode::SUCCESS,
@@ -101,8 +107,14 @@ fn collect(live: &mut Live) -> Result<Collected, ExitCode> {
     let runtime = live::runtime()?;
     let (mut envelopes, mut lost) = (Vec::new(), 0);
     runtime.block_on(async {
-        let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
-        let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else { return };
+        let (mut terminate, mut interrupt, mut hangup) = signals().map_err(|error| {
+            say(format_args!("cannot listen for signals: {error}"));
+            ExitCode::from(BAD_INPUT)
+        })?;
+        // Whoever starts this waits for these lines; a signal that comes right after them must find us ready.
+        for address in &live.addresses {
+            say(format_args!("listening on http://{address}"));
+        }
         let mut stopping = false;
         loop {
             tokio::select! {
@@ -113,13 +125,18 @@ fn collect(live: &mut Live) -> Result<Collected, ExitCode> {
                 received = live.intake.next() => match received {
                     Some(Received::Envelope(envelope)) => envelopes.push(envelope),
                     Some(Received::Lost(loss)) => lost += loss.requests,
-                    None => return,
+                    None => return Ok::<(), ExitCode>(()),
                 },
             }
         }
-    });
+    })?;
     live.join();
     Ok((envelopes, lost))
+}
+
+/// SIGTERM, SIGINT, SIGHUP.
+fn signals() -> io::Result<(Signal, Signal, Signal)> {
+    Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?))
 }
 
 fn infer(envelopes: &[Envelope]) -> Catalog {

@@ -10,10 +10,11 @@ use crate::cli::{self, Cli, Command, Format};
 use crate::demo::Shop;
 use crate::endpoint::ListenOn;
 use crate::guide;
-use crate::headless::{self, Failure, Request};
+use crate::headless::{self, Failure, Read, Request, Unreadable};
 use crate::input::Source;
 use crate::report::table;
 use crate::session::{Session, SessionOptions};
+use crate::untrusted::Untrusted;
 use clap::Parser;
 use live::Live;
 use std::io::{self, BufWriter, IsTerminal, Write};
@@ -29,9 +30,13 @@ pub fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
 
-/// Says something to the person, on standard error. A closed standard error is no reason to stop.
+/// Says something to the person, on standard error. It may quote what was received, the name of a file or its
+/// content, so nothing in it is left for a terminal to obey. A closed standard error is no reason to stop.
 pub fn say(text: impl std::fmt::Display) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let mut stderr = io::stderr().lock();
+    for line in text.to_string().lines() {
+        let _ = writeln!(stderr, "{}", Untrusted::from(line).display());
+    }
 }
 
 /// Runs the program.
@@ -50,11 +55,11 @@ pub fn main() -> ExitCode {
                 Format::Table => output.write_all(table::text(&report).as_bytes())?,
             }
             output.flush()?;
-            Ok(read.unreadable)
+            Ok(read)
         }),
         Command::Verdicts(options) => judged(&options.judging, options.sources, options.observed_from, |request| {
             let mut output = BufWriter::new(io::stdout().lock());
-            Ok(headless::verdicts(request, &mut output)?.unreadable)
+            headless::verdicts(request, &mut output)
         }),
         Command::Listen(options) => listen(options),
         Command::Demo(options) => demo(options),
@@ -139,7 +144,7 @@ fn judged(
     judging: &cli::Judging,
     sources: Vec<String>,
     observed_from_ms: Option<i64>,
-    run: impl FnOnce(&Request) -> Result<Option<(u64, String)>, Failure>,
+    run: impl FnOnce(&Request) -> Result<Read, Failure>,
 ) -> ExitCode {
     let catalog = match catalog(judging) {
         Ok(catalog) => catalog,
@@ -151,9 +156,12 @@ fn judged(
     }
     let request = Request { sources, catalog, clock: judging.clock.into(), observed_from_ms };
     match run(&request) {
-        Ok(None) => ExitCode::SUCCESS,
-        Ok(Some((count, first))) => {
-            say(format_args!("{count} of the events could not be read; the first because {first}"));
+        Ok(read) => {
+            if let Some(Unreadable { count, first }) = read.unreadable {
+                say(format_args!("{count} of the events could not be read; the first: {first}"));
+            } else if read.state.totals().events == 0 {
+                say("no events: the sources are empty");
+            }
             ExitCode::SUCCESS
         }
         // A reader that has seen enough closes the pipe; that is not a fault.

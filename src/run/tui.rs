@@ -13,7 +13,7 @@ use super::pace::{Dirty, Pace};
 use crate::app::keymap::lookup;
 use crate::app::{Action, App, Effect, Health, Message, Pane, Setting, Tick};
 use crate::endpoint::{IntakeReceiver, Received};
-use crate::report::Totals;
+use crate::report::{Report, table};
 use crate::session::Session;
 use crate::terminal::{Abilities, Screen};
 use crate::ui;
@@ -102,11 +102,10 @@ pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
     };
     let result = session_loop.run(intake).await;
     let Loop { app, screen, .. } = session_loop;
-    let totals = app.totals().clone();
     drop(app);
     let panics = screen.leave();
     // The terminal may be gone; then there is nobody to tell.
-    let _ = write_farewell(&mut io::stdout().lock(), &totals);
+    let _ = write_farewell(&mut io::stdout().lock(), &session.report());
     for panic in panics {
         let _ = writeln!(io::stderr().lock(), "a part of exptap failed meanwhile: {panic}");
     }
@@ -407,20 +406,13 @@ fn write_new(path: &str, text: &str) -> io::Result<()> {
     file.sync_all()
 }
 
-/// What is printed when the screens are gone.
+/// What is printed when the screens are gone: the session's report.
 ///
 /// # Errors
 ///
 /// Where it cannot be written.
-pub fn write_farewell(out: &mut impl Write, totals: &Totals) -> io::Result<()> {
-    writeln!(out, "exptap: {} events in {} requests", totals.events, totals.requests)?;
-    for (name, count) in totals.verdicts.iter().filter(|(_, count)| **count > 0) {
-        writeln!(out, "  {count:>9}  {name}")?;
-    }
-    if totals.lost > 0 {
-        writeln!(out, "  {:>9}  lost", totals.lost)?;
-    }
-    Ok(())
+pub fn write_farewell(out: &mut impl Write, report: &Report) -> io::Result<()> {
+    write!(out, "exptap: {}", table::text(report))
 }
 
 #[cfg(test)]
@@ -446,17 +438,5 @@ mod tests {
         write_new(path, "first").unwrap();
         assert_eq!(write_new(path, "second").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(std::fs::read_to_string(path).unwrap(), "first");
-    }
-
-    #[test]
-    fn the_farewell_lists_what_became_of_every_event() {
-        let mut totals = Totals { requests: 2, events: 5, lost: 1, ..Totals::default() };
-        totals.verdicts.extend([("counted", 3), ("dropped", 2), ("pending", 0)]);
-        let mut out = Vec::new();
-        write_farewell(&mut out, &totals).unwrap();
-        assert_eq!(
-            String::from_utf8(out).unwrap(),
-            "exptap: 5 events in 2 requests\n          3  counted\n          2  dropped\n          1  lost\n"
-        );
     }
 }
