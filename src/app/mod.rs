@@ -166,7 +166,6 @@ pub struct App<'a> {
     frames: u64,
     health: Health,
     lost_requests: u64,
-    quitting: bool,
 }
 
 impl<'a> App<'a> {
@@ -200,7 +199,6 @@ impl<'a> App<'a> {
             frames: 0,
             health: Health::default(),
             lost_requests: 0,
-            quitting: false,
         };
         app.live.change(app.store, |_| ());
         app.refresh();
@@ -283,10 +281,7 @@ impl<'a> App<'a> {
 
     fn act(&mut self, action: Action, effects: &mut Vec<Effect>) {
         match action {
-            Action::Quit => {
-                self.quitting = true;
-                effects.push(Effect::Quit);
-            }
+            Action::Quit => effects.push(Effect::Quit),
             Action::Suspend => effects.push(Effect::Suspend),
             Action::Redraw => effects.push(Effect::Repaint),
             action if self.overlay.is_some() => self.act_in_overlay(action, effects),
@@ -432,7 +427,8 @@ impl<'a> App<'a> {
     }
 
     /// Every list of scopes a user can be in.
-    pub fn every_scope_list() -> Vec<&'static [Scope]> {
+    #[cfg(test)]
+    pub(crate) fn every_scope_list() -> Vec<&'static [Scope]> {
         let mut lists: Vec<_> = Overlay::every_scope_list().to_vec();
         lists.extend(View::every_scope_list());
         lists

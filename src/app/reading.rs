@@ -96,10 +96,6 @@ impl App<'_> {
     pub fn is_empty(&self) -> bool {
         self.store.next() == 0 && self.totals().requests == 0
     }
-    /// Whether the user asked to quit.
-    pub fn is_quitting(&self) -> bool {
-        self.quitting
-    }
     /// Takes a theme, as `--theme` does.
     pub fn take_theme(&mut self, name: String) {
         self.theme = name;
