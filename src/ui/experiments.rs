@@ -19,7 +19,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
         remarks.push((list.filter.clone(), Role::Accent));
     }
     if !list.shown().is_empty() {
-        remarks.push(("received ▸ unit ▸ exposed ▸ counted".to_owned(), Role::Muted));
+        remarks.push(("received▸unit▸exposed▸counted".to_owned(), Role::Muted));
     }
     let inside = frame_pane(canvas, Pane::Experiments, area, &remarks);
     if list.shown().is_empty() {
@@ -134,7 +134,7 @@ pub(super) fn age(app: &App<'_>, report: &ExperimentReport) -> String {
         (Some(start), _) => {
             let minutes = (now_ms - start) / 60_000;
             match minutes {
-                0 => "under 1 min".to_owned(),
+                0 => "<1 min".to_owned(),
                 1..=119 => format!("{minutes} min"),
                 120..=2_879 => format!("{} h", minutes / 60),
                 _ => format!("{} d", minutes / 1_440),
