@@ -11,7 +11,7 @@
 use crate::ui::theme::Depth;
 use crossterm::cursor::{Hide, Show};
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
-use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, SetTitle, disable_raw_mode, enable_raw_mode};
+use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use crossterm::{Command, queue};
 use ratatui::backend::{Backend, ClearType, CrosstermBackend, WindowSize};
 use ratatui::buffer::Cell;
@@ -104,7 +104,7 @@ fn sequence(commands: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> Vec<u8> {
 }
 
 fn taking() -> Vec<u8> {
-    sequence(|bytes| queue!(bytes, EnterAlternateScreen, Hide, EnableBracketedPaste, SetTitle("exptap")))
+    sequence(|bytes| queue!(bytes, EnterAlternateScreen, Hide, EnableBracketedPaste))
 }
 
 /// Ends a synchronized update that a fault may have left open, resets the style, and leaves everything as found.

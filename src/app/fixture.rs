@@ -2,14 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod figures;
+
 use crate::app::store::Store;
 use crate::catalog::{Arm, Catalog, Experiment, Iteration, Metric, Origin};
 use crate::envelope::Envelope;
-use crate::reason::{Category, Grade, ReasonCode as Code, Severity};
-use crate::report::*;
+use crate::reason::ReasonCode as Code;
+use crate::report::Report;
 use crate::session::IterationName;
 use crate::view::*;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// 2026-11-21 11:03:04.221 UTC, when the first row arrived.
@@ -237,18 +238,18 @@ impl Store for Fixture {
         if let Some(report) = &self.report {
             return Arc::clone(report);
         }
-        let report = Arc::new(report(&self.rows, self.lost));
+        let report = Arc::new(figures::report(&self.rows, self.lost));
         self.report = Some(Arc::clone(&report));
         report
     }
     fn units(&mut self, limit: usize) -> Vec<UnitRow> {
-        if self.rows.is_empty() { Vec::new() } else { units().into_iter().take(limit).collect() }
+        if self.rows.is_empty() { Vec::new() } else { figures::units().into_iter().take(limit).collect() }
     }
     fn sources(&self) -> Vec<SourceRow> {
-        if self.rows.is_empty() { Vec::new() } else { sources() }
+        if self.rows.is_empty() { Vec::new() } else { figures::sources() }
     }
     fn explain(&self, event: u64) -> Option<Explanation> {
-        self.row(event).map(explanation)
+        self.row(event).map(figures::explanation)
     }
     fn lose(&mut self, requests: u64) {
         self.lost += requests;
@@ -267,343 +268,5 @@ impl Store for Fixture {
     }
     fn lost(&self) -> u64 {
         self.lost
-    }
-}
-
-fn report(rows: &[EventRow], lost: u64) -> Report {
-    let mut totals =
-        Totals { requests: rows.last().and_then(|row| row.request).unwrap_or(0), lost, ..Totals::default() };
-    for category in Category::ALL {
-        totals.verdicts.insert(category.name(), 0);
-    }
-    for row in rows {
-        totals.events += 1;
-        *totals.verdicts.get_mut(row.category().name()).unwrap() += 1;
-        if &*row.kind == "?" {
-            totals.undecodable += 1;
-        } else {
-            *totals.by_kind.entry(row.kind.to_string()).or_default() += 1;
-        }
-    }
-    let empty = rows.is_empty();
-    Report {
-        exptap_report: 1,
-        clock: "creation",
-        observed_from: None,
-        catalog: "file",
-        totals,
-        experiments: if empty { Vec::new() } else { experiments() },
-        unmatched_event_keys: Vec::new(),
-        findings: if empty { Vec::new() } else { findings() },
-    }
-}
-
-fn arm(variation: i64, name: &str, units: u64, crossover_units: u64, metrics: Vec<ArmMetric>) -> ArmReport {
-    ArmReport { variation, name: name.into(), units, crossover_units, metrics }
-}
-
-fn converted(metric: &str, converting_units: u64, conversions: u64, rate: f64, interval: [f64; 2]) -> ArmMetric {
-    ArmMetric {
-        metric: metric.into(),
-        converting_units,
-        cross_arm_units: 2,
-        conversions,
-        sum: conversions as f64,
-        mean: None,
-        rate: Some(rate),
-        interval: Some(interval),
-        percentile: None,
-    }
-}
-
-fn experiments() -> Vec<ExperimentReport> {
-    let counts = |counts: &[(Code, u64)]| -> BTreeMap<&'static str, u64> {
-        counts.iter().map(|(code, count)| (code.name(), *count)).collect()
-    };
-    vec![
-        ExperimentReport {
-            key: "checkout-cta-test".into(),
-            iteration: "1".into(),
-            flag: "checkout-cta".into(),
-            randomization_unit: "device".into(),
-            complete: true,
-            arms: vec![
-                arm(0, "control", 2_412, 3, vec![converted("checkout-conversion", 212, 231, 0.0879, [0.0772, 0.0998])]),
-                arm(
-                    1,
-                    "treatment",
-                    2_398,
-                    5,
-                    vec![converted("checkout-conversion", 261, 290, 0.1088, [0.0970, 0.1219])],
-                ),
-            ],
-            sample_ratio: Some(SampleRatio {
-                chi_square: Some(0.041),
-                p: Some(0.84),
-                bayes_factor: Some(0.02),
-                verdict: "ok",
-            }),
-            exposures: counts(&[
-                (Code::Exposure, 4_810),
-                (Code::RepeatExposure, 7_204),
-                (Code::CrossoverExposure, 8),
-                (Code::ExposureLacksUnit, 61),
-            ]),
-            metrics: vec![MetricReport {
-                metric: "checkout-conversion".into(),
-                received: 1_012,
-                counted: 521,
-                verdicts: counts(&[
-                    (Code::Counted, 473),
-                    (Code::CountedNoEffect, 48),
-                    (Code::EventLacksUnit, 403),
-                    (Code::NoExposure, 41),
-                    (Code::ConversionBeforeExposure, 19),
-                    (Code::AttributionWindowExpired, 28),
-                ]),
-            }],
-            funnels: vec![FunnelReport {
-                group: "buy-funnel".into(),
-                steps: vec![
-                    FunnelStep { metric: "view".into(), arms: vec![1_900, 1_910] },
-                    FunnelStep { metric: "checkout-conversion".into(), arms: vec![212, 261] },
-                ],
-                ordered: vec![vec![1_900, 1_910], vec![208, 255]],
-            }],
-        },
-        ExperimentReport {
-            key: "search-ranker-test".into(),
-            iteration: "1".into(),
-            flag: "search-ranker".into(),
-            randomization_unit: "organization".into(),
-            complete: false,
-            arms: vec![
-                arm(
-                    0,
-                    "bm25",
-                    41,
-                    0,
-                    vec![ArmMetric {
-                        rate: None,
-                        interval: None,
-                        ..converted("search-clicks", 12, 40, 0.0, [0.0, 0.0])
-                    }],
-                ),
-                arm(
-                    1,
-                    "vector",
-                    77,
-                    0,
-                    vec![ArmMetric {
-                        rate: None,
-                        interval: None,
-                        ..converted("search-clicks", 31, 90, 0.0, [0.0, 0.0])
-                    }],
-                ),
-            ],
-            sample_ratio: Some(SampleRatio {
-                chi_square: Some(10.98),
-                p: Some(0.00092),
-                bayes_factor: Some(31.0),
-                verdict: "note",
-            }),
-            exposures: counts(&[(Code::Exposure, 118)]),
-            metrics: vec![MetricReport {
-                metric: "search-clicks".into(),
-                received: 212,
-                counted: 130,
-                verdicts: counts(&[(Code::Counted, 130), (Code::MetricUnitMismatch, 82)]),
-            }],
-            funnels: Vec::new(),
-        },
-    ]
-}
-
-fn findings() -> Vec<Finding> {
-    let finding = |code: Code, severity, metric: Option<&str>, events, summary: &str, fix: &str| Finding {
-        code,
-        severity,
-        confidence: Confidence::Decided,
-        experiment: Some("checkout-cta-test".into()),
-        metric: metric.map(Into::into),
-        events,
-        units: events / 3 + 1,
-        first: Some(START_MS),
-        last: Some(START_MS + 540_000),
-        sources: vec!["NodeJSClient/9.13.7".into()],
-        summary: summary.into(),
-        fix: fix.into(),
-        then: Vec::new(),
-        examples: vec![1],
-    };
-    vec![
-        Finding {
-            then: vec![Code::NoExposure],
-            sources: vec!["Segment".into()],
-            ..finding(
-                Code::EventLacksUnit,
-                Severity::Error,
-                Some("checkout-conversion"),
-                403,
-                "checkout carries user but no device key; checkout-cta-test randomizes by device.",
-                "Send a multi-context with a device key: ldClient.track(\"checkout\", { kind: \"multi\", user, device }).",
-            )
-        },
-        finding(
-            Code::EventKeyCase,
-            Severity::Error,
-            Some("checkout-conversion"),
-            12,
-            "The event key Checkout is not checkout: they differ by case.",
-            "Send checkout, or change the metric's event key.",
-        ),
-        finding(
-            Code::CrossoverExposure,
-            Severity::Warning,
-            None,
-            8,
-            "8 devices saw more than one arm of checkout-cta-test.",
-            "Keep the device key stable across the session.",
-        ),
-        Finding {
-            confidence: Confidence::Ask,
-            ..finding(
-                Code::NoMetricForKey,
-                Severity::Warning,
-                None,
-                5,
-                "No metric uses the event key purchase.",
-                "Create a metric for it, or ignore it.",
-            )
-        },
-    ]
-}
-
-fn units() -> Vec<UnitRow> {
-    let unit = |kind: &str, key: &str, arms: &[&str], counted, dropped, open, note| UnitRow {
-        kind: kind.into(),
-        key: key.into(),
-        exposed: if arms.is_empty() {
-            Vec::new()
-        } else {
-            vec![UnitExposure {
-                experiment: "checkout-cta-test".into(),
-                arms: arms.iter().map(|arm| (*arm).to_owned()).collect(),
-                first_ms: START_MS,
-            }]
-        },
-        counted,
-        dropped,
-        open,
-        last_seen_ms: START_MS + 9_000,
-        note,
-    };
-    vec![
-        unit(
-            "user",
-            "u-1",
-            &[],
-            0,
-            3,
-            0,
-            UnitNote::NeverExposed { look_alike: Some(("device/u-1".into(), "context kind".into())) },
-        ),
-        unit("device", "d-77", &[], 0, 0, 1, UnitNote::NeverExposed { look_alike: None }),
-        unit("device", "d-12", &["control", "treatment"], 2, 0, 0, UnitNote::Crossover),
-        unit("device", "null", &[], 0, 0, 4, UnitNote::Placeholder),
-        unit("device", "d-9", &["treatment"], 1, 0, 0, UnitNote::None),
-        unit("organization", "o-3", &["vector"], 0, 1, 0, UnitNote::None),
-    ]
-}
-
-fn sources() -> Vec<SourceRow> {
-    vec![
-        SourceRow {
-            sdk: "NodeJSClient/9.13.7".into(),
-            instances: 2,
-            environment: Some("sdk-…1f2a#9c41".into()),
-            schemas: vec!["4".into()],
-            requests: 812,
-            events: 9_120,
-            wire_bytes: 2_412_000,
-            compressed: 0,
-            duplicates: 3,
-            statuses: vec![(202, 811), (503, 1)],
-            last_seen_ms: START_MS + 9_000,
-            ..SourceRow::default()
-        },
-        SourceRow {
-            sdk: "JSClient/4.0.1".into(),
-            wrapper: Some("react-client-sdk/3.8.1".into()),
-            instances: 41,
-            environment: Some("64b0c0ffee".into()),
-            schemas: vec!["4".into()],
-            requests: 611,
-            events: 3_362,
-            wire_bytes: 901_000,
-            compressed: 611,
-            undecodable: 2,
-            dropped_by_sdk: 17,
-            statuses: vec![(202, 611)],
-            last_seen_ms: START_MS + 8_400,
-            ..SourceRow::default()
-        },
-    ]
-}
-
-fn explanation(row: &EventRow) -> Explanation {
-    let rung = |outcome, rule, grade, text: &str| Rung { outcome, rule, grade, code: None, text: text.into() };
-    let ladder = Ladder {
-        experiment: row.best.map(|_| "checkout-cta-test".into()),
-        iteration: row.best.map(|_| "1".into()),
-        metric: row.best_verdict().and_then(|verdict| verdict.metric).map(|_| "checkout-conversion".into()),
-        code: row.code,
-        arm: row.best_verdict().and_then(|verdict| verdict.variation).map(|_| "treatment".into()),
-        revised: row.revised(),
-        other_clock: None,
-        rungs: vec![
-            rung(Outcome::Passed, "M1", Grade::Documented, "event key \"checkout\" is the metric's event key"),
-            rung(
-                Outcome::Passed,
-                "A2",
-                Grade::Documented,
-                "metric analyses units user, device; the experiment randomizes by device",
-            ),
-            Rung {
-                code: Some(Code::EventLacksUnit),
-                ..rung(Outcome::Failed, "A3", Grade::Documented, "the event carries no device key: it has user \"u-1\"")
-            },
-            Rung {
-                code: Some(Code::FilterMismatch),
-                ..rung(
-                    Outcome::WouldFail,
-                    "A6",
-                    Grade::Code,
-                    "the filter country in [US] would fail: country is \"DE\"",
-                )
-            },
-            rung(
-                Outcome::NotJudged,
-                "A8",
-                Grade::Documented,
-                "exposures of the unit: not judged, there is no device key",
-            ),
-        ],
-        fix: "Send a multi-context with a device key: ldClient.track(\"checkout\", { kind: \"multi\", user, device })."
-            .into(),
-        near_miss: Some("device/u-1 was exposed to treatment 41 s earlier".into()),
-    };
-    Explanation {
-        row: row.clone(),
-        event_text: "{\n  \"kind\": \"custom\",\n  \"creationDate\": 1795258984358,\n  \"key\": \"checkout\",\n  \"context\": {\n    \"kind\": \"user\",\n    \"key\": \"u-1\",\n    \"_meta\": {\n      \"redactedAttributes\": [\n        \"email\"\n      ]\n    }\n  },\n  \"metricValue\": 42.5\n}".into(),
-        provenance: vec![
-            ("request", "1 · POST /bulk".into()),
-            ("sender", row.source.to_string()),
-            ("credential", "sdk-…1f2a#9c41".into()),
-            ("payload id", "8a1c1c9e-60f5-4c3b-9b8e-2f6f7c0e4f11".into()),
-            ("answer", "202 from exptap".into()),
-        ],
-        ladders: vec![ladder],
-        also: vec!["u-1 sent 3 such events".into(), "403 events fail the same way".into()],
     }
 }

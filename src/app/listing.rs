@@ -22,6 +22,8 @@ pub struct Listing {
     shown: Vec<usize>,
     keys: Vec<String>,
     selected: usize,
+    /// The user chose the selected item. Until then the first one is selected, whatever it is.
+    chosen: bool,
 }
 
 impl Listing {
@@ -33,7 +35,7 @@ impl Listing {
 
     /// Looks at the list again.
     pub fn refresh(&mut self, items: impl Iterator<Item = Item>) {
-        let selected_key = self.keys.get(self.selected).cloned();
+        let selected_key = self.keys.get(self.selected).filter(|_| self.chosen).cloned();
         self.shown.clear();
         self.keys.clear();
         for (index, item) in items.enumerate() {
@@ -68,16 +70,19 @@ impl Listing {
 
     /// Moves the selection by so many items, and stops at the ends.
     pub fn step(&mut self, items: isize) {
+        self.chosen = true;
         self.selected = self.selected.saturating_add_signed(items).min(self.shown.len().saturating_sub(1));
     }
 
-    /// Selects the first item.
+    /// Selects the first item, and whatever becomes the first.
     pub fn first(&mut self) {
+        self.chosen = false;
         self.selected = 0;
     }
 
     /// Selects the last item.
     pub fn last(&mut self) {
+        self.chosen = true;
         self.selected = self.shown.len().saturating_sub(1);
     }
 }
@@ -132,6 +137,17 @@ mod tests {
         assert_eq!(listing.selected_index(), Some(0));
         listing.refresh(items(&[]));
         assert_eq!(listing.selected_index(), None);
+    }
+
+    #[test]
+    fn until_something_is_chosen_the_top_of_the_list_stays_selected() {
+        let mut listing = Listing::default();
+        listing.refresh(items(&["a", "b"]));
+        listing.refresh(items(&["worse", "a", "b"]));
+        assert_eq!(listing.selected_index(), Some(0));
+        listing.step(1);
+        listing.refresh(items(&["worst", "worse", "a", "b"]));
+        assert_eq!(listing.selected_index(), Some(2));
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod live;
 mod overlay;
 pub mod palette;
 mod rate;
+mod reading;
 pub mod store;
 mod views;
 
@@ -27,7 +28,7 @@ pub use views::{Bucket, Detail, Side, View, Why};
 
 use crate::endpoint::Received;
 use crate::query::{Query, QueryError, Situation};
-use crate::report::{Report, Totals};
+use crate::report::Report;
 use crate::view::{SourceRow, UnitRow};
 use jiff::tz::TimeZone;
 use keymap::Scope;
@@ -165,7 +166,6 @@ pub struct App<'a> {
     frames: u64,
     health: Health,
     lost_requests: u64,
-    quitting: bool,
 }
 
 impl<'a> App<'a> {
@@ -199,7 +199,6 @@ impl<'a> App<'a> {
             frames: 0,
             health: Health::default(),
             lost_requests: 0,
-            quitting: false,
         };
         app.live.change(app.store, |_| ());
         app.refresh();
@@ -282,10 +281,7 @@ impl<'a> App<'a> {
 
     fn act(&mut self, action: Action, effects: &mut Vec<Effect>) {
         match action {
-            Action::Quit => {
-                self.quitting = true;
-                effects.push(Effect::Quit);
-            }
+            Action::Quit => effects.push(Effect::Quit),
             Action::Suspend => effects.push(Effect::Suspend),
             Action::Redraw => effects.push(Effect::Repaint),
             action if self.overlay.is_some() => self.act_in_overlay(action, effects),
@@ -431,7 +427,8 @@ impl<'a> App<'a> {
     }
 
     /// Every list of scopes a user can be in.
-    pub fn every_scope_list() -> Vec<&'static [Scope]> {
+    #[cfg(test)]
+    pub(crate) fn every_scope_list() -> Vec<&'static [Scope]> {
         let mut lists: Vec<_> = Overlay::every_scope_list().to_vec();
         lists.extend(View::every_scope_list());
         lists
@@ -451,107 +448,6 @@ impl<'a> App<'a> {
     /// Whether there is work left for spare time.
     pub fn wants_spare_time(&self) -> bool {
         self.live.is_behind(self.store)
-    }
-}
-
-/// What drawing reads.
-impl App<'_> {
-    /// The session.
-    pub fn store(&self) -> &dyn Store {
-        self.store
-    }
-    /// What does not change.
-    pub fn setting(&self) -> &Setting {
-        &self.setting
-    }
-    /// The time zone that times are shown in.
-    pub fn zone(&self) -> &TimeZone {
-        &self.zone
-    }
-    /// Now, as of the last tick, epoch ms.
-    pub fn now_ms(&self) -> i64 {
-        self.now_ms
-    }
-    /// The focused pane.
-    pub fn focus(&self) -> Pane {
-        self.focus
-    }
-    /// The full-screen view.
-    pub fn view(&self) -> &View {
-        &self.view
-    }
-    /// What lies over it.
-    pub fn overlay(&self) -> Option<&Overlay> {
-        self.overlay.as_ref()
-    }
-    /// The remark on the last line.
-    pub fn notice(&self) -> Option<&Notice> {
-        self.notice.as_ref()
-    }
-    /// The theme to draw in: the one chosen, or the one being looked at.
-    pub fn theme(&self) -> &str {
-        self.overlay.as_ref().and_then(Overlay::previewed_theme).unwrap_or(&self.theme)
-    }
-    /// The Live pane.
-    pub fn live(&self) -> &Live {
-        &self.live
-    }
-    /// A pane's list; none for Live.
-    pub fn listing(&self, pane: Pane) -> Option<&Listing> {
-        match pane {
-            Pane::Live => None,
-            Pane::Contexts => Some(&self.contexts),
-            Pane::Experiments => Some(&self.experiments),
-            Pane::Findings => Some(&self.findings),
-            Pane::Sources => Some(&self.sources),
-        }
-    }
-    /// The report the panes show.
-    pub fn report(&self) -> &Report {
-        &self.report
-    }
-    /// The counters of the header.
-    pub fn totals(&self) -> &Totals {
-        &self.counted.totals
-    }
-    /// Contexts.
-    pub fn unit_rows(&self) -> &[UnitRow] {
-        &self.unit_rows
-    }
-    /// Senders.
-    pub fn source_rows(&self) -> &[SourceRow] {
-        &self.source_rows
-    }
-    /// Events per second.
-    pub fn rate(&self) -> &Rate {
-        &self.rate
-    }
-    /// One of how many events is ever on screen, where `rows` follow the newest: at high rates most pass between two
-    /// frames. The counters miss none.
-    pub fn one_in(&self, rows: usize) -> u64 {
-        let shown = self.frames.saturating_mul(rows as u64);
-        if shown == 0 { 1 } else { self.rate.per_second().div_ceil(shown).max(1) }
-    }
-    /// How forwarding is doing.
-    pub fn health(&self) -> &Health {
-        &self.health
-    }
-
-    /// Requests that found no room in the queue before the judge.
-    pub fn lost_requests(&self) -> u64 {
-        self.lost_requests
-    }
-    /// Whether nothing was received yet.
-    pub fn is_empty(&self) -> bool {
-        self.store.next() == 0 && self.totals().requests == 0
-    }
-    /// Whether the user asked to quit.
-    pub fn is_quitting(&self) -> bool {
-        self.quitting
-    }
-    /// Takes a theme, as `--theme` does.
-    pub fn take_theme(&mut self, name: String) {
-        self.theme = name;
     }
 }
 

@@ -89,6 +89,7 @@ impl View {
         }
     }
 
+    #[cfg(test)]
     pub(super) fn every_scope_list() -> [&'static [Scope]; 4] {
         [
             Self::Panes.scopes(Pane::Live),

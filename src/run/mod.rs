@@ -2,6 +2,7 @@
 
 mod collect;
 mod live;
+mod pace;
 mod screen;
 pub mod tui;
 

@@ -9,6 +9,7 @@
 //! loop is busy with them for a small part of the time. What a slice leaves undone waits in the endpoint's bounded
 //! queue, which counts what it cannot hold.
 
+use super::pace::{Dirty, Pace};
 use crate::app::keymap::lookup;
 use crate::app::{Action, App, Effect, Health, Message, Pane, Setting, Tick};
 use crate::endpoint::{IntakeReceiver, Received};
@@ -53,9 +54,6 @@ const SLICE: Duration = Duration::from_millis(8);
 const BATCH: usize = 32;
 /// The report and the contexts are made anew at most so often, and never for more than a tenth of the time.
 const REFRESH: Duration = Duration::from_millis(250);
-/// Bytes per second to a terminal of 80x24, and to any terminal over SSH. Data alone never sends more; a key is
-/// answered at once all the same.
-const BYTES_PER_SECOND: f64 = 18_000.0;
 /// The clipboard takes no more: terminals cut or refuse longer texts.
 const COPY_BYTES: usize = 100_000;
 
@@ -146,57 +144,6 @@ fn theme_path(asked: &str) -> std::path::PathBuf {
     let home = || std::env::home_dir().map(|home| home.join(".config"));
     let config = std::env::var_os("XDG_CONFIG_HOME").filter(|path| !path.is_empty()).map(Into::into).or_else(home);
     config.unwrap_or_default().join("exptap").join("themes").join(format!("{asked}.toml"))
-}
-
-/// When the next frame may be drawn.
-#[derive(Debug)]
-struct Pace {
-    interval: Duration,
-    remote: bool,
-    last: Instant,
-    /// How long the last frame's bytes last at the byte budget.
-    rest: Duration,
-    dirty: Dirty,
-}
-
-/// Why the screen may have changed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-enum Dirty {
-    /// It has not.
-    #[default]
-    No,
-    /// Something arrived, or time passed.
-    Data,
-    /// The user did something and is waiting to see it.
-    User,
-}
-
-impl Pace {
-    fn new(fps: u16, remote: bool, now: Instant) -> Self {
-        let interval = Duration::from_secs(1) / u32::from(fps);
-        Self { interval, remote, last: now, rest: Duration::ZERO, dirty: Dirty::User }
-    }
-
-    fn mark(&mut self, dirty: Dirty) {
-        self.dirty = self.dirty.max(dirty);
-    }
-
-    fn due(&self) -> Option<Instant> {
-        let gap = match self.dirty {
-            Dirty::No => return None,
-            Dirty::Data => self.interval.max(self.rest),
-            Dirty::User => self.interval,
-        };
-        Some(self.last + gap)
-    }
-
-    fn drawn(&mut self, now: Instant, bytes: usize, (columns, rows): (u16, u16)) {
-        let screens = (f64::from(columns) * f64::from(rows) / (80.0 * 24.0)).max(1.0);
-        let budget = if self.remote { BYTES_PER_SECOND } else { BYTES_PER_SECOND * screens };
-        self.rest = Duration::from_secs_f64(bytes as f64 / budget);
-        self.last = now;
-        self.dirty = Dirty::No;
-    }
 }
 
 struct Loop<'a> {
@@ -472,18 +419,6 @@ pub fn write_farewell(out: &mut impl Write, report: &Report) -> io::Result<()> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-
-    #[test]
-    fn a_frame_of_data_waits_for_the_byte_budget_and_a_key_does_not() {
-        let now = Instant::now();
-        let mut pace = Pace::new(30, true, now);
-        pace.drawn(now, 9_000, (200, 60));
-        assert_eq!(pace.due(), None);
-        pace.mark(Dirty::Data);
-        assert_eq!(pace.due().unwrap() - now, Duration::from_millis(500));
-        pace.mark(Dirty::User);
-        assert_eq!(pace.due().unwrap() - now, Duration::from_secs(1) / 30);
-    }
 
     #[test]
     fn a_theme_that_is_not_there_is_named_with_those_that_are() {

@@ -1,6 +1,6 @@
 //! Experiments: arms, rates, and where conversions get lost on the way.
 
-use super::paint::{Canvas, Strip, grouped};
+use super::paint::{Canvas, Strip, grouped, short};
 use super::theme::Role;
 use super::{frame_pane, mark_selection, nothing, page_with};
 use crate::app::{App, Pane};
@@ -18,7 +18,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
     if !list.filter.is_empty() {
         remarks.push((list.filter.clone(), Role::Accent));
     }
-    if !list.shown().is_empty() && area.width < 90 {
+    if !list.shown().is_empty() {
         remarks.push(("received▸unit▸exposed▸counted".to_owned(), Role::Muted));
     }
     let inside = frame_pane(canvas, Pane::Experiments, area, &remarks);
@@ -134,7 +134,8 @@ pub(super) fn age(app: &App<'_>, report: &ExperimentReport) -> String {
         (Some(start), _) => {
             let minutes = (now_ms - start) / 60_000;
             match minutes {
-                0..=119 => format!("{minutes} min"),
+                0 => "<1 min".to_owned(),
+                1..=119 => format!("{minutes} min"),
                 120..=2_879 => format!("{} h", minutes / 60),
                 _ => format!("{} d", minutes / 1_440),
             }
@@ -220,26 +221,16 @@ pub(super) fn bar(value: u64, most: u64, columns: usize) -> String {
     text
 }
 
-/// A metric's way from received to counted: with words where they fit, else with the numbers that the pane's title
-/// names in order.
+/// A metric's way from received to counted, in the numbers that the pane's title names in order.
 fn draw_funnel(canvas: &mut Canvas<'_, '_>, row: Rect, metric: &MetricReport) {
-    let steps = steps(metric);
-    let width = usize::from(row.width);
-    let name = if width >= 90 { 28 } else { (width * 40 / 100).max(12) };
-    let room = width.saturating_sub(name + 4);
-    let wordy = |step: &&Step| step.always || step.lost > 0;
-    let columns: usize = steps.iter().filter(wordy).map(|step| grouped(step.events).len() + step.word.len() + 4).sum();
+    let name = usize::from(row.width.saturating_sub(31)).clamp(8, 32);
     let mut strip = canvas.strip(row);
     strip.gap(3).cell(&metric.metric, name, Role::Text);
-    let words = columns <= room;
-    for (index, step) in steps.iter().filter(|step| step.always || (words && step.lost > 0)).enumerate() {
+    for (index, step) in steps(metric).iter().filter(|step| step.always).enumerate() {
         if index > 0 {
-            strip.text(" ▸ ", Role::Muted);
+            strip.text("▸", Role::Muted);
         }
-        strip.text(&grouped(step.events), step.role());
-        if words {
-            strip.text(&format!(" {}", step.word), Role::Muted);
-        }
+        strip.right(&short(step.events), 5, step.role());
     }
 }
 
@@ -249,7 +240,7 @@ pub(super) struct Step {
     pub(super) events: u64,
     /// Events that failed here.
     pub(super) lost: u64,
-    /// Shown even where nothing failed.
+    /// Shown where there is little room, too.
     always: bool,
 }
 
