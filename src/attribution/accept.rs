@@ -44,15 +44,12 @@ impl State {
             request.feature(&self.judge, event);
         }
         let judge = Arc::clone(&self.judge);
-        let circumstances = Circumstances {
-            t_ms: t_ms.unwrap_or_default(),
-            arrival_ms: request.arrival_ms,
-            environment: request.environment,
-        };
-        let claims = match judge.judge(event, circumstances) {
+        let circumstances = Circumstances { t_ms: t_ms.unwrap_or_default(), environment: request.environment };
+        let mut claims = match judge.judge(event, circumstances) {
             Judgement::Apart(code, metric) => self.apart(request, event, number, t_ms, code, metric),
             Judgement::Claims(claims) => self.claims(request, event, number, circumstances, claims),
         };
+        self.remark(request, event, number, t_ms, &mut claims);
         (number, claims)
     }
 
@@ -151,7 +148,6 @@ impl State {
                 }
                 Claim::Exposes { iteration, key, variation, warnings } => {
                     consider(Category::Exposure);
-                    self.remark(request, &warnings, number, t_ms);
                     if event.sampling_ratio.is_some_and(|ratio| ratio > 1) {
                         self.apply(request, Effect::Sampled { iteration });
                     }
@@ -161,7 +157,6 @@ impl State {
                     }
                 }
                 Claim::Converts { slot, failures, key, value, warnings, elsewhere } => {
-                    self.remark(request, &warnings, number, t_ms);
                     let failures: CodeSet = failures.into_iter().collect();
                     if let Some(code) = failures.first() {
                         consider(code.category());

@@ -1,18 +1,35 @@
 //! Counting, forwards and backwards, and keeping what findings show.
 
+use super::codes::CodeSet;
 use super::evidence::{Evidence, SourceId};
-use super::judge::Codes;
+use super::judge;
 use super::request::Request;
-use super::state::State;
+use super::state::{AcceptedClaims, State};
 use super::tally::{Effect, EvidenceKey};
+use crate::event::Event;
 
 /// Stands for the event keys past the limit.
 const OTHER_KEYS: &str = "…other event keys";
 
 impl State {
-    pub(super) fn remark(&mut self, request: &mut Request, warnings: &Codes, number: u64, t_ms: i64) {
-        for code in warnings {
-            self.add_evidence(request, EvidenceKey::Code(*code), number, Some(t_ms), None);
+    /// Adds what there is to remark on an event to all its claims, and counts each remark once per event.
+    pub(super) fn remark(
+        &mut self,
+        request: &mut Request,
+        event: &Event<'_>,
+        number: u64,
+        t_ms: Option<i64>,
+        claims: &mut AcceptedClaims,
+    ) {
+        let remarks = judge::remarks(event, request.arrival_ms);
+        let mut all = CodeSet::default();
+        for claim in claims {
+            let warnings = claim.warnings_mut();
+            warnings.extend(remarks.iter().copied());
+            all.extend(warnings.iter().copied());
+        }
+        for code in all.iter() {
+            self.add_evidence(request, EvidenceKey::Code(code), number, t_ms, None);
         }
     }
 

@@ -37,8 +37,6 @@ pub enum EnvironmentMatch {
 pub struct Circumstances {
     /// The event's instant on the judging clock.
     pub t_ms: i64,
-    /// Arrival, where the source has one.
-    pub arrival_ms: Option<i64>,
     /// Whose environment it is.
     pub environment: EnvironmentMatch,
 }
@@ -282,7 +280,7 @@ impl Judge {
                     Claim::ExposesNot { iteration: *index, code, elsewhere }
                 }
                 Ok((key, variation)) => {
-                    let mut warnings = warnings(event, circumstances);
+                    let mut warnings = Codes::new();
                     if let (Some(needed), Some(version)) = (iteration.iteration.flag_config_version, event.version)
                         && version < needed
                     {
@@ -314,8 +312,6 @@ impl Judge {
                 let unit = &iteration.iteration.randomization_unit;
                 let failures = conversion_failures(event, compiled, &iteration.iteration, circumstances);
                 let about_time = failures.iter().any(|code| is_about_time(*code));
-                let mut warnings = warnings(event, circumstances);
-                warnings.extend(matching_warnings.iter().copied());
                 claims.push(Claim::Converts {
                     slot: *slot,
                     elsewhere: about_time && self.runs_elsewhere(iteration, circumstances.t_ms),
@@ -326,7 +322,7 @@ impl Judge {
                         (Measure::Value, _) => 0.0,
                         (Measure::Occurrence | Measure::Count, _) => 1.0,
                     },
-                    warnings,
+                    warnings: matching_warnings.clone(),
                 });
             }
         }
@@ -343,12 +339,13 @@ pub fn is_about_time(code: ReasonCode) -> bool {
     matches!(code, ReasonCode::IterationNotStarted | ReasonCode::BeforeIterationStart | ReasonCode::AfterIterationEnd)
 }
 
-fn warnings(event: &Event<'_>, circumstances: Circumstances) -> Codes {
+/// What there is to remark on an event, whatever it is about.
+pub fn remarks(event: &Event<'_>, arrival_ms: Option<i64>) -> Codes {
     let mut warnings = Codes::new();
     if let Some(creation) = event.creation_ms {
         if is_suspect_timestamp(creation) {
             warnings.push(ReasonCode::TimestampUnitSuspect);
-        } else if circumstances.arrival_ms.is_some_and(|arrival| arrival.abs_diff(creation) > CLOCK_SKEW_MS as u64) {
+        } else if arrival_ms.is_some_and(|arrival| arrival.abs_diff(creation) > CLOCK_SKEW_MS as u64) {
             warnings.push(ReasonCode::ClockSkew);
         }
     }

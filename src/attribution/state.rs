@@ -204,6 +204,17 @@ pub enum Accepted {
     },
 }
 
+impl Accepted {
+    pub(super) fn warnings_mut(&mut self) -> &mut Codes {
+        match self {
+            Self::Decided { warnings, .. }
+            | Self::Exposure { warnings, .. }
+            | Self::Conversion { warnings, .. }
+            | Self::Apart { warnings, .. } => warnings,
+        }
+    }
+}
+
 /// All claims of one event.
 pub type AcceptedClaims = SmallVec<[Accepted; 2]>;
 

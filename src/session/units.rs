@@ -4,15 +4,22 @@ use super::Session;
 use crate::attribution::state::UnitState;
 use crate::attribution::units::UnitId;
 use crate::near_miss;
-use crate::reason::Category;
+use crate::reason::{Category, ReasonCode};
 use crate::view::{UnitExposure, UnitNote, UnitRow};
 use std::collections::HashMap;
+
+/// Conversions of a context that carry no key of the experiment's unit.
+struct Lacking {
+    events: u64,
+    last_ms: i64,
+}
 
 impl Session {
     /// Contexts by need of attention: those that convert and were never exposed, those that saw two arms,
     /// placeholders, then the busiest.
     pub fn units(&mut self, limit: usize) -> Vec<UnitRow> {
         let folded = self.exposed_by_folded_key();
+        let lacking = self.lacking_the_unit();
         let mut ranked: Vec<(UnitNote, std::cmp::Reverse<u64>, UnitId)> = Vec::new();
         for unit in 0..self.state.units().len() as UnitId {
             let (mut exposed, mut crossed, mut conversions) = (false, false, 0);
@@ -23,7 +30,8 @@ impl Session {
                 crossed |= state.per_variation.len() > 1;
                 conversions += self.state.conversions_of(state).take(1000).count() as u64;
             }
-            if !any {
+            conversions += lacking.get(&unit).map_or(0, |lacking| lacking.events);
+            if !any && conversions == 0 {
                 continue;
             }
             let Some((_, key)) = self.state.units().name(unit) else { continue };
@@ -39,7 +47,11 @@ impl Session {
             ranked.push((note, std::cmp::Reverse(conversions), unit));
         }
         ranked.sort_by(|a, b| rank(&a.0).cmp(&rank(&b.0)).then_with(|| (a.1, a.2).cmp(&(b.1, b.2))));
-        ranked.into_iter().take(limit).filter_map(|(note, _, unit)| self.unit_row(unit, note)).collect()
+        ranked
+            .into_iter()
+            .take(limit)
+            .filter_map(|(note, _, unit)| self.unit_row(unit, note, lacking.get(&unit)))
+            .collect()
     }
 
     fn exposed_by_folded_key(&self) -> HashMap<String, Vec<UnitId>> {
@@ -66,16 +78,30 @@ impl Session {
         })
     }
 
-    fn unit_row(&self, unit: UnitId, note: UnitNote) -> Option<UnitRow> {
+    /// Conversions held that were dropped because they carry another kind of context than the experiment's unit, by
+    /// the context they carry.
+    fn lacking_the_unit(&self) -> HashMap<UnitId, Lacking> {
+        let mut lacking: HashMap<UnitId, Lacking> = HashMap::new();
+        for row in self.journal.entries().map(|entry| &entry.row).filter(|row| row.code == ReasonCode::EventLacksUnit) {
+            if let Some(unit) = row.units.first().and_then(|(kind, key)| self.state.units().find(kind, key)) {
+                let lacking = lacking.entry(unit).or_insert(Lacking { events: 0, last_ms: i64::MIN });
+                lacking.events += 1;
+                lacking.last_ms = lacking.last_ms.max(row.t_ms.unwrap_or(row.arrival_ms));
+            }
+        }
+        lacking
+    }
+
+    fn unit_row(&self, unit: UnitId, note: UnitNote, lacking: Option<&Lacking>) -> Option<UnitRow> {
         let (kind, key) = self.state.units().name(unit)?;
         let mut row = UnitRow {
             kind: kind.to_owned(),
             key: key.to_owned(),
             exposed: Vec::new(),
             counted: 0,
-            dropped: 0,
+            dropped: lacking.map_or(0, |lacking| lacking.events),
             open: 0,
-            last_seen_ms: i64::MIN,
+            last_seen_ms: lacking.map_or(i64::MIN, |lacking| lacking.last_ms),
             note,
         };
         for (_, state) in self.state.states_of(unit) {
