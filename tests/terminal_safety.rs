@@ -188,6 +188,7 @@ fn attacks(now_ms: i64) -> Vec<Vec<u8>> {
         {"kind": "custom", "key": "checkout", "creationDate": now_ms, "contextKeys": {"user": hostile("u"), hostile("kind"): "k"}},
         {"kind": "click", "key": hostile("id"), "creationDate": now_ms, "url": hostile("https://shop.example/"), "selector": hostile(".buy"), "contextKeys": {"user": hostile("u")}},
         {"kind": hostile("quantum"), "key": hostile("key"), "creationDate": now_ms},
+        {"kind": "custom", "key": "界".repeat(4000), "creationDate": now_ms, "context": {"kind": "user", "key": "שלום".repeat(3000)}, "data": {"a": "x".repeat(1_000_000)}},
         {"kind": "custom", "key": 7, hostile("member"): ATTACK},
         ATTACK,
     ]);
@@ -229,7 +230,7 @@ fn attacked(columns: u16, rows: u16) -> Terminal {
         client.send(&attack);
         assert_eq!(client.answer().status(), 202);
     }
-    terminal.wait_for("11 events");
+    terminal.wait_for("12 events");
     terminal.press("1z");
     terminal.wait_for_straight("1 Live");
     terminal
@@ -268,6 +269,14 @@ const TITLE: &str = "\u{1b}]0;exptap\u{7}";
 const TITLE_EFFECTS: [&str; 2] = ["icon name [101, 120, 112, 116, 97, 112]", "title [101, 120, 112, 116, 97, 112]"];
 
 #[test]
+#[should_panic = "was written"]
+fn the_check_itself_notices_an_attack() {
+    let written: String =
+        ATTACK.chars().filter(|character| *character == '\u{1b}' || character.is_ascii_graphic()).collect();
+    check_bytes(written.into_bytes());
+}
+
+#[test]
 fn attacks_in_every_field_are_shown_in_every_pane_and_obeyed_in_none() {
     for (columns, rows) in [(80, 24), (120, 40)] {
         let mut terminal = attacked(columns, rows);
@@ -276,7 +285,7 @@ fn attacks_in_every_field_are_shown_in_every_pane_and_obeyed_in_none() {
             terminal.wait_for_straight(&format!("┌ {title}"));
         }
         terminal.press("1\r");
-        for event in (0..11).rev() {
+        for event in (0..12).rev() {
             terminal.wait_for_straight(&format!("Why: event {event}"));
             terminal.press("\t");
             terminal.press("G");
@@ -333,7 +342,7 @@ fn a_terminal_of_any_size_is_survived_and_a_usable_one_shows_everything_again() 
             terminal.resize(columns, rows);
         }
         terminal.resize(300, 100);
-        terminal.wait_for("11 events");
+        terminal.wait_for("12 events");
     }
     terminal.press("\u{1b}");
     terminal.resize(80, 24);
