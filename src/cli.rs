@@ -14,7 +14,7 @@ use std::path::PathBuf;
     max_term_width = 100,
     args_conflicts_with_subcommands = true,
     after_help = "\
-Exit codes: 0 fine, 1 a check failed, 2 bad use or input, 3 could not reach or bind.
+Exit codes: 0 fine, 2 bad use or input, 3 could not reach or bind.
 
 exptap predicts what LaunchDarkly counts by published rules; it does not reproduce LaunchDarkly's results."
 )]
@@ -28,6 +28,8 @@ pub struct Cli {
 }
 
 /// The commands.
+// Parsed once: its size costs nothing, and boxes would be in every reader's way.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Watch live: an events endpoint for SDKs, and the screen.
@@ -38,7 +40,8 @@ pub enum Command {
     Report(Report),
     /// Print one verdict per event, iteration and metric, as NDJSON.
     Verdicts(Verdicts),
-    /// Say how to point an SDK here.
+    /// Say how to get traffic in: SDKs, containers, phones, Relay Proxy (also: exptap help sources).
+    #[command(long_about = crate::guide::usual())]
     Sources,
 }
 

@@ -185,6 +185,7 @@ fn finding(state: &State, catalog: &Catalog, (code, experiment, metric): Subject
     let mut slots = Vec::new();
     slots.extend(units_in_words(state, case).map(|words| ("key", words)));
     slots.push(("kinds", kinds_in_words(case)));
+    slots.push(("count", case.events.to_string()));
     slots.push(("detail", "see the raw bytes of these events".to_owned()));
     slots.extend(catalog.environment.key.clone().map(|key| ("environment", key)));
     texts(code, experiment, metric, &mut slots);

@@ -83,8 +83,15 @@ pub fn first_screen(address: SocketAddr) -> Vec<GuideLine> {
         GuideLine::Heading(format!("Listening on {}. Nothing has arrived yet.", events_uri(address))),
         next_flush(),
         GuideLine::Blank,
-        GuideLine::Heading("Point an SDK's events URI here. Flags still come from LaunchDarkly.".to_owned()),
     ];
+    lines.extend(ways_in(address));
+    lines
+}
+
+/// From this machine, and from what runs on it.
+fn ways_in(address: SocketAddr) -> Vec<GuideLine> {
+    let heading = "Point an SDK's events URI here. Flags still come from LaunchDarkly.".to_owned();
+    let mut lines = vec![GuideLine::Heading(heading)];
     lines.extend(sdks(address));
     lines.extend(try_it(address));
     lines.extend(from_elsewhere(address));
@@ -93,7 +100,7 @@ pub fn first_screen(address: SocketAddr) -> Vec<GuideLine> {
 
 /// Everything there is to say about getting traffic in.
 pub fn sources(address: SocketAddr) -> Vec<GuideLine> {
-    let mut lines = first_screen(address);
+    let mut lines = ways_in(address);
     let port = address.port();
     lines.extend([
         code("Phone", format!("a LAN address: --listen ADDRESS:{port} --public, behind TLS")),
@@ -109,15 +116,21 @@ pub fn sources(address: SocketAddr) -> Vec<GuideLine> {
         GuideLine::Text(format!("Give the SDK {} and start exptap with --forward RELAY_URL.", events_uri(address))),
         GuideLine::Blank,
         GuideLine::Heading("Segment".to_owned()),
-        GuideLine::Text("Segment's cloud sends to https without a port only, so one of:".to_owned()),
-        GuideLine::Text("- set the source library's host to exptap's address;".to_owned()),
-        GuideLine::Text("- a webhook destination through a TLS tunnel to exptap.".to_owned()),
+        GuideLine::Text(
+            "The LaunchDarkly (Actions) destination sends to https without a port only: let a TLS".to_owned(),
+        ),
+        GuideLine::Text("tunnel end at exptap, and give its host name as the destination's events host.".to_owned()),
         GuideLine::Blank,
         GuideLine::Heading("Production".to_owned()),
         GuideLine::Text("With --forward https://events.launchdarkly.com every request goes on unchanged,".to_owned()),
         GuideLine::Text("so nothing is taken away from production results.".to_owned()),
     ]);
     lines
+}
+
+/// The guide for the address exptap listens on when it is told nothing else, as plain text.
+pub fn usual() -> String {
+    plain(&sources(SocketAddr::from(([127, 0, 0, 1], crate::endpoint::DEFAULT_PORT))))
 }
 
 /// The guide as plain text.
@@ -143,7 +156,7 @@ mod tests {
     fn the_bound_address_stands_wherever_something_is_pasted() {
         let address: SocketAddr = "127.0.0.1:9100".parse().unwrap();
         let text = plain(&sources(address));
-        assert_eq!(text.matches("http://127.0.0.1:9100").count(), 9);
+        assert_eq!(text.matches("http://127.0.0.1:9100").count(), 8);
         assert!(!text.contains("8033"));
     }
 

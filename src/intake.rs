@@ -4,7 +4,7 @@ use crate::attribution::judge::EnvironmentMatch;
 use crate::attribution::request::PayloadKey;
 use crate::attribution::state::{AcceptedClaims, State};
 use crate::catalog::Environment;
-use crate::envelope::{Credential, Envelope};
+use crate::envelope::{AnsweredBy, Credential, Envelope};
 use crate::event::body::{self, Route};
 use crate::event::{Event, Item, Unreadable};
 
@@ -88,6 +88,9 @@ pub fn envelope(
         .header("x-launchdarkly-payload-id")
         .map(|id| PayloadKey::new(environment_name(envelope).unwrap_or_default(), id));
     let mut request = state.begin(source, Some(envelope.arrival_ms), environment, payload, &text);
+    if envelope.answer.is_some_and(|answer| answer.from == AnsweredBy::Upstream && answer.status >= 400) {
+        state.refused_upstream(&mut request);
+    }
     body::items(&text, |item| take(state, &mut request, item, &mut visit));
     state.end(request);
 }

@@ -356,8 +356,8 @@ reasons! {
         "An SDK dropped {count} events because its queue was full.";
         "Raise the SDK's event capacity, or flush more often."
     HttpRejected "http-rejected" "F37" Code Error Finding;
-        "Upstream answered {status} to a batch of events.";
-        "Check the credential and upstream's answer; after a 401, 403 or 404 the SDK sends nothing until it is restarted."
+        "Upstream answered {count} batches of events with an error.";
+        "Look at the statuses under Sources and check the credential; after a 401, 403 or 404 an SDK sends nothing until it is restarted."
 }
 
 impl ReasonCode {

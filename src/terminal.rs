@@ -31,7 +31,7 @@ use tokio::sync::Notify;
 pub enum TerminalError {
     /// Standard input or output is a pipe or a file.
     #[error(
-        "the screens need a terminal, and {0} is not one; use `exptap --no-tui` to receive without a screen, `exptap report` or `exptap verdicts` in a pipe, or `ssh -t` over SSH"
+        "the screens need a terminal, and {0} is not one; use `exptap listen --no-tui`, or `exptap report` on a file; over SSH, `ssh -t`"
     )]
     NotATerminal(&'static str),
     /// The terminal refused to be set up.

@@ -4,8 +4,16 @@
 
 mod loopback;
 
+use exptap::attribution;
+use exptap::attribution::judge::Judge;
+use exptap::attribution::state::State;
+use exptap::catalog::Origin;
+use exptap::catalog::load::{self, Format};
 use exptap::endpoint::{Options, Received};
 use exptap::envelope::{Answer, AnsweredBy, Envelope};
+use exptap::intake;
+use exptap::report::build;
+use exptap::verdicts::{self, Judged};
 use launchdarkly_server_sdk::{
     Client, ConfigBuilder, Context, ContextBuilder, EventProcessorBuilder, Flag, MultiContextBuilder,
     ServiceEndpointsBuilder, TestData,
@@ -14,6 +22,7 @@ use loopback::{Running, loopback_options, start};
 use serde_json::{Value, json};
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
 const KEY: &str = "sdk-00000000-1111-2222-3333-44444444rust";
@@ -112,6 +121,68 @@ fn a_session_with_an_exposure_and_conversions_arrives_whole_and_compressed() {
     assert_eq!(events[1]["reason"], json!({"kind": "FALLTHROUGH", "inExperiment": true}));
     assert_eq!([&events[2]["key"], &events[3]["key"], &events[5]["key"]], ["checkout", "Checkout", "checkout"]);
     assert_eq!((&events[3]["metricValue"], &events[3]["data"]), (&json!(12.5), &json!({"sku": "A-1"})));
+}
+
+#[test]
+fn every_event_of_a_session_is_judged_as_the_application_meant_it() {
+    let running = start(loopback_options());
+    with_client(running.address(), true, |client| {
+        let early = user_on_device("u-2", "d-early");
+        client.track_event(early.clone(), "checkout");
+        // Creation times are whole milliseconds, and in the same one a conversion counts.
+        let tracked = std::time::Instant::now();
+        while tracked.elapsed() < Duration::from_millis(2) {
+            std::thread::yield_now();
+        }
+        client.str_variation(&early, "checkout-cta", "none".into());
+        let both = user_on_device("u-1", "d-1");
+        client.str_variation(&both, "checkout-cta", "none".into());
+        client.str_variation(&context("user", "u-1"), "checkout-cta", "none".into());
+        client.track_event(both.clone(), "checkout");
+        client.track_event(both, "Checkout");
+        client.track_event(context("user", "u-1"), "checkout");
+        client.track_event(context("device", "d-never"), "checkout");
+    });
+    let text = include_str!("clients/catalog.toml");
+    let catalog = load::from_text(text, "catalog.toml", Format::Toml, Origin::File).unwrap();
+    let mut state = State::new(Arc::new(Judge::new(&catalog)), attribution::state::Options::default());
+    let mut judged = Vec::new();
+    for envelope in left(running) {
+        intake::envelope(&mut state, &catalog.environment, &envelope, |state, received| {
+            judged.push(Judged::new(state, &received, Some(envelope.request), Some(envelope.arrival_ms)));
+        });
+    }
+    let rows = judged.iter().flat_map(|event| verdicts::rows(&state, &catalog, event));
+    let mut about: Vec<String> = rows
+        .filter(|row| row.verdict.name() != "not-an-experiment-event")
+        .map(|row| {
+            format!(
+                "{} {} {} {}",
+                row.key.unwrap(),
+                row.verdict,
+                row.unit.unwrap_or_default(),
+                row.variation.map_or(String::new(), |arm| arm.to_string())
+            )
+        })
+        .collect();
+    about.sort();
+    assert_eq!(
+        about.iter().map(|row| row.trim_end()).collect::<Vec<_>>(),
+        [
+            "Checkout no-metric-for-key",
+            "checkout conversion-before-exposure device/d-early",
+            "checkout counted device/d-1 1",
+            "checkout event-lacks-unit",
+            "checkout no-exposure device/d-never",
+            "checkout-cta exposure device/d-1 1",
+            "checkout-cta exposure device/d-early 0",
+        ]
+    );
+    let report = build::report(&state, &catalog);
+    // The evaluation by user left only a count, in a summary that mixes it with evaluations by device: that it sent no
+    // event is certain, that it lacked the unit is not.
+    assert_eq!(report.experiments[0].exposures["no-feature-event"], 1);
+    assert_eq!(report.unmatched_event_keys[0].nearest.as_ref().unwrap().how, "case");
 }
 
 #[test]

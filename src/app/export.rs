@@ -23,54 +23,61 @@ pub(super) fn term(field: &str, value: &str) -> String {
     let plain =
         |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || "-_./".contains(character);
     // A bare value is found in any case, so only one that cannot mean another is left bare.
-    let bare = !value.is_empty() && !value.starts_with('/') && value.chars().all(plain) && matches!(field, "code");
+    let bare =
+        !value.is_empty() && !value.starts_with('/') && value.chars().all(plain) && matches!(field, "code" | "kind");
     if bare { format!("{field}:{value}") } else { format!("{field}:{}", quoted(value)) }
 }
 
-/// The filter for exactly the events of a finding. A finding made from several verdicts has a code that no event
-/// carries; what its events share is read from one of them.
+/// The filter for the events of a finding. Where its code is not one that events carry (it was made from several
+/// verdicts, or from a summary), what its events share is read from one of them.
 pub(super) fn finding_filter(store: &dyn Store, finding: &Finding) -> String {
     use crate::reason::ReasonCode as Code;
     let example = finding.examples.iter().find_map(|event| store.row(*event));
-    let mut terms = Vec::new();
+    let code = term("code", finding.code.name());
     let about: Vec<String> = finding
         .experiment
         .iter()
         .map(|experiment| term("exp", experiment))
         .chain(finding.metric.iter().map(|metric| term("metric", metric)))
         .collect();
-    match finding.code {
+    let about = about.join(" ");
+    let unit = |wanted: &dyn Fn(&str, &str) -> bool| {
+        let unit = example.and_then(|row| row.units.iter().find(|(kind, key)| wanted(kind, key)));
+        unit.map(|(kind, key)| term("unit", &format!("{kind}/{key}"))).unwrap_or_default()
+    };
+    let filter = match (finding.code, example) {
         // These events fit no metric, so no experiment or metric finds them.
-        Code::EventKeyCase | Code::MetricKeyUsed | Code::NoMetricForKey | Code::MetricNotInExperiment => {
-            let code = if finding.code == Code::MetricNotInExperiment { finding.code } else { Code::NoMetricForKey };
-            terms.push(term("code", code.name()));
-            terms.extend(example.map(|row| term("key", &row.key)));
+        (Code::EventKeyCase | Code::MetricKeyUsed | Code::NoMetricForKey, Some(row)) => {
+            format!("{} {}", term("code", Code::NoMetricForKey.name()), term("key", &row.key))
         }
-        Code::PlaceholderKey => {
-            let placeholder = |row: &EventRow| {
-                row.units
-                    .iter()
-                    .find(|(_, key)| is_placeholder_key(key))
-                    .map(|(kind, key)| term("unit", &format!("{kind}/{key}")))
-            };
-            terms.extend(example.and_then(placeholder));
+        // Of these a metric knows, but no iteration has a verdict.
+        (Code::MetricNotInExperiment, Some(row)) => format!("{code} {}", term("key", &row.key)),
+        (Code::PlaceholderKey, _) => format!("verdict:about {}", unit(&|_, key| is_placeholder_key(key))),
+        (Code::KeyNearMiss, _) => {
+            let kind = randomization_unit(store, finding.experiment.as_deref());
+            format!("{about} {}", unit(&|other, _| kind == Some(other)))
         }
-        Code::KeyNearMiss => {
-            terms.extend(example.map(|row| term("code", row.code.name())));
-            terms.extend(about);
+        // A summary proves what went wrong with an evaluation that left no event of its own.
+        (_, Some(row)) if &*row.kind == "summary" && row.code != finding.code => {
+            format!("kind:summary {}", term("source", &row.source))
         }
-        code if code.reason().role == Role::Finding => {
-            terms.extend(about);
-            if terms.is_empty() {
-                terms.extend(finding.sources.first().map(|source| term("source", source)));
-            }
+        (code, _) if code.reason().role == Role::Finding && !about.is_empty() => about,
+        (code, _) if code.reason().role == Role::Finding => {
+            finding.sources.first().map(|source| term("source", source)).unwrap_or_default()
         }
-        code => {
-            terms.push(term("code", code.name()));
-            terms.extend(about);
+        // Without a metric it is about evaluations; conversions can carry the same code.
+        (_, Some(row)) if finding.metric.is_none() && finding.experiment.is_some() => {
+            format!("{code} {about} {}", term("kind", &row.kind))
         }
-    }
-    terms.join(" ")
+        _ => format!("{code} {about}"),
+    };
+    filter.trim().to_owned()
+}
+
+/// The context kind an experiment randomizes, in its latest iteration.
+fn randomization_unit<'a>(store: &'a dyn Store, experiment: Option<&str>) -> Option<&'a str> {
+    let known = store.catalog().experiments.iter().find(|known| Some(known.key.as_str()) == experiment)?;
+    known.iterations.last().map(|iteration| iteration.randomization_unit.as_str())
 }
 
 /// The filter for the events that fail as an explained one does. Where no iteration is about the event, its key is

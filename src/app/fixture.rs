@@ -1,5 +1,7 @@
 //! A shop's traffic, written down by hand: every kind of row the screens must show, small enough to read.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
 use crate::app::store::Store;
 use crate::catalog::{Arm, Catalog, Experiment, Iteration, Metric, Origin};
 use crate::envelope::Envelope;
@@ -11,10 +13,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// 2026-11-21 11:03:04.221 UTC, when the first row arrived.
-pub const START_MS: i64 = 1_795_258_984_221;
+pub(crate) const START_MS: i64 = 1_795_258_984_221;
 
 /// A store of rows that were written down by hand.
-pub struct Fixture {
+pub(crate) struct Fixture {
     rows: Vec<EventRow>,
     first: u64,
     revision: u64,
@@ -22,7 +24,7 @@ pub struct Fixture {
     iterations: Vec<IterationName>,
     metrics: Vec<Arc<str>>,
     catalog: Catalog,
-    pub lost: u64,
+    pub(crate) lost: u64,
 }
 
 /// One kind of row: kind, key, units, verdict, metric, variation, note, noise.
@@ -57,7 +59,7 @@ const PATTERNS: &[Pattern] = &[
 
 impl Fixture {
     /// Nothing received yet.
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         let text = |text: &str| Arc::<str>::from(text);
         let arms = |names: [&str; 2]| {
             Some(
@@ -130,19 +132,19 @@ impl Fixture {
     }
 
     /// One row of every kind.
-    pub fn shop() -> Self {
+    pub(crate) fn shop() -> Self {
         Self::shop_of(PATTERNS.len() as u64)
     }
 
     /// The same rows over and over.
-    pub fn shop_of(rows: u64) -> Self {
+    pub(crate) fn shop_of(rows: u64) -> Self {
         let mut fixture = Self::empty();
         fixture.push(rows);
         fixture
     }
 
     /// Receives so many rows more.
-    pub fn push(&mut self, rows: u64) {
+    pub(crate) fn push(&mut self, rows: u64) {
         for _ in 0..rows {
             let event = self.next();
             self.rows.push(row(event));
@@ -152,7 +154,7 @@ impl Fixture {
     }
 
     /// Receives one row that the caller makes from a row of the usual kind.
-    pub fn push_row(&mut self, change: impl FnOnce(&mut EventRow)) {
+    pub(crate) fn push_row(&mut self, change: impl FnOnce(&mut EventRow)) {
         let mut row = row(self.next());
         change(&mut row);
         self.rows.push(row);
@@ -161,7 +163,7 @@ impl Fixture {
     }
 
     /// Rewrites a row, as a later exposure does.
-    pub fn revise(&mut self, event: u64, code: Code) {
+    pub(crate) fn revise(&mut self, event: u64, code: Code) {
         let index = (event - self.first) as usize;
         let row = &mut self.rows[index];
         row.code = code;
@@ -174,7 +176,7 @@ impl Fixture {
     }
 
     /// Forgets the oldest rows, as a full ring does.
-    pub fn evict(&mut self, rows: u64) {
+    pub(crate) fn evict(&mut self, rows: u64) {
         self.rows.drain(..rows as usize);
         self.first += rows;
         self.revision += 1;

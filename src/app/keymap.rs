@@ -83,7 +83,7 @@ impl From<KeyEvent> for Chord {
 impl Chord {
     /// How the key is written on screen.
     pub fn label(self) -> String {
-        let name = match self.code {
+        match self.code {
             KeyCode::Char(' ') => "space".to_owned(),
             KeyCode::Char(character) if self.control => format!("^{}", character.to_ascii_uppercase()),
             KeyCode::Char(character) => character.to_string(),
@@ -102,8 +102,7 @@ impl Chord {
             KeyCode::Left => "←".to_owned(),
             KeyCode::Right => "→".to_owned(),
             other => format!("{other:?}"),
-        };
-        name
+        }
     }
 }
 

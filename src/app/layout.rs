@@ -40,7 +40,7 @@ pub fn divide(screen: Rect, focus: Pane, zoomed: bool) -> Option<Parts> {
     ])
     .areas(screen);
     let panes = if overview {
-        let [left, right] = Layout::horizontal([Constraint::Percentage(55), Constraint::Fill(1)]).areas(body);
+        let [left, right] = Layout::horizontal([Constraint::Percentage(57), Constraint::Fill(1)]).areas(body);
         let [live, contexts] = Layout::vertical([Constraint::Percentage(62), Constraint::Fill(1)]).areas(left);
         let [experiments, findings] = Layout::vertical([Constraint::Percentage(50), Constraint::Fill(1)]).areas(right);
         vec![

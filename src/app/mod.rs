@@ -61,7 +61,7 @@ pub struct Health {
     pub refused: Vec<(u16, u64)>,
     /// Requests the upstream gave no answer to.
     pub unanswered: u64,
-    /// One sentence about what is wrong at the moment.
+    /// One sentence about what went wrong last.
     pub trouble: Option<String>,
 }
 
@@ -74,6 +74,8 @@ pub struct Tick {
     pub elapsed: Duration,
     /// Whether it is time to take what is costly to make: the report, the contexts.
     pub refresh: bool,
+    /// Frames drawn in the second before.
+    pub frames: u64,
 }
 
 /// Something that happened.
@@ -160,6 +162,7 @@ pub struct App<'a> {
     refreshed_revision: Option<u64>,
     shown_revision: Option<u64>,
     rate: Rate,
+    frames: u64,
     health: Health,
     lost_requests: u64,
     quitting: bool,
@@ -193,6 +196,7 @@ impl<'a> App<'a> {
             refreshed_revision: None,
             shown_revision: None,
             rate: Rate::default(),
+            frames: 0,
             health: Health::default(),
             lost_requests: 0,
             quitting: false,
@@ -214,6 +218,7 @@ impl<'a> App<'a> {
                 self.now_ms = tick.now_ms;
                 self.store.advance(tick.now_ms);
                 self.rate.advance(tick.elapsed);
+                self.frames = tick.frames;
                 if tick.refresh {
                     self.refresh();
                 }
@@ -236,6 +241,10 @@ impl<'a> App<'a> {
             Message::Resize(columns, rows) => self.size = (columns, rows),
             Message::Health(health) => {
                 effects.redraw = health != self.health;
+                // News is told once, on the last line; the Sources pane keeps it.
+                if let Some(trouble) = health.trouble.as_ref().filter(|now| self.health.trouble.as_ref() != Some(now)) {
+                    self.notice = Some(Notice { text: trouble.clone(), bad: true });
+                }
                 self.health = health;
             }
             Message::Spare => (),
@@ -516,6 +525,12 @@ impl App<'_> {
     /// Events per second.
     pub fn rate(&self) -> &Rate {
         &self.rate
+    }
+    /// One of how many events is ever on screen, where `rows` follow the newest: at high rates most pass between two
+    /// frames. The counters miss none.
+    pub fn one_in(&self, rows: usize) -> u64 {
+        let shown = self.frames.saturating_mul(rows as u64);
+        if shown == 0 { 1 } else { self.rate.per_second().div_ceil(shown).max(1) }
     }
     /// How forwarding is doing.
     pub fn health(&self) -> &Health {

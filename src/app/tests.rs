@@ -1,1 +1,366 @@
+//! Scenarios: what the user does, and what the model makes of it.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use super::fixture::{Fixture, START_MS};
+use super::keymap::lookup;
+use super::*;
+use crate::envelope::Envelope;
+use crate::reason::ReasonCode;
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+fn app(store: &mut Fixture) -> App<'_> {
+    let setting = Setting {
+        addresses: vec!["127.0.0.1:8033".parse().unwrap()],
+        forward: None,
+        themes: vec!["default".into(), "light".into(), "mono".into()],
+    };
+    let mut app = App::new(store, setting, TimeZone::UTC);
+    app.update(Message::Resize(80, 24));
+    tick(&mut app, 0);
+    app
+}
+
+fn tick(app: &mut App<'_>, seconds: u64) {
+    let tick = Tick { now_ms: START_MS + 60_000, elapsed: Duration::from_secs(seconds), refresh: true, frames: 30 };
+    app.update(Message::Tick(tick));
+}
+
+fn requests(count: usize) -> Vec<Received> {
+    let envelope = Envelope {
+        arrival_ms: START_MS,
+        request: 1,
+        method: "POST".into(),
+        path: "/bulk".into(),
+        headers: Vec::new(),
+        credential: None,
+        body: bytes::Bytes::new(),
+        wire_bytes: 0,
+        loss: None,
+        answer: None,
+    };
+    std::iter::repeat_n(envelope, count).map(Received::Envelope).collect()
+}
+
+/// Presses keys as a user does: through the key map.
+fn press(app: &mut App<'_>, keys: &str) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    for key in keys.split(' ') {
+        let code = match key {
+            "enter" => KeyCode::Enter,
+            "esc" => KeyCode::Esc,
+            "tab" => KeyCode::Tab,
+            "up" => KeyCode::Up,
+            "down" => KeyCode::Down,
+            "pgup" => KeyCode::PageUp,
+            "end" => KeyCode::End,
+            "home" => KeyCode::Home,
+            "right" => KeyCode::Right,
+            "space" => KeyCode::Char(' '),
+            text => {
+                for character in text.chars() {
+                    effects.extend(press_one(app, KeyCode::Char(character)));
+                }
+                continue;
+            }
+        };
+        effects.extend(press_one(app, code));
+    }
+    effects
+}
+
+fn press_one(app: &mut App<'_>, code: KeyCode) -> Vec<Effect> {
+    let action = lookup(app.scopes(), KeyEvent::new(code, KeyModifiers::NONE));
+    action.map(|action| app.update(Message::Action(action)).effects).unwrap_or_default()
+}
+
+fn visible(app: &App<'_>) -> Vec<u64> {
+    app.live().visible(19).collect()
+}
+
+#[test]
+fn scrolling_up_stops_following_and_end_follows_again() {
+    let mut store = Fixture::shop_of(100);
+    let mut app = app(&mut store);
+    assert_eq!(visible(&app), (81..100).collect::<Vec<_>>());
+    press(&mut app, "up");
+    assert!(!app.live().is_following());
+    assert_eq!(app.live().selected(), Some(98));
+    app.update(Message::Batch(&requests(7)));
+    assert_eq!(visible(&app), (81..100).collect::<Vec<_>>(), "what is read stays where it is");
+    assert_eq!(app.live().unseen(), 7);
+    press(&mut app, "end");
+    assert!(app.live().is_following());
+    assert_eq!(visible(&app), (88..107).collect::<Vec<_>>());
+}
+
+#[test]
+fn moving_past_the_last_event_follows_again() {
+    let mut store = Fixture::shop_of(10);
+    let mut app = app(&mut store);
+    press(&mut app, "up up");
+    assert_eq!(app.live().selected(), Some(7));
+    press(&mut app, "down down");
+    assert_eq!((app.live().selected(), app.live().is_following()), (Some(9), false));
+    press(&mut app, "down");
+    assert!(app.live().is_following());
+}
+
+#[test]
+fn a_page_up_and_home_move_by_what_is_on_screen() {
+    let mut store = Fixture::shop_of(100);
+    let mut app = app(&mut store);
+    press(&mut app, "pgup");
+    assert_eq!(app.live().selected(), Some(80));
+    assert_eq!(visible(&app).first(), Some(&80));
+    press(&mut app, "home");
+    assert_eq!(visible(&app), (0..19).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_paused_view_stays_while_events_are_taken_in() {
+    let mut store = Fixture::shop_of(50);
+    let mut app = app(&mut store);
+    press(&mut app, "space");
+    app.update(Message::Batch(&requests(30)));
+    tick(&mut app, 1);
+    assert_eq!(app.totals().events, 80, "the header goes on counting");
+    assert_eq!(app.report().totals.events, 50, "the panes do not");
+    assert_eq!(visible(&app).last(), Some(&49));
+    press(&mut app, "d");
+    assert!(app.live().is_frozen());
+    assert!(app.live().visible(100).all(|event| event < 50), "a filter looks at the frozen rows");
+    press(&mut app, "a d space");
+    assert_eq!(visible(&app).last(), Some(&79));
+    assert_eq!(app.report().totals.events, 80);
+}
+
+#[test]
+fn a_frozen_row_keeps_its_verdict_when_the_session_revises_it() {
+    let mut store = Fixture::shop();
+    let mut live = Live::default();
+    live.change(&store, |_| ());
+    live.freeze(&store, true);
+    store.revise(12, ReasonCode::Counted);
+    assert_eq!(live.rows(&store).row(12).unwrap().code, ReasonCode::Pending);
+    live.freeze(&store, false);
+    assert_eq!(live.rows(&store).row(12).unwrap().code, ReasonCode::Counted);
+}
+
+#[test]
+fn kinds_are_narrowed_as_launchdarkly_names_them() {
+    let mut store = Fixture::shop();
+    let mut app = app(&mut store);
+    let kinds = |app: &App<'_>| -> Vec<String> {
+        visible(app).iter().map(|event| app.store().row(*event).unwrap().kind.to_string()).collect()
+    };
+    press(&mut app, "f");
+    assert_eq!(kinds(&app), ["feature", "feature", "feature", "feature", "summary"]);
+    press(&mut app, "c");
+    assert_eq!(kinds(&app), ["index"]);
+    press(&mut app, "e");
+    assert_eq!(visible(&app), [0, 1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 13, 15]);
+    press(&mut app, "a d");
+    assert_eq!(visible(&app), [1, 2, 8, 9, 11, 14]);
+}
+
+#[test]
+fn launchdarklys_own_traffic_is_hidden_until_asked_for() {
+    let mut store = Fixture::shop();
+    store.push_row(|row| row.noise = true);
+    let mut app = app(&mut store);
+    assert_eq!(visible(&app).last(), Some(&15));
+    press(&mut app, "$");
+    assert_eq!(visible(&app).last(), Some(&16));
+}
+
+#[test]
+fn a_filter_is_answered_newest_first_and_finished_in_spare_time() {
+    let mut store = Fixture::shop_of(100_000);
+    let mut app = app(&mut store);
+    press(&mut app, "/ kind:summary enter");
+    assert!(app.wants_spare_time());
+    assert_eq!(visible(&app).last(), Some(&99_994));
+    let mut steps = 0;
+    while app.wants_spare_time() {
+        app.update(Message::Spare);
+        steps += 1;
+    }
+    assert!(steps < 30, "{steps} steps");
+    assert_eq!(app.live().len(), 6_250);
+    assert_eq!(app.live().visible(1).last(), Some(99_994));
+}
+
+#[test]
+fn an_event_whose_verdict_is_revised_leaves_and_enters_filtered_views() {
+    let mut store = Fixture::shop();
+    let mut live = Live::default();
+    live.change(&store, |criteria| criteria.dropped_only = true);
+    assert_eq!(live.visible(20).collect::<Vec<_>>(), [1, 2, 8, 9, 11, 14]);
+    store.revise(1, ReasonCode::Counted);
+    store.revise(12, ReasonCode::NoExposure);
+    live.look(&store);
+    assert_eq!(live.visible(20).collect::<Vec<_>>(), [2, 8, 9, 11, 12, 14]);
+}
+
+#[test]
+fn rows_that_scroll_out_of_memory_leave_the_view() {
+    let mut store = Fixture::shop_of(40);
+    let mut live = Live::default();
+    live.change(&store, |_| ());
+    live.step(-30, 10);
+    assert_eq!(live.selected(), Some(9));
+    store.evict(25);
+    live.look(&store);
+    assert_eq!(live.len(), 15);
+    assert_eq!(live.selected(), Some(25), "the oldest one left stands in for it");
+}
+
+#[test]
+fn a_filter_that_cannot_be_read_stays_open_and_esc_leaves_the_old_one() {
+    let mut store = Fixture::shop();
+    let mut app = app(&mut store);
+    press(&mut app, "/ kind:custom enter");
+    assert_eq!(app.filter(), "kind:custom");
+    assert_eq!(app.live().len(), 8);
+    press(&mut app, "/");
+    app.update(Message::Action(Action::Edit(Edit::DeleteLine)));
+    press(&mut app, "code:nonsense enter");
+    let Some(Overlay::Line(line)) = app.overlay() else { panic!("the line was closed") };
+    let (column, message) = line.error.clone().unwrap();
+    assert_eq!(column, 6);
+    assert!(message.contains("nonsense"), "{message}");
+    press(&mut app, "esc");
+    assert_eq!(app.filter(), "kind:custom");
+    press(&mut app, "esc");
+    assert_eq!((app.filter(), app.live().len()), ("", 16));
+}
+
+#[test]
+fn a_finding_shows_exactly_its_events() {
+    let mut store = Fixture::shop_of(64);
+    let mut app = app(&mut store);
+    press(&mut app, "d 4 enter");
+    assert_eq!(app.focus(), Pane::Live);
+    assert_eq!(app.filter(), "code:event-lacks-unit exp:\"checkout-cta-test\" metric:\"checkout-conversion\"");
+    assert_eq!(visible(&app), [1, 17, 33, 49]);
+}
+
+#[test]
+fn a_context_and_a_sender_show_their_events() {
+    let mut store = Fixture::shop();
+    let mut app = app(&mut store);
+    press(&mut app, "2 enter");
+    assert_eq!(app.filter(), "unit:\"user/u-1\"");
+    assert_eq!(visible(&app), [1, 9]);
+    press(&mut app, "5 enter");
+    assert_eq!(app.filter(), "source:\"NodeJSClient/9.13.7\"");
+    assert_eq!(app.live().len(), 16);
+}
+
+#[test]
+fn a_list_is_filtered_by_the_same_language() {
+    let mut store = Fixture::shop();
+    let mut app = app(&mut store);
+    press(&mut app, "2 / unit:device/* enter");
+    let shown = app.listing(Pane::Contexts).unwrap().shown().to_vec();
+    let keys: Vec<&str> = shown.iter().map(|index| app.unit_rows()[*index].key.as_str()).collect();
+    assert_eq!(keys, ["d-77", "d-12", "null", "d-9"]);
+    assert_eq!(app.live().len(), 16, "Live has a filter of its own");
+}
+
+#[test]
+fn the_explanation_walks_from_event_to_event_and_shows_the_same_failures() {
+    let mut store = Fixture::shop_of(32);
+    let mut app = app(&mut store);
+    press(&mut app, "home down enter");
+    let event = |app: &App<'_>| match app.view() {
+        View::Why(why) => Some(why.explanation.row.event),
+        _ => None,
+    };
+    assert_eq!(event(&app), Some(1));
+    press(&mut app, "tab right");
+    assert_eq!(event(&app), Some(2));
+    let View::Why(why) = app.view() else { panic!("the explanation is closed") };
+    assert_eq!(why.side, Side::Event, "the side stays");
+    press(&mut app, "h enter");
+    assert_eq!(event(&app), None);
+    assert_eq!(app.filter(), "code:event-lacks-unit exp:\"checkout-cta-test\" metric:\"checkout-conversion\"");
+    assert_eq!(visible(&app), [1, 17]);
+}
+
+#[test]
+fn q_leaves_an_opened_view_and_quits_from_the_panes_only() {
+    let mut store = Fixture::shop();
+    let mut app = app(&mut store);
+    assert_eq!(press(&mut app, "enter q"), []);
+    assert!(matches!(app.view(), View::Panes));
+    assert_eq!(press(&mut app, "q"), [Effect::Quit]);
+}
+
+#[test]
+fn an_opened_experiment_adds_up_its_conversions_over_time() {
+    let mut store = Fixture::shop_of(64);
+    let mut app = app(&mut store);
+    press(&mut app, "3 enter");
+    let View::Experiment(detail) = app.view() else { panic!("no experiment is open") };
+    assert_eq!(detail.experiment, "checkout-cta-test");
+    assert_eq!(detail.chart.last().unwrap().conversions, [0, 8]);
+    assert!(detail.chart.len() <= 61);
+}
+
+#[test]
+fn the_palette_finds_and_runs_a_command() {
+    let mut store = Fixture::shop();
+    let mut app = app(&mut store);
+    press(&mut app, ": droppedonly enter");
+    assert!(app.overlay().is_none());
+    assert!(app.live().criteria().dropped_only);
+    press(&mut app, ": themono enter");
+    assert_eq!(app.theme(), "mono");
+}
+
+#[test]
+fn a_theme_is_previewed_and_taken_or_left() {
+    let mut store = Fixture::shop();
+    let mut app = app(&mut store);
+    press(&mut app, "t down");
+    assert_eq!(app.theme(), "light");
+    press(&mut app, "esc");
+    assert_eq!(app.theme(), "default");
+    press(&mut app, "t down enter");
+    assert_eq!(app.theme(), "light");
+}
+
+#[test]
+fn what_is_copied_and_written_is_harmless() {
+    let mut store = Fixture::shop();
+    store.push_row(|row| row.key = "x\u{1b}]0;owned\u{7}\u{202e}y".into());
+    let mut app = app(&mut store);
+    let effects = press(&mut app, "y");
+    let [Effect::Copy(text)] = effects.as_slice() else { panic!("{effects:?}") };
+    assert!(text.contains("x␛]0;owned␇⟨U+202E⟩y"), "{text}");
+    let effects = press(&mut app, "w enter");
+    let [Effect::Write { path, text }] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!(path, "exptap-event-16.txt");
+    assert!(text.chars().all(|character| character == '\n' || !character.is_control()), "{text}");
+    assert!(text.contains("[DOC]"), "{text}");
+    let effects = press(&mut app, "3 w enter");
+    let [Effect::Write { path, text }] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!(path, "exptap-report.json");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(text).unwrap()["totals"]["events"], 17);
+}
+
+#[test]
+fn the_clock_is_wanted_only_while_time_can_change_something() {
+    let mut store = Fixture::empty();
+    let mut app = app(&mut store);
+    assert!(!app.wants_clock() && !app.wants_refresh() && !app.wants_spare_time());
+    app.update(Message::Batch(&requests(4)));
+    assert!(app.wants_clock() && app.wants_refresh());
+    tick(&mut app, 600);
+    assert!(!app.wants_clock() && !app.wants_refresh() && !app.wants_spare_time());
+    app.update(Message::Batch(&requests(12)));
+    tick(&mut app, 1_200);
+    assert!(app.wants_clock(), "a verdict is pending");
+}

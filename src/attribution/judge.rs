@@ -8,6 +8,7 @@ use super::url::CompiledMatcher;
 use crate::catalog::{Catalog, Iteration, Measure, Metric, MetricKind, Rule};
 use crate::event::{Event, Kind, MetricValue};
 use crate::reason::ReasonCode;
+use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 use std::collections::HashMap;
 
@@ -124,8 +125,8 @@ pub struct Judge {
     iterations: Vec<JudgedIteration>,
     slots: Vec<Slot>,
     metrics: Vec<CompiledMetric>,
-    flags: HashMap<String, Vec<u32>>,
-    custom: HashMap<String, Vec<u32>>,
+    flags: HashMap<String, Vec<u32>, RandomState>,
+    custom: HashMap<String, Vec<u32>, RandomState>,
     pages: Vec<u32>,
 }
 
@@ -136,8 +137,8 @@ impl Judge {
             iterations: Vec::new(),
             slots: Vec::new(),
             metrics: Vec::new(),
-            flags: HashMap::new(),
-            custom: HashMap::new(),
+            flags: HashMap::default(),
+            custom: HashMap::default(),
             pages: Vec::new(),
         };
         for (index, metric) in catalog.metrics.iter().enumerate() {

@@ -24,13 +24,18 @@ impl State {
             counts.merge(more);
         }
         self.is_over_capacity |= other.is_over_capacity;
-        let states = self.merge_units(&other, events_before);
-        let evidence = self.merge_evidence(&other, events_before);
-        let log_before = (self.log.len() as u32, self.records.len() as u32);
+        let units: Vec<u32> = (0..other.units.len() as u32)
+            .map(|unit| other.units.name(unit).and_then(|(kind, key)| self.unit(kind, key)).unwrap_or(NONE))
+            .collect();
+        let states = self.merge_units(&other, &units, events_before);
+        let evidence = self.merge_evidence(&other, &units, events_before);
+        let log_before = (self.log.next(), self.records.next());
         self.merge_log(&other, &states, events_before);
         self.merge_payloads(other, &states, &evidence, log_before, events_before);
         for state in states {
-            self.rejudge(state);
+            if self.state(state).is_some_and(|state| state.newest_conversion != NONE) {
+                self.rejudge(state);
+            }
         }
         self.review_completeness();
     }
@@ -60,13 +65,13 @@ impl State {
         }
         let mut touched = Vec::new();
         for index in receipt.records {
-            if let Some(record) = self.records.get(index as usize) {
+            if let Some(record) = self.records.get(index) {
                 let category = record.category;
                 self.totals.category(category, -1);
             }
         }
         for index in receipt.entries {
-            let Some(entry) = self.log.get_mut(index as usize) else { continue };
+            let Some(entry) = self.log.get_mut(index) else { continue };
             entry.is_withdrawn = true;
             let (slot, code, state) = (entry.slot, entry.code, entry.state);
             if entry.failures.is_empty() {
@@ -89,10 +94,10 @@ impl State {
     }
 
     /// Gives the number here of each of the other part's states.
-    fn merge_units(&mut self, other: &State, events_before: u64) -> Vec<u32> {
+    fn merge_units(&mut self, other: &State, units: &[u32], events_before: u64) -> Vec<u32> {
         let mut states = Vec::with_capacity(other.states.len());
         for from in &other.states {
-            let unit = other.units.name(from.unit).and_then(|(kind, key)| self.unit(kind, key));
+            let unit = units.get(from.unit as usize).copied().filter(|unit| *unit != NONE);
             let index = unit.map_or(NONE, |unit| self.state_for(unit, from.iteration));
             states.push(index);
             let Some(state) = self.states.get_mut(index as usize) else { continue };
@@ -115,12 +120,9 @@ impl State {
     }
 
     /// Gives the number here of each piece of the other part's evidence.
-    fn merge_evidence(&mut self, other: &State, events_before: u64) -> Vec<u32> {
+    fn merge_evidence(&mut self, other: &State, units: &[u32], events_before: u64) -> Vec<u32> {
         let mut numbers = vec![NONE; other.evidence.len()];
         let sources: Vec<_> = other.sources.iter().map(|name| self.source(name)).collect();
-        let units: Vec<_> = (0..other.units.len() as u32)
-            .map(|unit| other.units.name(unit).and_then(|(kind, key)| self.unit(kind, key)).unwrap_or(NONE))
-            .collect();
         let source = |id: u16| sources.get(usize::from(id)).copied().unwrap_or(id);
         let unit = |id: u32| units.get(id as usize).copied().unwrap_or(NONE);
         let mut number = |there: u32, here: u32| {
@@ -181,16 +183,16 @@ impl State {
     }
 
     fn merge_log(&mut self, other: &State, states: &[u32], events_before: u64) {
-        let (entries, records) = (self.log.len() as u32, self.records.len() as u32);
-        for record in &other.records {
+        let (entries, records) = (self.log.next(), self.records.next());
+        for record in other.records.iter() {
             self.records.push(Record {
                 event: record.event + events_before,
                 first_entry: record.first_entry + entries,
                 ..record.clone()
             });
         }
-        for entry in &other.log {
-            let index = self.log.len() as u32;
+        for entry in other.log.iter() {
+            let index = self.log.next();
             let state = states.get(entry.state as usize).copied().unwrap_or(NONE);
             let source = other.source_name(entry.source).map_or(entry.source, |name| self.source(&name.clone()));
             let is_chained = entry.failures.is_empty();

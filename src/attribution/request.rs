@@ -197,8 +197,8 @@ impl State {
             is_plain: arrival_ms.is_none(),
             body_hash,
             samples_silently: self.source_name(source).is_some_and(|name| name.starts_with("PythonClient/")),
-            first_entry: self.log.len() as u32,
-            first_record: self.records.len() as u32,
+            first_entry: self.log.next(),
+            first_record: self.records.next(),
             readable: Evidence::default(),
             features: Vec::new(),
             counted: Vec::new(),
@@ -222,6 +222,7 @@ impl State {
         if !request.is_duplicate {
             self.explain_summaries(&mut request);
         }
+        self.settle();
         if self.sampling_changed() {
             self.review_completeness();
         }
@@ -229,8 +230,8 @@ impl State {
             let receipt = self.options.keep_receipts.then(|| {
                 Box::new(Receipt {
                     effects: std::mem::take(&mut request.effects),
-                    entries: request.first_entry..self.log.len() as u32,
-                    records: request.first_record..self.records.len() as u32,
+                    entries: request.first_entry..self.log.next(),
+                    records: request.first_record..self.records.next(),
                     readable: std::mem::take(&mut request.readable),
                 })
             });

@@ -133,7 +133,7 @@ pub struct Totals {
     /// Events known to be lost.
     pub lost: u64,
     /// Readable events by kind.
-    pub by_kind: HashMap<Box<str>, u64>,
+    pub by_kind: HashMap<Box<str>, u64, foldhash::fast::FixedState>,
     /// Events by category, in the order of [`Category::ALL`].
     pub categories: [u64; Category::ALL.len()],
 }

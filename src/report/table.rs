@@ -78,7 +78,8 @@ fn write_report(out: &mut String, report: &Report) -> fmt::Result {
     let events = if totals.events == 1 { "event" } else { "events" };
     write!(out, "{} {events}", grouped(totals.events))?;
     if totals.requests > 0 {
-        write!(out, " in {} requests", grouped(totals.requests))?;
+        let requests = if totals.requests == 1 { "request" } else { "requests" };
+        write!(out, " in {} {requests}", grouped(totals.requests))?;
     }
     let verdicts: Vec<String> = totals
         .verdicts

@@ -7,7 +7,7 @@ pub mod tui;
 
 use crate::cli::{self, Cli, Command, Format};
 use crate::demo::Shop;
-use crate::endpoint::{DEFAULT_PORT, ListenOn};
+use crate::endpoint::ListenOn;
 use crate::guide;
 use crate::headless::{self, Failure, Read, Request, Unreadable};
 use crate::input::Source;
@@ -128,9 +128,7 @@ fn demo(options: cli::Demo) -> ExitCode {
 }
 
 fn sources() -> ExitCode {
-    let address = std::net::SocketAddr::from(([127, 0, 0, 1], DEFAULT_PORT));
-    let text = guide::plain(&guide::sources(address));
-    match io::stdout().lock().write_all(text.as_bytes()) {
+    match io::stdout().lock().write_all(guide::usual().as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {

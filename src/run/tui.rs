@@ -12,7 +12,7 @@
 use crate::app::keymap::lookup;
 use crate::app::{Action, App, Effect, Health, Message, Pane, Setting, Tick};
 use crate::endpoint::{IntakeReceiver, Received};
-use crate::report::Totals;
+use crate::report::{Report, table};
 use crate::session::Session;
 use crate::terminal::{Abilities, Screen};
 use crate::ui;
@@ -95,6 +95,8 @@ pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
         health,
         started: Instant::now(),
         second: 0,
+        frames: 0,
+        frames_before: 0,
         pace: Pace::new(fps, abilities.remote, Instant::now()),
         refreshed: Instant::now(),
         refresh_interval: REFRESH,
@@ -102,11 +104,10 @@ pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
     };
     let result = session_loop.run(intake).await;
     let Loop { app, screen, .. } = session_loop;
-    let totals = app.totals().clone();
     drop(app);
     let panics = screen.leave();
     // The terminal may be gone; then there is nobody to tell.
-    let _ = write_farewell(&mut io::stdout().lock(), &totals);
+    let _ = write_farewell(&mut io::stdout().lock(), &session.report());
     for panic in panics {
         let _ = writeln!(io::stderr().lock(), "a part of exptap failed meanwhile: {panic}");
     }
@@ -207,6 +208,9 @@ struct Loop<'a> {
     started: Instant,
     /// The second of the last tick.
     second: u64,
+    /// Frames drawn in the second under way, and in the one before.
+    frames: u64,
+    frames_before: u64,
     pace: Pace,
     refreshed: Instant,
     refresh_interval: Duration,
@@ -398,8 +402,11 @@ impl Loop<'_> {
         let now_ms = Timestamp::now().as_millisecond();
         let elapsed = self.started.elapsed();
         let second_passed = self.app.wants_clock() && elapsed.as_secs() != self.second;
+        if elapsed.as_secs() != self.second {
+            self.frames_before = std::mem::take(&mut self.frames);
+        }
         self.second = elapsed.as_secs();
-        let tick = Tick { now_ms, elapsed, refresh };
+        let tick = Tick { now_ms, elapsed, refresh, frames: self.frames_before };
         // Waking up to draw a frame is no news by itself.
         let dirty = if refresh || second_passed { Dirty::Data } else { Dirty::No };
         self.update(Message::Tick(tick), dirty)?;
@@ -430,6 +437,7 @@ impl Loop<'_> {
         let app = &self.app;
         let ascii_only = self.abilities.ascii_only;
         let bytes = self.screen.draw(|frame| ui::render(app, &theme, ascii_only, frame))?;
+        self.frames += 1;
         self.pace.drawn(now, bytes, size);
         Ok(())
     }
@@ -455,20 +463,13 @@ fn write_new(path: &str, text: &str) -> io::Result<()> {
     file.sync_all()
 }
 
-/// What is printed when the screens are gone.
+/// What is printed when the screens are gone: the session's report.
 ///
 /// # Errors
 ///
 /// Where it cannot be written.
-pub fn write_farewell(out: &mut impl Write, totals: &Totals) -> io::Result<()> {
-    writeln!(out, "exptap: {} events in {} requests", totals.events, totals.requests)?;
-    for (name, count) in totals.verdicts.iter().filter(|(_, count)| **count > 0) {
-        writeln!(out, "  {count:>9}  {name}")?;
-    }
-    if totals.lost > 0 {
-        writeln!(out, "  {:>9}  lost", totals.lost)?;
-    }
-    Ok(())
+pub fn write_farewell(out: &mut impl Write, report: &Report) -> io::Result<()> {
+    write!(out, "exptap: {}", table::text(report))
 }
 
 #[cfg(test)]
@@ -506,17 +507,5 @@ mod tests {
         write_new(path, "first").unwrap();
         assert_eq!(write_new(path, "second").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(std::fs::read_to_string(path).unwrap(), "first");
-    }
-
-    #[test]
-    fn the_farewell_lists_what_became_of_every_event() {
-        let mut totals = Totals { requests: 2, events: 5, lost: 1, ..Totals::default() };
-        totals.verdicts.extend([("counted", 3), ("dropped", 2), ("pending", 0)]);
-        let mut out = Vec::new();
-        write_farewell(&mut out, &totals).unwrap();
-        assert_eq!(
-            String::from_utf8(out).unwrap(),
-            "exptap: 5 events in 2 requests\n          3  counted\n          2  dropped\n          1  lost\n"
-        );
     }
 }

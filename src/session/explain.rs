@@ -34,7 +34,7 @@ impl Session {
         Some(Explanation {
             event_text: event_text(entry, raw, event.is_some()),
             provenance: self.provenance(entry, event.as_ref()),
-            also: self.also(entry),
+            also: self.also(entry, ladders.iter().any(|ladder| ladder.other_clock.is_some())),
             row: entry.row.clone(),
             ladders,
         })
@@ -293,7 +293,7 @@ impl Session {
         lines
     }
 
-    fn also(&self, entry: &Entry) -> Vec<String> {
+    fn also(&self, entry: &Entry, is_clock_dependent: bool) -> Vec<String> {
         let mut also = Vec::new();
         let row = &entry.row;
         if let Some(verdict) = row.best_verdict()
@@ -318,6 +318,9 @@ impl Session {
             if same > 1 {
                 also.push(format!("{same} of the events held are of {kind}/{key}"));
             }
+        }
+        if is_clock_dependent {
+            also.push(ReasonCode::ClockDependent.reason().text.to_owned());
         }
         also.extend(row.warnings.iter().map(|warning| warning.reason().text.to_owned()));
         also

@@ -47,6 +47,8 @@ pub struct SessionOptions {
     pub max_bytes: usize,
     /// Units followed.
     pub max_units: usize,
+    /// Conversions kept for judging again.
+    pub max_conversions: usize,
 }
 
 impl SessionOptions {
@@ -59,6 +61,7 @@ impl SessionOptions {
             max_events: 100_000,
             max_bytes: 256 * 1024 * 1024,
             max_units: 2_000_000,
+            max_conversions: 2_000_000,
         }
     }
 
@@ -69,6 +72,7 @@ impl SessionOptions {
             grace_ms: Some(self.grace_ms),
             keep_receipts: false,
             max_units: self.max_units,
+            max_conversions: self.max_conversions,
             track_changes: true,
         }
     }

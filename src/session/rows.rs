@@ -3,7 +3,7 @@
 use crate::attribution::state::{AcceptedClaims, State};
 use crate::catalog::Catalog;
 use crate::envelope::Envelope;
-use crate::event::Event;
+use crate::event::{Event, Kind};
 use crate::findings::is_own_traffic;
 use crate::intake::{self, Received};
 use crate::near_miss;
@@ -59,8 +59,14 @@ impl Notes {
     }
 }
 
-/// What best names an event that has no key of its own.
+/// What best names an event. The key of a click or page view is an internal id, so the page stands for it, without
+/// its query, which may hold anything.
 fn name(event: &Event<'_>) -> String {
+    if let (Kind::Click | Kind::PageView | Kind::ClickPageView, Some(url)) = (event.kind, &event.url) {
+        let page = url.split(['?', '#']).next().unwrap_or_default();
+        let path = page.split_once("://").and_then(|(_, rest)| rest.find('/').and_then(|at| rest.get(at..)));
+        return path.unwrap_or(page).to_owned();
+    }
     match (&event.key, event.features) {
         (Some(key), _) if !key.is_empty() => key.to_string(),
         (_, Some(features)) => {

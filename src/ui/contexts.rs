@@ -1,10 +1,11 @@
 //! Contexts: the units that need attention first.
 
-use super::paint::{Canvas, grouped, time_of_day};
+use super::paint::{Canvas, grouped, time_of_day, unit_within};
 use super::theme::Role;
 use super::{frame_pane, mark_selection, nothing, page_with, rows};
 use crate::app::Pane;
 use crate::app::export::unit_note;
+use crate::untrusted::Untrusted;
 use crate::view::{UnitNote, UnitRow};
 use ratatui::layout::Rect;
 
@@ -54,11 +55,14 @@ fn draw_unit(canvas: &mut Canvas<'_, '_>, area: Rect, unit: &UnitRow, [first, se
             let arms = exposure.arms.join(", ");
             let mark = if crossover { "⚠ " } else { "" };
             let time = time_of_day(zone, exposure.first_ms, false);
-            (format!("{mark}{arms} {time}{more}"), if crossover { Role::Warning } else { Role::Exposure })
+            let texts = [format!("{mark}{arms} {time}{more}"), format!("{mark}{arms} {time}"), format!("{mark}{arms}")];
+            let [.., shortest] = &texts;
+            let text = texts.iter().find(|text| Untrusted::from(text.as_str()).columns() <= second).unwrap_or(shortest);
+            (text.clone(), if crossover { Role::Warning } else { Role::Exposure })
         }
     };
     let mut strip = canvas.strip(area);
-    strip.cell(&format!("{}/{}", unit.kind, unit.key), first, Role::Strong);
+    strip.cell(&unit_within(&unit.kind, &unit.key, first), first, Role::Strong);
     strip.cell(&exposed, second, exposed_role);
     let mut left = third;
     let mut any = false;

@@ -78,7 +78,7 @@ fn lines(canvas: &Canvas<'_, '_>, report: &ExperimentReport, width: usize) -> Ve
         lines.push(line(vec![
             (&fixed(&arm.name, 22), style(Role::Accent)),
             (&format!("{:>9} units  ", grouped(arm.units)), style(Role::Text)),
-            (&bar(arm.units, most, 16), style(Role::Muted)),
+            (&bar(arm.units, most, 16), style(Role::Accent)),
             (if arm.crossover_units > 0 { &crossed } else { "" }, style(Role::Warning)),
         ]));
         for metric in &arm.metrics {
@@ -92,7 +92,7 @@ fn lines(canvas: &Canvas<'_, '_>, report: &ExperimentReport, width: usize) -> Ve
                 (Some([low, high]), None) => format!("  [{low:.3}–{high:.3}]"),
                 (None, _) => String::new(),
             };
-            let cross = format!("  {} of them from another arm", grouped(metric.cross_arm_units));
+            let cross = format!("  {} cross-arm", grouped(metric.cross_arm_units));
             lines.push(line(vec![
                 (&fixed(&format!("  {}", metric.metric), 22), style(Role::Text)),
                 (&format!("{:>9} conv.  ", grouped(metric.converting_units)), style(Role::Counted)),
@@ -198,7 +198,7 @@ fn draw_chart(canvas: &mut Canvas<'_, '_>, area: Rect, report: &ExperimentReport
         .collect();
     let most = last.conversions.iter().copied().max().unwrap_or(0).max(1);
     let mut title = canvas.strip(area);
-    title.text("Conversions so far  ", Role::Strong);
+    title.text("Conversions so far, all metrics  ", Role::Strong);
     for (arm, role) in report.arms.iter().zip(SERIES.into_iter().cycle()) {
         title.text("── ", role).text(&arm.name, Role::Text).gap(2);
     }

@@ -18,6 +18,9 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
     if !list.filter.is_empty() {
         remarks.push((list.filter.clone(), Role::Accent));
     }
+    if !list.shown().is_empty() && area.width < 90 {
+        remarks.push(("received▸unit▸exposed▸counted".to_owned(), Role::Muted));
+    }
     let inside = frame_pane(canvas, Pane::Experiments, area, &remarks);
     if list.shown().is_empty() {
         let words = if app.report().experiments.is_empty() {
@@ -29,49 +32,71 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
         return;
     }
     let item = |index: &usize| app.report().experiments.get(*index);
-    let heights = list.shown().iter().map(|index| item(index).map_or(0, |report| height_of(report, is_wide(inside))));
-    let start = page_with(list.selected(), heights, inside.height.into());
-    let mut y = inside.y;
+    let selected = list.selected();
+    let heights = list.shown().iter().enumerate().map(|(position, index)| {
+        item(index).map_or(0, |report| metrics_shown(report, position == selected).count() + rows_besides(report))
+    });
+    let start = page_with(selected, heights, inside.height.into());
+    let mut rows = super::rows(inside);
     for (position, index) in list.shown().iter().enumerate().skip(start) {
-        let Some(report) = item(index) else { continue };
-        if y >= inside.bottom() {
-            break;
+        let (Some(report), Some(first)) = (item(index), rows.next()) else { break };
+        draw_title(canvas, first, report);
+        if position == selected {
+            mark_selection(canvas, Pane::Experiments, first);
         }
-        let area = Rect { y, height: inside.bottom() - y, ..inside };
-        let used = draw_experiment(canvas, area, report);
-        if position == list.selected() {
-            mark_selection(canvas, Pane::Experiments, Rect { height: 1, ..area });
-        }
-        y = y.saturating_add(used);
+        draw_metrics(canvas, &mut rows, report, position == selected);
+        rows.next();
     }
 }
 
-fn height_of(report: &ExperimentReport, wide: bool) -> usize {
-    let metric_rows = if wide { 1 } else { 2 };
-    1 + report.arms.len().max(1) + report.metrics.len() * metric_rows + 1
+/// The metrics shown: all of the selected experiment; of the others the first, which has the arms below it, and the
+/// one that loses most, if it loses anything.
+fn metrics_shown(report: &ExperimentReport, selected: bool) -> impl Iterator<Item = (usize, &MetricReport)> {
+    let lost = |metric: &MetricReport| metric.received.saturating_sub(metric.counted);
+    let worst = report
+        .metrics
+        .iter()
+        .enumerate()
+        .skip(1)
+        .filter(|(_, metric)| lost(metric) > 0)
+        .max_by_key(|(index, metric)| (lost(metric), std::cmp::Reverse(*index)))
+        .map(|(index, _)| index);
+    report.metrics.iter().enumerate().filter(move |(index, _)| selected || *index == 0 || Some(*index) == worst)
 }
 
-/// One experiment; returns the rows it took, an empty one after it included.
-fn draw_experiment(canvas: &mut Canvas<'_, '_>, area: Rect, report: &ExperimentReport) -> u16 {
-    let mut rows = super::rows(area);
-    if let Some(row) = rows.next() {
-        draw_title(canvas, row, report);
+/// Title, arms, and the empty row after them.
+fn rows_besides(report: &ExperimentReport) -> usize {
+    1 + report.arms.len().max(1) + 1
+}
+
+fn draw_metrics(
+    canvas: &mut Canvas<'_, '_>,
+    rows: &mut impl Iterator<Item = Rect>,
+    report: &ExperimentReport,
+    selected: bool,
+) {
+    let most = report.arms.iter().map(|arm| arm.units).max().unwrap_or(0);
+    let mut metrics = metrics_shown(report, selected);
+    if let Some((_, metric)) = metrics.next()
+        && let Some(row) = rows.next()
+    {
+        draw_funnel(canvas, row, metric);
     }
     if report.arms.is_empty()
         && let Some(row) = rows.next()
     {
-        canvas.strip(row).gap(3).text("no unit has been exposed yet", Role::Muted);
+        canvas.strip(row).gap(5).text("no unit has been exposed yet", Role::Muted);
     }
-    let most = report.arms.iter().map(|arm| arm.units).max().unwrap_or(0);
     for arm in &report.arms {
         if let Some(row) = rows.next() {
             draw_arm(&mut canvas.strip(row), arm, report, most);
         }
     }
-    for metric in &report.metrics {
-        draw_funnel(&mut rows, canvas, metric);
+    for (_, metric) in metrics {
+        if let Some(row) = rows.next() {
+            draw_funnel(canvas, row, metric);
+        }
     }
-    u16::try_from(height_of(report, is_wide(area))).unwrap_or(u16::MAX)
 }
 
 fn draw_title(canvas: &mut Canvas<'_, '_>, area: Rect, report: &ExperimentReport) {
@@ -88,7 +113,7 @@ fn draw_title(canvas: &mut Canvas<'_, '_>, area: Rect, report: &ExperimentReport
         strip.text(&text, role).gap(2);
     }
     if !report.complete {
-        strip.text("… history incomplete", Role::Pending);
+        strip.text("… partial history", Role::Pending);
     }
 }
 
@@ -141,11 +166,17 @@ fn significant(p: f64) -> String {
 }
 
 fn draw_arm(strip: &mut Strip<'_>, arm: &ArmReport, report: &ExperimentReport, most: u64) {
-    let left = strip.left();
-    strip.gap(3).cell(&arm.name, if left >= 64 { 16 } else { 9 }, Role::Accent);
-    strip.right(&grouped(arm.units), 6, Role::Text).text("units ", Role::Muted);
-    if left >= 72 {
-        strip.text(&bar(arm.units, most, 10), Role::Muted).gap(1);
+    let wide = strip.left() >= 76;
+    strip.gap(if wide { 5 } else { 3 }).cell(&arm.name, if wide { 18 } else { 10 }, Role::Accent);
+    match arm.metrics.first() {
+        Some(metric) => {
+            strip.right(&grouped(metric.converting_units), 5, Role::Counted).text("✓ of ", Role::Muted);
+        }
+        None => _ = strip.gap(11),
+    }
+    strip.right(&grouped(arm.units), 6, Role::Text);
+    if wide {
+        strip.text("units ", Role::Muted).text(&bar(arm.units, most, 10), Role::Accent).gap(1);
     }
     if let Some(metric) = arm.metrics.first() {
         draw_result(strip, metric, report.complete);
@@ -155,9 +186,8 @@ fn draw_arm(strip: &mut Strip<'_>, arm: &ArmReport, report: &ExperimentReport, m
     }
 }
 
-/// Converting units, and the rate or mean with its interval where the history is complete.
-pub(super) fn draw_result(strip: &mut Strip<'_>, metric: &ArmMetric, complete: bool) {
-    strip.right(&grouped(metric.converting_units), 5, Role::Counted).text("✓ ", Role::Counted);
+/// The rate or mean with its interval, where the history is complete.
+fn draw_result(strip: &mut Strip<'_>, metric: &ArmMetric, complete: bool) {
     match (metric.rate, metric.mean, metric.interval) {
         (Some(rate), _, Some([low, high])) => {
             strip.right(&format!("{:.1} %", rate * 100.0), 6, Role::Strong);
@@ -177,45 +207,40 @@ pub(super) fn draw_result(strip: &mut Strip<'_>, metric: &ArmMetric, complete: b
     }
 }
 
-/// A bar between two ticks, in eighths of a column.
+/// A bar as long as its share of the most, in half columns. A thin line: blocks would run together from row to row.
 pub(super) fn bar(value: u64, most: u64, columns: usize) -> String {
-    const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
-    let eighths = (value * columns as u64 * 8).checked_div(most).unwrap_or(0);
-    let whole = usize::try_from(eighths / 8).unwrap_or(columns).min(columns);
-    let mut text = "█".repeat(whole);
-    if whole < columns {
-        let part = usize::try_from(eighths % 8).ok().and_then(|index| EIGHTHS.get(index)).copied().unwrap_or(' ');
-        text.push(part);
-        text.push_str(&" ".repeat(columns - whole - 1));
+    let halves = (value * columns as u64 * 2).checked_div(most).unwrap_or(0);
+    let halves = usize::try_from(halves).unwrap_or(usize::MAX).min(columns * 2);
+    let mut text = "━".repeat(halves / 2);
+    if halves % 2 == 1 {
+        text.push('╸');
     }
-    format!("▕{text}▏")
+    let used = halves.div_ceil(2);
+    text.push_str(&" ".repeat(columns - used));
+    text
 }
 
-/// A metric's way from received to counted, on one row where it fits, else on two.
-fn draw_funnel(rows: &mut impl Iterator<Item = Rect>, canvas: &mut Canvas<'_, '_>, metric: &MetricReport) {
-    let Some(first) = rows.next() else { return };
+/// A metric's way from received to counted: with words where they fit, else with the numbers that the pane's title
+/// names in order.
+fn draw_funnel(canvas: &mut Canvas<'_, '_>, row: Rect, metric: &MetricReport) {
     let steps = steps(metric);
-    let wide = is_wide(first);
-    let shown = steps.iter().filter(|step| step.always || (wide && step.lost > 0));
-    let mut strip = canvas.strip(first);
-    strip.gap(3).cell(&metric.metric, if wide { 24 } else { 30 }, Role::Text);
-    if !wide {
-        strip.text(&grouped(metric.received), Role::Text).text(" received", Role::Muted);
-        let Some(second) = rows.next() else { return };
-        strip = canvas.strip(second);
-        strip.gap(3);
-    }
-    for step in shown.skip(usize::from(!wide)) {
-        if step.word != "received" {
+    let width = usize::from(row.width);
+    let name = if width >= 90 { 28 } else { (width * 40 / 100).max(12) };
+    let room = width.saturating_sub(name + 4);
+    let wordy = |step: &&Step| step.always || step.lost > 0;
+    let columns: usize = steps.iter().filter(wordy).map(|step| grouped(step.events).len() + step.word.len() + 4).sum();
+    let mut strip = canvas.strip(row);
+    strip.gap(3).cell(&metric.metric, name, Role::Text);
+    let words = columns <= room;
+    for (index, step) in steps.iter().filter(|step| step.always || (words && step.lost > 0)).enumerate() {
+        if index > 0 {
             strip.text(" ▸ ", Role::Muted);
         }
-        strip.text(&grouped(step.events), step.role()).text(&format!(" {}", step.word), Role::Muted);
+        strip.text(&grouped(step.events), step.role());
+        if words {
+            strip.text(&format!(" {}", step.word), Role::Muted);
+        }
     }
-}
-
-/// Whether a row has room for bars, words and a funnel on one line.
-fn is_wide(row: Rect) -> bool {
-    row.width >= 90
 }
 
 /// A step of a metric's funnel: how many events got this far.

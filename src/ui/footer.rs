@@ -12,10 +12,6 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
         canvas.strip(area).text(if notice.bad { " ✗ " } else { " ✓ " }, role).text(&notice.text, role);
         return;
     }
-    if let Some(trouble) = &app.health().trouble {
-        canvas.strip(area).text(" ✗ ", Role::Bad).text(trouble, Role::Bad);
-        return;
-    }
     let hints: Vec<(String, &str)> = keymap::active(app.scopes())
         .filter(|binding| !binding.footer.is_empty())
         .filter_map(|binding| Some((binding.keys.first()?.label(), binding.footer)))

@@ -134,6 +134,14 @@ fn counters(app: &App<'_>, words: Words) -> Pieces {
     let totals = app.totals();
     let number = |number| if matches!(words, Words::Short | Words::AllShort) { short(number) } else { grouped(number) };
     let mut pieces = vec![(format!(" {} events ", number(totals.events)), Role::Strong)];
+    // Losses come before what may be cut off at the end.
+    if totals.lost > 0 {
+        pieces.push((format!(" {} lost ", number(totals.lost)), Role::Alert));
+    }
+    let lost_requests = app.lost_requests();
+    if lost_requests > 0 {
+        pieces.push((format!(" {} requests lost ", number(lost_requests)), Role::Alert));
+    }
     if matches!(words, Words::All | Words::AllShort) {
         for category in Category::ALL {
             let count = totals.verdicts.get(category.name()).copied().unwrap_or(0);
@@ -146,15 +154,6 @@ fn counters(app: &App<'_>, words: Words) -> Pieces {
         for (glyph, count, role) in by_glyph(totals) {
             pieces.push((format!(" {}{}{glyph} ", number(count), if words == Words::Short { "" } else { " " }), role));
         }
-    }
-    if totals.lost > 0 {
-        pieces.push((" ".into(), Role::Text));
-        pieces.push((format!(" {} lost ", number(totals.lost)), Role::Alert));
-    }
-    let lost_requests = app.lost_requests();
-    if lost_requests > 0 {
-        pieces.push((" ".into(), Role::Text));
-        pieces.push((format!(" {} requests lost ", number(lost_requests)), Role::Alert));
     }
     pieces
 }

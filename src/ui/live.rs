@@ -1,17 +1,20 @@
 //! Live: every event as it arrives, and what became of it.
 
 use super::header::role_of;
-use super::paint::{Canvas, Strip, grouped, time_of_day};
+use super::paint::{Canvas, Strip, grouped, plural, time_of_day, unit_within};
 use super::theme::Role;
 use super::{empty, frame_pane, mark_selection, nothing, rows};
 use crate::app::export::units_text;
+use crate::app::layout::rows_inside;
 use crate::app::{App, Kinds, Pane, is_kind_mismatch, is_unmatched_key};
+use crate::catalog::Iteration;
+use crate::untrusted::Untrusted;
 use crate::view::EventRow;
 use ratatui::layout::Rect;
 
 pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let app = canvas.app;
-    let inside = frame_pane(canvas, Pane::Live, area, &remarks(app));
+    let inside = frame_pane(canvas, Pane::Live, area, &remarks(app, area));
     if app.is_empty() {
         empty::draw(canvas, inside);
         return;
@@ -40,7 +43,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
 }
 
 /// What the title says after the name: kinds, filters, whether it follows.
-fn remarks(app: &App<'_>) -> Vec<(String, Role)> {
+fn remarks(app: &App<'_>, area: Rect) -> Vec<(String, Role)> {
     let live = app.live();
     let criteria = live.criteria();
     let mut remarks = Vec::new();
@@ -50,6 +53,10 @@ fn remarks(app: &App<'_>) -> Vec<(String, Role)> {
         remarks.push(("paused".to_owned(), Role::Warning));
     } else if live.is_following() {
         remarks.push(("following".to_owned(), Role::Good));
+        let one_in = app.one_in(rows_inside(Pane::Live, area));
+        if one_in > 1 {
+            remarks.push((format!("1 in {} shown", grouped(one_in)), Role::Warning));
+        }
     } else {
         remarks.push((format!("+{} new, end follows", grouped(live.unseen() as u64)), Role::Warning));
     }
@@ -66,7 +73,7 @@ fn remarks(app: &App<'_>) -> Vec<(String, Role)> {
     if looked_at < of {
         remarks.push((format!("{} of {} rows looked at", grouped(looked_at), grouped(of)), Role::Muted));
     } else if !criteria.filter.is_empty() || criteria.dropped_only || criteria.kinds != Kinds::All {
-        remarks.push((format!("{} events", grouped(live.len() as u64)), Role::Muted));
+        remarks.push((plural(live.len() as u64, "event"), Role::Muted));
     }
     let forgotten = app.store().first();
     if forgotten > 0 {
@@ -86,12 +93,16 @@ struct Columns {
 
 impl Columns {
     fn of(width: usize) -> Self {
-        let milliseconds = width >= 78;
-        let kind = if width >= 90 { 12 } else { 7 };
+        let milliseconds = width >= 96;
+        let kind = match width {
+            90.. => 12,
+            74.. => 8,
+            _ => 7,
+        };
         let time = if milliseconds { 12 } else { 8 };
         let source = if width >= 150 { 24 } else { 0 };
         let rest = width.saturating_sub(time + kind + 4 + if source > 0 { source + 1 } else { 0 });
-        Self { milliseconds, kind, key: (rest * 25 / 100).min(40), unit: (rest * 23 / 100).min(48), source }
+        Self { milliseconds, kind, key: (rest * 27 / 100).min(40), unit: (rest * 25 / 100).min(48), source }
     }
 }
 
@@ -103,11 +114,29 @@ fn draw_row(app: &App<'_>, strip: &mut Strip<'_>, row: &EventRow, columns: &Colu
     );
     strip.cell(&row.kind, columns.kind, Role::Text);
     strip.cell(&row.key, columns.key, Role::Strong);
-    strip.cell(&units_text(row), columns.unit, Role::Text);
+    strip.cell(&units_in(app, row, columns.unit), columns.unit, Role::Text);
     if columns.source > 0 {
         strip.cell(&row.source, columns.source, Role::Muted);
     }
     draw_verdict(app, strip, row);
+}
+
+/// An event's contexts in so many columns. Where not all fit, the one the verdict is about is shown.
+fn units_in(app: &App<'_>, row: &EventRow, width: usize) -> String {
+    let all = units_text(row);
+    if Untrusted::from(all.as_str()).columns() <= width {
+        return all;
+    }
+    let about = iteration_of(app, row).map(|iteration| iteration.randomization_unit.as_str());
+    let unit = row.units.iter().find(|(kind, _)| Some(&**kind) == about).or(row.units.first());
+    unit.map(|(kind, key)| unit_within(kind, key, width)).unwrap_or_default()
+}
+
+/// The iteration a row's best verdict is about.
+fn iteration_of<'a>(app: &'a App<'_>, row: &EventRow) -> Option<&'a Iteration> {
+    let name = app.store().iterations().get(row.best_verdict()?.iteration as usize)?;
+    let experiment = app.store().catalog().experiments.iter().find(|known| *known.key == *name.experiment)?;
+    experiment.iterations.iter().find(|known| *known.id == *name.iteration)
 }
 
 /// The verdict: glyph, words, arm. The two faults people come for carry a badge as well.
@@ -139,10 +168,6 @@ fn draw_verdict(app: &App<'_>, strip: &mut Strip<'_>, row: &EventRow) {
 
 /// The name of the arm a row's best verdict is about.
 fn arm(app: &App<'_>, row: &EventRow) -> Option<String> {
-    let verdict = row.best_verdict()?;
-    let variation = verdict.variation?;
-    let name = app.store().iterations().get(verdict.iteration as usize)?;
-    let experiment = app.store().catalog().experiments.iter().find(|known| *known.key == *name.experiment)?;
-    let iteration = experiment.iterations.iter().find(|known| *known.id == *name.iteration)?;
-    Some(iteration.arm_name(variation))
+    let variation = row.best_verdict()?.variation?;
+    iteration_of(app, row).map(|iteration| iteration.arm_name(variation))
 }

@@ -1,7 +1,7 @@
 //! What lies over a view: help, palette, themes, and the line being typed.
 
 use super::frame_box;
-use super::paint::{Canvas, zone_name};
+use super::paint::{Canvas, wrapped, zone_name};
 use super::theme::Role;
 use crate::app::keymap::{BINDINGS, Scope};
 use crate::app::{Line as TypedLine, LinePurpose, Overlay};
@@ -18,6 +18,11 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, screen: Rect) -> Option<Position
             let lines = help_lines(canvas, area.width.into());
             let start = scroll.place(lines.len(), area.height.into());
             canvas.lines(area, lines.get(start..).unwrap_or_default());
+            let below = lines.len().saturating_sub(start + usize::from(area.height));
+            if below > 0 {
+                let foot = Rect { y: area.bottom(), height: 1, ..area };
+                canvas.strip(foot).at_end(&format!(" {below} more ↓ "), Role::Muted);
+            }
             None
         }
         Overlay::Palette { input, commands, found, selected } => {
@@ -86,9 +91,22 @@ fn draw_input(canvas: &mut Canvas<'_, '_>, area: Rect, input: &Input) -> Positio
     Position::new(area.x + 2 + column, area.y)
 }
 
-/// The line being typed, on the last two rows: the line, and below it what is wrong with it or what it takes.
+/// The line being typed, on the last rows: the line, and below it what is wrong with it or what it takes.
 fn draw_line(canvas: &mut Canvas<'_, '_>, screen: Rect, line: &TypedLine) -> Position {
-    let area = Rect { y: screen.bottom().saturating_sub(2), height: 2.min(screen.height), ..screen };
+    let (below, role) = match (&line.error, &line.purpose) {
+        (Some((column, message)), _) => (format!("✗ column {column}: {message}"), Role::Bad),
+        (None, LinePurpose::Filter(_)) => (
+            "words, \"text\", /regex/, key: unit: exp: metric: verdict: code: source: kind: since:  ↵ takes it"
+                .to_owned(),
+            Role::Muted,
+        ),
+        (None, LinePurpose::Write(_)) => {
+            ("a new file; nothing is overwritten  ↵ writes, esc leaves".to_owned(), Role::Muted)
+        }
+    };
+    let below = wrapped(&below, screen.width.into(), 1, canvas.style(role));
+    let height = u16::try_from(below.len() + 1).unwrap_or(2).min(screen.height);
+    let area = Rect { y: screen.bottom() - height, height, ..screen };
     Clear.render(area, canvas.buffer);
     canvas.paint(area, Role::Text);
     let label = match &line.purpose {
@@ -100,20 +118,7 @@ fn draw_line(canvas: &mut Canvas<'_, '_>, screen: Rect, line: &TypedLine) -> Pos
     let scroll = line.input.visual_scroll(width);
     let shown: String = line.input.value().chars().skip(scroll).collect();
     canvas.strip(area).text(&label, Role::Accent).text(&shown, Role::Text);
-    let below = Rect { y: area.y + 1, height: 1, ..area };
-    match (&line.error, &line.purpose) {
-        (Some((column, message)), _) => {
-            let position = format!("column {column}: {message}");
-            canvas.strip(below).text(" ✗ ", Role::Bad).text(&position, Role::Bad);
-        }
-        (None, LinePurpose::Filter(_)) => {
-            let hint = " words, \"text\", /regex/, key: unit: exp: metric: verdict: code: source: kind: since:   ↵ takes it, esc leaves";
-            canvas.strip(below).text(hint, Role::Muted);
-        }
-        (None, LinePurpose::Write(_)) => {
-            canvas.strip(below).text(" a new file; nothing is overwritten   ↵ writes, esc leaves", Role::Muted);
-        }
-    }
+    canvas.lines(Rect { y: area.y + 1, height: height - 1, ..area }, &below);
     let column = u16::try_from(line.input.visual_cursor().saturating_sub(scroll)).unwrap_or(0);
     Position::new((area.x + label_columns + column).min(area.right().saturating_sub(1)), area.y)
 }

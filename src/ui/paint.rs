@@ -71,6 +71,8 @@ impl Strip<'_> {
     }
 
     fn put(&mut self, text: &str, style: Style, width: usize) {
+        // What lies below (a border, say) must not shine through where a role leaves the colour open.
+        let style = Style::reset().patch(self.theme.style(Role::Text)).patch(style);
         let width = u16::try_from(width.min(self.left())).unwrap_or(u16::MAX);
         if self.visible && width > 0 {
             self.buffer.set_stringn(self.x, self.y, text, usize::from(width), style);
@@ -150,6 +152,11 @@ pub(super) fn short(number: u64) -> String {
         1_000_000..=999_999_999 => scaled(1_000_000, 'M'),
         _ => scaled(1_000_000_000, 'G'),
     }
+}
+
+/// A number of things: `1 request`, `12 482 requests`.
+pub(super) fn plural(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{} {noun}s", grouped(number)) }
 }
 
 /// A size: `812 B`, `2.3 MB`.
@@ -237,6 +244,18 @@ fn fitting(word: &str, room: usize) -> usize {
 pub(super) fn fixed(text: &str, width: usize) -> String {
     let clipped = Untrusted::from(text).clip(width);
     format!("{}{}", clipped.text, " ".repeat(width - clipped.columns))
+}
+
+/// A context in so many columns. Of a key that is too long the end is kept: keys begin alike more often than they
+/// end alike.
+pub(super) fn unit_within(kind: &str, key: &str, width: usize) -> String {
+    let whole = format!("{kind}/{key}");
+    let kind_columns = Untrusted::from(kind).columns();
+    let tail = width.saturating_sub(kind_columns + 2);
+    if tail < 3 || !key.is_ascii() || kind_columns + 1 + key.len() <= width {
+        return whole;
+    }
+    format!("{kind}/…{}", key.get(key.len() - tail..).unwrap_or(key))
 }
 
 /// Text made harmless.

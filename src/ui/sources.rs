@@ -1,6 +1,6 @@
 //! Sources: who sends, how much, and how it is answered.
 
-use super::paint::{Canvas, grouped, short, size, time_of_day};
+use super::paint::{Canvas, grouped, plural, short, size, time_of_day};
 use super::theme::Role;
 use super::{frame_pane, mark_selection, nothing, page_with, rows};
 use crate::app::Pane;
@@ -21,7 +21,11 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let mut lines = rows(inside);
     let Some(summary) = lines.next() else { return };
     draw_summary(canvas, summary);
-    let rest = Rect { y: inside.y + 1, height: inside.height.saturating_sub(1), ..inside };
+    let mut rest = Rect { y: inside.y + 1, height: inside.height.saturating_sub(1), ..inside };
+    if let Some(trouble) = &app.health().trouble {
+        canvas.strip(rest).gap(1).text("✗ ", Role::Bad).text(trouble, Role::Bad);
+        rest = Rect { y: rest.y + 1, height: rest.height.saturating_sub(1), ..rest };
+    }
     if list.shown().is_empty() {
         let words =
             if app.source_rows().is_empty() { "no SDK has sent anything yet" } else { "no sender passes the filter" };
@@ -53,12 +57,12 @@ fn draw_summary(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let totals = app.totals();
     let health = app.health();
     let mut strip = canvas.strip(area);
-    strip.gap(1).text(&format!("{} requests", grouped(totals.requests)), Role::Text);
-    strip.text(&format!("  {} duplicate payloads", grouped(totals.duplicate_payloads)), Role::Muted);
+    strip.gap(1).text(&plural(totals.requests, "request"), Role::Text);
+    strip.gap(2).text(&plural(totals.duplicate_payloads, "duplicate payload"), Role::Muted);
     let lost = if totals.lost > 0 { Role::Alert } else { Role::Muted };
-    strip.gap(2).text(&format!("{} events lost", grouped(totals.lost)), lost);
+    strip.gap(2).text(&format!("{} lost", plural(totals.lost, "event")), lost);
     if app.lost_requests() > 0 {
-        strip.gap(1).text(&format!("{} requests lost before judging", grouped(app.lost_requests())), Role::Alert);
+        strip.gap(1).text(&format!("{} lost before judging", plural(app.lost_requests(), "request")), Role::Alert);
     }
     if app.setting().forward.is_some() {
         let refused: u64 = health.refused.iter().map(|(_, count)| count).sum();
@@ -88,8 +92,14 @@ fn draw_source(canvas: &mut Canvas<'_, '_>, area: Rect, source: &SourceRow) {
         Role::Strong,
     );
     strip.cell(source.environment.as_deref().unwrap_or("no credential"), width * 22 / 100, Role::Text);
-    strip.right(&short(source.requests), 5, Role::Text).text("requests", Role::Muted).gap(1);
-    strip.right(&short(source.events), 6, Role::Text).text("events", Role::Muted).gap(2);
+    strip
+        .right(&short(source.requests), 5, Role::Text)
+        .text(if source.requests == 1 { "request " } else { "requests" }, Role::Muted)
+        .gap(1);
+    strip
+        .right(&short(source.events), 6, Role::Text)
+        .text(if source.events == 1 { "event " } else { "events" }, Role::Muted)
+        .gap(2);
     strip.text(&format!("last {}", time_of_day(zone, source.last_seen_ms, false)), Role::Muted);
 }
 
@@ -114,7 +124,7 @@ fn draw_details(canvas: &mut Canvas<'_, '_>, area: Rect, source: &SourceRow) {
         part(format!("schema {}", source.schemas.join(", ")), Role::Muted);
     }
     if source.instances > 0 {
-        part(format!("{} instances", source.instances), Role::Muted);
+        part(plural(source.instances, "instance"), Role::Muted);
     }
     let mean = source.wire_bytes.checked_div(source.requests).unwrap_or(0);
     part(format!("{} ({} a request)", size(source.wire_bytes), size(mean)), Role::Muted);

@@ -1,1 +1,320 @@
+//! What stands on the screen, cell by cell.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use super::theme::{Depth, Role, Theme, Themes};
+use super::*;
+use crate::app::fixture::{Fixture, START_MS};
+use crate::app::{Action, Edit, Message, Setting, Tick, keymap};
+use crate::endpoint::Received;
+use crate::reason::Category;
+use jiff::tz::TimeZone;
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
+use ratatui::style::Color;
+use std::time::Duration;
+
+fn app(store: &mut Fixture) -> App<'_> {
+    let setting = Setting {
+        addresses: vec!["127.0.0.1:8033".parse().unwrap()],
+        forward: Some("https://events.launchdarkly.com".into()),
+        themes: Themes::built_in().names(),
+    };
+    let zone = TimeZone::fixed(jiff::tz::offset(1));
+    let mut app = App::new(store, setting, zone);
+    let tick = Tick { now_ms: START_MS + 60_000, elapsed: Duration::from_secs(30), refresh: true, frames: 30 };
+    app.update(Message::Tick(tick));
+    app
+}
+
+fn drawn_with(app: &mut App<'_>, theme: &Theme, ascii_only: bool, (columns, rows): (u16, u16)) -> Buffer {
+    app.update(Message::Resize(columns, rows));
+    let mut terminal = Terminal::new(TestBackend::new(columns, rows)).unwrap();
+    terminal.draw(|frame| render(app, theme, ascii_only, frame)).unwrap();
+    terminal.backend().buffer().clone()
+}
+
+fn theme(name: &str) -> Theme {
+    Themes::built_in().get(name).unwrap().clone()
+}
+
+fn drawn(app: &mut App<'_>, size: (u16, u16)) -> Buffer {
+    drawn_with(app, &theme("default"), false, size)
+}
+
+fn text_of(buffer: &Buffer) -> String {
+    let width = usize::from(buffer.area.width).max(1);
+    buffer
+        .content
+        .chunks(width)
+        .map(|row| row.iter().map(|cell| cell.symbol()).collect::<String>().trim_end().to_owned() + "\n")
+        .collect()
+}
+
+fn act(app: &mut App<'_>, actions: impl IntoIterator<Item = Action>) {
+    for action in actions {
+        app.update(Message::Action(action));
+    }
+}
+
+/// The cells a text stands in.
+fn cells<'a>(buffer: &'a Buffer, text: &str) -> &'a [ratatui::buffer::Cell] {
+    let symbols: Vec<String> = text.chars().map(String::from).collect();
+    let start = buffer
+        .content
+        .windows(symbols.len())
+        .position(|cells| cells.iter().zip(&symbols).all(|(cell, symbol)| cell.symbol() == symbol))
+        .unwrap_or_else(|| panic!("{text:?} is not on the screen:\n{}", text_of(buffer)));
+    &buffer.content[start..start + symbols.len()]
+}
+
+#[test]
+fn the_overview_shows_four_panes_from_120_columns_and_one_at_80() {
+    for (name, size) in [("80x24", (80, 24)), ("120x40", (120, 40)), ("200x60", (200, 60))] {
+        let mut store = Fixture::shop();
+        let mut app = app(&mut store);
+        insta::assert_snapshot!(format!("overview_{name}"), text_of(&drawn(&mut app, size)));
+    }
+}
+
+#[test]
+fn an_empty_session_says_how_to_get_traffic_in() {
+    let mut store = Fixture::empty();
+    let mut app = app(&mut store);
+    insta::assert_snapshot!("empty_80x24", text_of(&drawn(&mut app, (80, 24))));
+}
+
+#[test]
+fn the_explanation_stands_beside_the_event_or_behind_a_tab() {
+    for (name, size) in [("80x24", (80, 24)), ("120x40", (120, 40))] {
+        let mut store = Fixture::shop();
+        let mut app = app(&mut store);
+        drawn(&mut app, size);
+        act(&mut app, [Action::First, Action::Down, Action::Open]);
+        insta::assert_snapshot!(format!("why_{name}"), text_of(&drawn(&mut app, size)));
+    }
+}
+
+#[test]
+fn every_other_pane_and_view_has_its_picture_at_80_columns() {
+    let views: [(&str, &[Action]); 5] = [
+        ("contexts", &[Action::Focus(Pane::Contexts)]),
+        ("experiments", &[Action::Focus(Pane::Experiments)]),
+        ("findings", &[Action::Focus(Pane::Findings)]),
+        ("sources", &[Action::Focus(Pane::Sources)]),
+        ("experiment", &[Action::Focus(Pane::Experiments), Action::Open]),
+    ];
+    for (name, actions) in views {
+        let mut store = Fixture::shop();
+        let mut app = app(&mut store);
+        act(&mut app, actions.iter().cloned());
+        insta::assert_snapshot!(format!("{name}_80x24"), text_of(&drawn(&mut app, (80, 24))));
+    }
+}
+
+#[test]
+fn no_view_fails_on_any_screen_however_small() {
+    let views: [&[Action]; 9] = [
+        &[],
+        &[Action::Open],
+        &[Action::Open, Action::SwapSide],
+        &[Action::Focus(Pane::Contexts)],
+        &[Action::Focus(Pane::Experiments), Action::Open],
+        &[Action::Focus(Pane::Findings), Action::Zoom],
+        &[Action::Focus(Pane::Sources), Action::Help],
+        &[Action::Palette, Action::Edit(Edit::Insert('q'))],
+        &[Action::Filter, Action::Paste("code:x and very long ".repeat(20))],
+    ];
+    let mut sizes = vec![(1, 1), (20, 5), (59, 15), (60, 14), (60, 15), (80, 24), (118, 24), (500, 200), (0, 0)];
+    sizes.extend((1..130).step_by(7).map(|columns| (columns, 16)));
+    for actions in views {
+        for rows in [0, 16] {
+            let mut store = if rows == 0 { Fixture::empty() } else { Fixture::shop() };
+            let mut app = app(&mut store);
+            for size in &sizes {
+                app.update(Message::Resize(size.0, size.1));
+                act(&mut app, actions.iter().cloned());
+                assert_eq!(drawn(&mut app, *size).area.width, size.0);
+                act(&mut app, [Action::Back, Action::Back, Action::Focus(Pane::Live)]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_screen_too_small_says_what_it_needs_and_goes_on_counting() {
+    let mut store = Fixture::shop_of(12_482);
+    let mut app = app(&mut store);
+    let text = text_of(&drawn(&mut app, (30, 6)));
+    assert_eq!(text, "exptap needs 60x15,\nhas 30x6\n12.4k events\n3 901✓ 780… 780? 4 681✗ 2 340·\n\n\n");
+}
+
+#[test]
+fn dropped_events_of_the_two_common_faults_leap_to_the_eye_with_and_without_colour() {
+    let mut store = Fixture::shop();
+    let mut app = app(&mut store);
+    let default = theme("default");
+    let buffer = drawn(&mut app, (120, 40));
+    for (badge, role) in [(" KIND ", Role::DroppedKind), (" KEY ", Role::DroppedUnmatched)] {
+        for cell in cells(&buffer, badge) {
+            assert_eq!(cell.fg, default.style(role).fg.unwrap());
+            assert!(cell.modifier.contains(default.style(role).add_modifier));
+        }
+    }
+    assert_eq!(cells(&buffer, "✗  KIND ")[0].fg, default.style(Role::Dropped).fg.unwrap());
+    let mono = drawn_with(&mut app, &theme("mono"), false, (120, 40));
+    assert!(cells(&mono, " KIND ")[1].modifier.contains(ratatui::style::Modifier::REVERSED));
+}
+
+#[test]
+fn without_colours_not_one_cell_has_one_in_any_theme_or_view() {
+    for name in Themes::built_in().names() {
+        let mut store = Fixture::shop();
+        let mut app = app(&mut store);
+        let theme = theme(&name).at(Depth::Mono);
+        for actions in [&[][..], &[Action::Open], &[Action::Back, Action::Focus(Pane::Experiments), Action::Open]] {
+            act(&mut app, actions.iter().cloned());
+            let buffer = drawn_with(&mut app, &theme, false, (120, 40));
+            for cell in &buffer.content {
+                assert_eq!((cell.fg, cell.bg), (Color::Reset, Color::Reset), "{name}: {:?}", cell.symbol());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_terminal_without_utf_8_gets_ascii_only() {
+    let mut store = Fixture::shop();
+    let mut app = app(&mut store);
+    for actions in [&[][..], &[Action::Open], &[Action::Back, Action::Help]] {
+        act(&mut app, actions.iter().cloned());
+        let text = text_of(&drawn_with(&mut app, &theme("mono"), true, (120, 40)));
+        assert!(text.is_ascii(), "{text}");
+    }
+}
+
+#[test]
+fn hostile_text_is_shown_and_not_sent_and_moves_nothing() {
+    let hostile = [
+        "\u{1b}]0;owned\u{7}",
+        "\u{1b}[2J\u{1b}[31m",
+        "a\nb\tc\r",
+        "\u{9b}31m\u{9d}0;x\u{9c}",
+        "\u{202e}abc\u{2066}",
+        "a\u{200b}\u{feff}\u{e0041}",
+        &format!("e{}", "\u{301}".repeat(200)),
+        "漢字漢字漢字漢字漢字漢字漢字",
+        "👩\u{200d}💻👨\u{200d}👩\u{200d}👧",
+        &"k".repeat(10_000),
+    ];
+    for text in hostile {
+        let mut store = Fixture::shop();
+        store.push_row(|row| {
+            row.kind = text.into();
+            row.key = text.into();
+            row.units = vec![(text.into(), text.into())];
+            row.source = text.into();
+            row.note = Some(text.into());
+        });
+        let mut app = app(&mut store);
+        for size in [(80, 24), (120, 40), (200, 60)] {
+            for actions in [&[][..], &[Action::Open], &[Action::Back]] {
+                act(&mut app, actions.iter().cloned());
+                let buffer = drawn(&mut app, size);
+                for cell in &buffer.content {
+                    assert!(
+                        cell.symbol().chars().all(|character| {
+                            let invisible =
+                                matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}' | '\u{feff}');
+                            !character.is_control() && !invisible
+                        }),
+                        "{:?} of {text:?}",
+                        cell.symbol()
+                    );
+                }
+                // The right border stands where it stands without the text.
+                for y in 3..size.1 - 2 {
+                    let border = buffer.cell((size.0 - 1, y)).unwrap().symbol().to_owned();
+                    assert!("│┐┘┌└┤".contains(&border), "{border:?} at row {y} of {text:?}\n{}", text_of(&buffer));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_counters_add_up_to_the_events_with_words_and_without() {
+    let mut store = Fixture::shop_of(160);
+    store.lost = 12;
+    let mut app = app(&mut store);
+    let text = text_of(&drawn(&mut app, (200, 60)));
+    assert_eq!(
+        text.lines().nth(1).unwrap(),
+        " 160 events  12 lost   ✓ 20 counted  ✓ 30 exposures  … 10 pending  ? 10 unknown  ✗ 50 dropped  · 30 other  \
+         ✗ 10 unreadable"
+    );
+    let text = text_of(&drawn(&mut app, (120, 40)));
+    assert_eq!(text.lines().nth(1).unwrap(), " 160 events  12 lost  50 ✓  10 …  10 ?  60 ✗  30 ·");
+    let text = text_of(&drawn(&mut app, (80, 24)));
+    assert_eq!(text.lines().next().unwrap(), " exptap  ● :8033 → … 0/s  160 events  12 lost  50✓  10…  10?  60✗  30·");
+}
+
+#[test]
+fn losses_are_shown_as_an_alert() {
+    let mut store = Fixture::shop();
+    store.lost = 12;
+    let mut app = app(&mut store);
+    let buffer = drawn(&mut app, (80, 24));
+    let alert = theme("default").style(Role::Alert);
+    for cell in cells(&buffer, " 12 lost ") {
+        assert_eq!(cell.fg, alert.fg.unwrap());
+        assert!(cell.modifier.contains(alert.add_modifier));
+    }
+}
+
+#[test]
+fn the_footer_and_the_help_show_the_key_map() {
+    let mut store = Fixture::shop();
+    let mut app = app(&mut store);
+    let text = text_of(&drawn(&mut app, (200, 60)));
+    let footer = text.lines().last().unwrap();
+    for binding in keymap::active(app.scopes()).filter(|binding| !binding.footer.is_empty()) {
+        let hint = format!("{} {}", binding.keys[0].label(), binding.footer);
+        assert!(footer.contains(&hint), "{hint:?} is not in {footer:?}");
+    }
+    act(&mut app, [Action::Help]);
+    let help = text_of(&drawn(&mut app, (120, 200)));
+    for binding in keymap::BINDINGS {
+        let start: String = binding.description.chars().take(40).collect();
+        assert!(help.contains(start.trim_end()), "{start:?} is not in the help");
+        assert!(help.contains(&binding.keys[0].label()));
+    }
+    for category in Category::ALL {
+        assert!(help.contains(category.name()));
+    }
+}
+
+#[test]
+fn scrolling_up_says_how_many_events_came_since() {
+    let mut store = Fixture::shop();
+    let mut app = app(&mut store);
+    drawn(&mut app, (80, 24));
+    act(&mut app, [Action::Up]);
+    let envelope = crate::envelope::Envelope {
+        arrival_ms: 0,
+        request: 1,
+        method: "POST".into(),
+        path: "/bulk".into(),
+        headers: Vec::new(),
+        credential: None,
+        body: bytes::Bytes::new(),
+        wire_bytes: 0,
+        loss: None,
+        answer: None,
+    };
+    let requests: Vec<Received> = std::iter::repeat_n(envelope, 128).map(Received::Envelope).collect();
+    app.update(Message::Batch(&requests));
+    let text = text_of(&drawn(&mut app, (80, 24)));
+    assert!(text.contains("+128 new"), "{text}");
+}

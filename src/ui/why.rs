@@ -184,11 +184,15 @@ fn event_lines(canvas: &Canvas<'_, '_>, explanation: &Explanation, width: usize)
         }
     };
     fact("arrived", &arrival);
-    if let Some(t_ms) = row.t_ms.filter(|t_ms| *t_ms != row.arrival_ms) {
-        fact("judged at", &day_and_time(zone, t_ms));
+    let created = row.t_ms.filter(|_| canvas.app.report().clock == "creation");
+    if let Some(t_ms) = created {
+        fact("created", &format!("{}{}", day_and_time(zone, t_ms), distance(row.arrival_ms.saturating_sub(t_ms))));
     }
     for (name, value) in &explanation.provenance {
-        fact(name, value);
+        // Times are told once, in the zone of the viewer.
+        if *name != "arrived" && !(*name == "created" && created.is_some()) {
+            fact(name, value);
+        }
     }
     lines.push(Line::default());
     let mut redacted = false;
@@ -199,29 +203,38 @@ fn event_lines(canvas: &Canvas<'_, '_>, explanation: &Explanation, width: usize)
     lines
 }
 
+/// How long before its arrival an event was created.
+fn distance(milliseconds: i64) -> String {
+    match milliseconds {
+        0 => String::new(),
+        1..=999 => format!(" ({milliseconds} ms before)"),
+        1_000.. => format!(" ({} s before)", milliseconds / 1_000),
+        _ => format!(" ({} s after)", milliseconds.unsigned_abs() / 1_000),
+    }
+}
+
+/// A line of JSON; what does not fit goes on below, two columns further in.
 fn json_line(canvas: &Canvas<'_, '_>, line: &str, width: usize, redacted: bool) -> Vec<Line<'static>> {
-    let indent = line.len() - line.trim_start().len();
+    let text = line.trim_start();
+    let indent = (line.len() - text.len()).min(width / 2);
     let role = if redacted { Role::Redacted } else { Role::Text };
-    let pieces = wrap(line, width);
-    let key = line.trim_start().strip_prefix('"').and_then(|rest| rest.split_once("\":")).map(|(key, _)| key);
-    let Some(key) = key else {
-        return pieces.into_iter().map(|piece| Line::styled(piece, canvas.style(role))).collect();
-    };
+    let key = text.strip_prefix('"').and_then(|rest| rest.split_once("\":")).map(|(key, _)| key);
     let key_role = match key {
-        _ if redacted => Role::Redacted,
-        key if MATTERS.contains(&key) => Role::JsonMatters,
-        _ => Role::JsonKey,
+        Some(key) if !redacted && MATTERS.contains(&key) => Role::JsonMatters,
+        Some(_) if !redacted => Role::JsonKey,
+        _ => role,
     };
-    let key_columns = indent + key.len() + 2;
-    pieces
+    let key_bytes = key.map_or(0, |key| harmless(key).len() + 2);
+    wrap(text, width.saturating_sub(indent + 2))
         .into_iter()
         .enumerate()
-        .map(|(index, piece)| match piece.split_at_checked(key_columns) {
-            Some((name, value)) if index == 0 => Line::from(vec![
+        .map(|(index, piece)| {
+            let (name, value) = piece.split_at_checked(key_bytes).filter(|_| index == 0).unwrap_or(("", &piece));
+            Line::from(vec![
+                Span::raw(" ".repeat(if index == 0 { indent } else { indent + 2 })),
                 Span::styled(name.to_owned(), canvas.style(key_role)),
                 Span::styled(value.to_owned(), canvas.style(role)),
-            ]),
-            _ => Line::styled(piece, canvas.style(role)),
+            ])
         })
         .collect()
 }

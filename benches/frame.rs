@@ -1,0 +1,141 @@
+//! How long a frame takes: 200x60 and 80x24, over a journal of 100,000 rows, for every view.
+//!
+//! `cargo bench --bench frame` prints medians. It asserts nothing: a budget is judged by reading it, on a machine
+//! one knows.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use exptap::app::{Action, App, Edit, Message, Pane, Setting, Tick};
+use exptap::catalog::Origin;
+use exptap::catalog::load::{Format, from_text};
+use exptap::endpoint::Received;
+use exptap::envelope::Envelope;
+use exptap::session::{Session, SessionOptions};
+use exptap::ui;
+use exptap::ui::theme::Themes;
+use jiff::tz::TimeZone;
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+const NOW_MS: i64 = 1_795_258_984_221;
+const EVENTS: u64 = 100_000;
+const PER_REQUEST: u64 = 100;
+
+const CATALOG: &str = r#"
+[[metrics]]
+key = "checkout-conversion"
+event_key = "checkout"
+units = ["user", "device"]
+
+[[experiments]]
+key = "checkout-cta-test"
+flag = "checkout-cta"
+randomization_unit = "device"
+variations = [ { index = 0, name = "control" }, { index = 1, name = "treatment" } ]
+metrics = ["checkout-conversion"]
+started_at = "2026-01-01T00:00:00Z"
+"#;
+
+fn event(number: u64) -> String {
+    let at = NOW_MS + i64::try_from(number).unwrap();
+    let device = number % 5_000;
+    match number % 5 {
+        0 | 1 => format!(
+            r#"{{"kind":"feature","creationDate":{at},"key":"checkout-cta","version":3,"variation":{},"value":true,"context":{{"kind":"device","key":"device-{device}"}},"reason":{{"kind":"FALLTHROUGH","inExperiment":true}}}}"#,
+            device % 2
+        ),
+        2 => format!(
+            r#"{{"kind":"custom","creationDate":{at},"key":"checkout","context":{{"kind":"device","key":"device-{device}"}}}}"#
+        ),
+        3 => format!(
+            r#"{{"kind":"custom","creationDate":{at},"key":"checkout","context":{{"kind":"user","key":"user-{device}"}}}}"#
+        ),
+        _ => format!(
+            r#"{{"kind":"custom","creationDate":{at},"key":"Checkout","context":{{"kind":"device","key":"device-{device}"}}}}"#
+        ),
+    }
+}
+
+fn request(number: u64) -> Received {
+    let first = number * PER_REQUEST;
+    let events: Vec<String> = (first..first + PER_REQUEST).map(event).collect();
+    let body = format!("[{}]", events.join(","));
+    Received::Envelope(Envelope {
+        arrival_ms: NOW_MS + i64::try_from(first).unwrap(),
+        request: number + 1,
+        method: "POST".into(),
+        path: "/bulk".into(),
+        headers: vec![("user-agent".into(), "NodeJSClient/9.13.7".into())],
+        credential: None,
+        wire_bytes: body.len() as u64,
+        body: body.into(),
+        loss: None,
+        answer: None,
+    })
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+fn main() {
+    let mut out = std::io::stdout().lock();
+    let catalog = from_text(CATALOG, "catalog.toml", Format::Toml, Origin::File).expect("the catalog is valid");
+    let mut session = Session::new(Some(catalog), SessionOptions::from_now(NOW_MS));
+    let setting = Setting {
+        addresses: vec!["127.0.0.1:8033".parse().unwrap()],
+        forward: None,
+        themes: Themes::built_in().names(),
+    };
+    let mut app = App::new(&mut session, setting, TimeZone::system());
+    let themes = Themes::built_in();
+    let theme = themes.get("default").unwrap();
+
+    let requests: Vec<Received> = (0..EVENTS / PER_REQUEST).map(request).collect();
+    let begun = Instant::now();
+    for batch in requests.chunks(32) {
+        app.update(Message::Batch(batch));
+    }
+    let per_event = begun.elapsed() / u32::try_from(EVENTS).unwrap();
+    writeln!(out, "judging and listing  {per_event:>10.1?} an event").unwrap();
+    let begun = Instant::now();
+    app.update(Message::Tick(Tick {
+        now_ms: NOW_MS + 200_000,
+        elapsed: Duration::from_secs(60),
+        refresh: true,
+        frames: 30,
+    }));
+    writeln!(out, "report and contexts  {:>10.1?}", begun.elapsed()).unwrap();
+
+    let views: [(&str, &[Action]); 6] = [
+        ("overview", &[]),
+        ("overview, filtered", &[Action::SetFilter(String::new()), Action::DroppedOnly]),
+        ("why", &[Action::Open]),
+        ("experiment", &[Action::Back, Action::Focus(Pane::Experiments), Action::Open]),
+        ("help", &[Action::Back, Action::Help]),
+        ("palette", &[Action::Back, Action::Palette, Action::Edit(Edit::Insert('o'))]),
+    ];
+    for (name, actions) in views {
+        for action in actions {
+            app.update(Message::Action(action.clone()));
+        }
+        while app.wants_spare_time() {
+            app.update(Message::Spare);
+        }
+        for (columns, rows) in [(200, 60), (80, 24)] {
+            app.update(Message::Resize(columns, rows));
+            let mut terminal = Terminal::new(TestBackend::new(columns, rows)).unwrap();
+            let times = (0..200)
+                .map(|_| {
+                    let begun = Instant::now();
+                    terminal.draw(|frame| ui::render(&app, theme, false, frame)).unwrap();
+                    begun.elapsed()
+                })
+                .collect();
+            writeln!(out, "{name:<20} {:>10.1?} a frame at {columns}x{rows}", median(times)).unwrap();
+        }
+    }
+}
