@@ -91,7 +91,7 @@ pub fn envelope(
     if envelope.answer.is_some_and(|answer| answer.from == AnsweredBy::Upstream && answer.status >= 400) {
         state.refused_upstream(&mut request);
     }
-    body::items(&text, |item| take(state, &mut request, item, &mut visit));
+    body::batch(&text, |item| take(state, &mut request, item, &mut visit));
     state.end(request);
 }
 

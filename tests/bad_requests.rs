@@ -272,6 +272,23 @@ fn a_body_of_100_mb_is_answered_and_not_kept() {
 }
 
 #[test]
+fn a_body_of_millions_of_values_is_inspected_up_to_a_limit() {
+    let program = Listening::start();
+    program.takes(format!("[{}1]", "1,".repeat(5_000_000)));
+    let ended = program.end();
+    assert_eq!(ended.rows.len(), 100_001);
+    assert!(ended.stderr.starts_with("100001 of the events could not be read"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_verdict_file_that_cannot_be_written_is_said_at_the_start() {
+    let (code, stderr) =
+        refused(&["listen", "--no-tui", "--listen", "127.0.0.1:0", "--verdicts", "no/such/folder.ndjson"]);
+    assert_eq!(code, Some(2));
+    assert!(stderr.starts_with("no/such/folder.ndjson: verdicts cannot be written there"), "{stderr}");
+}
+
+#[test]
 fn a_sender_that_leaves_in_the_middle_is_one_unreadable_event() {
     let program = Listening::start();
     let mut client = Client::connect(program.address);

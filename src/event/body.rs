@@ -15,6 +15,9 @@ pub const MAX_DECODED_BYTES: u64 = 100 * 1024 * 1024;
 /// thirty times, a bomb a thousand times.
 pub const MAX_RATIO: u64 = 200;
 
+/// Events of one request that are inspected, ten times what an SDK puts into one. Each costs memory for as long as the
+/// session remembers it, and a body of 10 MiB could be five million of them.
+pub const MAX_BATCH_EVENTS: usize = 100_000;
 /// How often, in one text, the next event is sought in what a damaged one swallowed. Each time the rest of the text is
 /// walked through, so without a limit a text made for it would take quadratic time.
 const SEARCHES: u32 = 16;
@@ -166,19 +169,50 @@ fn gif(data: &str) -> Option<String> {
 /// Reads the items of a text: an array of events, one event, or several in a row, as a file has them.
 ///
 /// One bad element of an array costs only itself; one bad line of a file costs only itself.
-pub fn items<'a>(text: &'a str, mut visit: impl FnMut(Item<'a>)) {
+pub fn items<'a>(text: &'a str, visit: impl FnMut(Item<'a>)) {
+    walk(text, usize::MAX, visit);
+}
+
+/// Reads the items of a request. What comes after [`MAX_BATCH_EVENTS`] is one unreadable item.
+pub fn batch<'a>(text: &'a str, visit: impl FnMut(Item<'a>)) {
+    walk(text, MAX_BATCH_EVENTS, visit);
+}
+
+/// What reading one text may still cost.
+struct Allowance {
+    items: usize,
+    searches: u32,
+}
+
+impl Allowance {
+    /// Takes one item; false where none is left, and then the rest of the text is visited as one.
+    fn take<'a>(&mut self, text: &'a str, walker: &mut Walker<'a>, visit: &mut impl FnMut(Item<'a>)) -> bool {
+        if let Some(left) = self.items.checked_sub(1) {
+            self.items = left;
+            return true;
+        }
+        let offset = walker.offset();
+        let bytes = text.len() - offset;
+        let reason =
+            format!("a request has at most {MAX_BATCH_EVENTS} events; what follows, {bytes} bytes, was not inspected");
+        visit(Item::Unreadable(Unreadable { reason, offset, range: offset..text.len() }));
+        *walker = Walker::at(text, text.len());
+        false
+    }
+}
+
+fn walk<'a>(text: &'a str, items: usize, mut visit: impl FnMut(Item<'a>)) {
     let mut walker = Walker::new(text);
-    let mut searches = SEARCHES;
+    let mut allowance = Allowance { items, searches: SEARCHES };
     while let Some(byte) = walker.next_byte() {
-        match byte {
-            b'[' => array(text, &mut walker, &mut searches, &mut visit),
-            _ => {
-                if let Err((start, offset, reason)) = element(&mut walker, &mut visit) {
-                    let end = line_end(text, start);
-                    visit(Item::Unreadable(Unreadable { reason, offset, range: start..end }));
-                    walker = Walker::at(text, end);
-                }
-            }
+        if byte == b'[' {
+            array(text, &mut walker, &mut allowance, &mut visit);
+        } else if !allowance.take(text, &mut walker, &mut visit) {
+            return;
+        } else if let Err((start, offset, reason)) = element(&mut walker, &mut visit) {
+            let end = line_end(text, start);
+            visit(Item::Unreadable(Unreadable { reason, offset, range: start..end }));
+            walker = Walker::at(text, end);
         }
     }
 }
@@ -207,7 +241,7 @@ fn element<'a>(walker: &mut Walker<'a>, visit: &mut impl FnMut(Item<'a>)) -> Res
 /// An array of events. What is damaged is left out up to where the next event plausibly begins: after the comma or
 /// bracket that ends the damaged element; on the next line, where each line has a batch of its own and this one is
 /// cut off; or at a complete event further on, where quotes are so mixed up that no end can be found.
-fn array<'a>(text: &'a str, walker: &mut Walker<'a>, searches: &mut u32, visit: &mut impl FnMut(Item<'a>)) {
+fn array<'a>(text: &'a str, walker: &mut Walker<'a>, allowance: &mut Allowance, visit: &mut impl FnMut(Item<'a>)) {
     let line_end = end_of_batch_line(text, walker.offset());
     walker.take(b'[');
     if walker.take(b']') {
@@ -215,14 +249,17 @@ fn array<'a>(text: &'a str, walker: &mut Walker<'a>, searches: &mut u32, visit: 
     }
     loop {
         walker.next_byte();
+        if !allowance.take(text, walker, visit) {
+            return;
+        }
         // Where a damaged batch ends at the latest.
         let end = line_end.filter(|end| walker.offset() <= *end);
         let mut last_was_bad = false;
         if let Err((start, offset, reason)) = element(walker, visit) {
             last_was_bad = true;
             let found = walker.step_over_bad_element(start, end.unwrap_or(text.len()));
-            if !found && end.is_none() && *searches > 0 {
-                *searches -= 1;
+            if !found && end.is_none() && allowance.searches > 0 {
+                allowance.searches -= 1;
                 if let Some(next) = next_event(text, offset) {
                     *walker = Walker::at(text, next);
                 }
@@ -432,6 +469,23 @@ mod tests {
                 "alias 67",
             ]
         );
+    }
+
+    #[test]
+    fn a_request_of_too_many_events_is_read_up_to_the_limit_and_the_rest_is_one_unreadable_item() {
+        let count = |events: usize, end: &str| {
+            let text = format!("[{}{end}", r#"{"kind":"index"},"#.repeat(events));
+            let (mut read, mut unreadable) = (0, Vec::new());
+            batch(&text, |item| match item {
+                Item::Event { .. } => read += 1,
+                Item::Unreadable(bad) => unreadable.push(bad.reason),
+            });
+            (read, unreadable)
+        };
+        let last = r#"{"kind":"alias"}]"#;
+        assert_eq!(count(MAX_BATCH_EVENTS - 1, last), (MAX_BATCH_EVENTS, vec![]));
+        let rest = "a request has at most 100000 events; what follows, 34 bytes, was not inspected".to_owned();
+        assert_eq!(count(MAX_BATCH_EVENTS + 1, last), (MAX_BATCH_EVENTS, vec![rest]));
     }
 
     #[test]

@@ -142,7 +142,7 @@ fn signals() -> io::Result<(Signal, Signal, Signal)> {
 fn infer(envelopes: &[Envelope]) -> Catalog {
     let mut inference = Inference::default();
     for text in envelopes.iter().filter_map(|envelope| body::text(envelope).ok()) {
-        body::items(&text, |item| {
+        body::batch(&text, |item| {
             if let Item::Event { event, .. } = item {
                 inference.observe(&event);
             }

@@ -295,7 +295,11 @@ impl Loop<'_> {
                 None => Ok(()),
             },
             Event::Paste(text) => self.update(Message::Action(Action::Paste(text)), Dirty::User),
-            Event::Resize(columns, rows) => self.update(Message::Resize(columns, rows), Dirty::User),
+            Event::Resize(columns, rows) => {
+                // Also where the size is what it was: a terminal that was smaller for a moment has lost what did not fit.
+                self.screen.repaint()?;
+                self.update(Message::Resize(columns, rows), Dirty::User)
+            }
             _ => Ok(()),
         }
     }

@@ -171,7 +171,7 @@ impl Session {
     fn observe(&mut self, envelope: &Envelope) {
         let Some(inference) = &mut self.inference else { return };
         if let Ok(text) = body::text(envelope) {
-            body::items(&text, |item| {
+            body::batch(&text, |item| {
                 if let Item::Event { event, .. } = item {
                     inference.observe(&event);
                 }

@@ -1,0 +1,151 @@
+//! The functions of the fuzzer, without the fuzzer: on real requests, on requests that are known to be hard, on
+//! damaged ones and on arbitrary bytes. How to run the fuzzer itself: `docs/development.md`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
+
+mod fuzz_targets;
+
+use flate2::{Compression, write::GzEncoder};
+use fuzz_targets as targets;
+use proptest::prelude::*;
+use serde_json::Value;
+use std::io::Write;
+use std::path::Path;
+
+/// Texts that look like what each room expects.
+const BODIES: [&str; 12] = [
+    r#"[{"kind":"feature","key":"f","creationDate":10,"variation":1,"version":3,"context":{"kind":"multi","user":{"key":"u"},"device":{"key":"d"}},"reason":{"kind":"RULE_MATCH","ruleId":"r","inExperiment":true},"samplingRatio":2}]"#,
+    r#"[{"kind":"custom","key":"checkout","creationDate":20,"metricValue":-1e400,"data":[1,{"a":null}],"contextKeys":{"user":"u"}}]"#,
+    r#"[{"kind":"custom","key":"checkout","creationDate":9,"metricValue":7,"user":{"key":"u"}},{"kind":"custom","key":"\ud800"}]"#,
+    r#"[{"kind":"pageview","key":"id","url":"https://x.example/a?b#c","creationDate":30,"contextKeys":{"user":"u"}},]"#,
+    r#"[{"kind":"summary","startDate":1,"endDate":9,"features":{"f":{"default":0,"contextKinds":["device"],"counters":[{"variation":0,"version":3,"count":4},{"unknown":true,"count":1}]}}}]"#,
+    r#"{"kind":"diagnostic","droppedEvents":3}"#,
+    r#"[{"kind":"identify","key":"6" nails"},{"kind":"index"} {"kind":"alias"}}, 7 8]"#,
+    "[{\"kind\":\"index\"},{\"kind\":\"al\n[{\"kind\":\"index\"}\n{\"kind\":\"alias\"}\n",
+    "{\"kind\":\"custom\",\"key\":\"checkout\",\"creationDate\":1e3,\"userKey\":\"u\"}\r\n\r\nnot JSON",
+    "\u{feff}[]",
+    "W3sia2luZCI6ImluZGV4In1d",
+    "",
+];
+const CATALOGS: [&str; 4] = [
+    include_str!("catalogs/valid/everything.toml"),
+    include_str!("catalogs/valid/everything.json"),
+    include_str!("catalogs/invalid/wrong-types.toml"),
+    include_str!("catalogs/invalid/bad-times.toml"),
+];
+const QUERIES: [&str; 5] = [
+    "checkout code:event-lacks-unit since:5m",
+    r"(exp:checkout-* or not verdict:dropped) /time.?\/out/ unit:/a\\/",
+    r#"not unit:device/* "exact \" words" key:"a\\b""#,
+    "until:1767225600000 source:NodeJSClient",
+    "or not ) (",
+];
+const UNTRUSTED: [&str; 4] = [
+    "\u{1b}]52;c;aGk=\u{7}\u{9b}2J\r\n",
+    "\u{202e}a\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}",
+    "👩\u{200d}💻🇫🇷日本",
+    "x",
+];
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// A request as the target takes it: how it is sent, then its bytes.
+fn sent(how: u8, bytes: &[u8]) -> Vec<u8> {
+    [&[how], bytes].concat()
+}
+
+#[test]
+fn real_requests_hold() {
+    let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/captures");
+    let mut requests = 0;
+    for file in std::fs::read_dir(captures).unwrap() {
+        for line in std::fs::read_to_string(file.unwrap().path()).unwrap().lines() {
+            targets::json(line.as_bytes());
+            let body = serde_json::from_str::<Value>(line).unwrap()["body"].to_string();
+            (0..8).for_each(|how| targets::body(&sent(how, body.as_bytes())));
+            requests += 1;
+        }
+    }
+    assert!(requests > 20, "the captures are there");
+}
+
+#[test]
+fn hard_requests_hold_at_every_cut_and_in_every_way_of_sending() {
+    for body in BODIES {
+        targets::json(body.as_bytes());
+        for how in 0..16 {
+            targets::body(&sent(how, body.as_bytes()));
+            targets::body(&sent(how, &gzip(body.as_bytes())));
+        }
+        for cut in 0..body.len() {
+            targets::body(&sent(0, &body.as_bytes()[..cut]));
+        }
+        let packed = gzip(body.as_bytes());
+        for cut in (0..packed.len()).step_by(5) {
+            targets::body(&sent(1, &packed[..cut]));
+        }
+    }
+}
+
+#[test]
+fn the_corpora_of_the_other_rooms_hold() {
+    CATALOGS.iter().for_each(|text| targets::catalog(text.as_bytes()));
+    QUERIES.iter().for_each(|text| targets::query(text.as_bytes()));
+    UNTRUSTED.iter().for_each(|text| targets::untrusted(text.as_bytes()));
+}
+
+/// A text of a corpus with some bytes changed, left out and put in.
+fn damaged(corpus: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
+    let edit = (any::<prop::sample::Index>(), any::<u8>(), 0..3_u8);
+    let interesting = prop::sample::select(b"{}[],:\"\\ \n\x00\x1f0eE-.*/()nt\xff\xc3".to_vec());
+    (prop::sample::select(corpus), prop::collection::vec((edit, interesting), 0..6)).prop_map(|(text, edits)| {
+        let mut bytes = text.as_bytes().to_vec();
+        for ((at, any, how), byte) in edits {
+            let at = at.index(bytes.len() + 1);
+            match how {
+                0 => bytes.insert(at, byte),
+                1 if at < bytes.len() => bytes[at] = if any < 32 { any } else { byte },
+                _ if at < bytes.len() => drop(bytes.remove(at)),
+                _ => {}
+            }
+        }
+        bytes
+    })
+}
+
+fn arbitrary() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 0..64)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    #[test]
+    fn damaged_requests_hold(how in 0..16_u8, bytes in prop_oneof![8 => damaged(&BODIES), 1 => arbitrary()]) {
+        targets::body(&sent(how, &bytes));
+        targets::body(&sent(how, &gzip(&bytes)));
+    }
+
+    #[test]
+    fn damaged_json_holds(bytes in prop_oneof![8 => damaged(&BODIES), 1 => arbitrary()]) {
+        targets::json(&bytes);
+    }
+
+    #[test]
+    fn damaged_catalogs_hold(bytes in prop_oneof![8 => damaged(&CATALOGS), 1 => arbitrary()]) {
+        targets::catalog(&bytes);
+    }
+
+    #[test]
+    fn damaged_filters_hold(bytes in prop_oneof![8 => damaged(&QUERIES), 1 => arbitrary()]) {
+        targets::query(&bytes);
+    }
+
+    #[test]
+    fn damaged_text_holds(bytes in prop_oneof![1 => damaged(&UNTRUSTED), 1 => arbitrary()]) {
+        targets::untrusted(&bytes);
+    }
+}

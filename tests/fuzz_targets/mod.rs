@@ -1,0 +1,192 @@
+//! What must hold whatever the bytes: one function for each room that reads them. `tests/fuzz_corpus.rs` runs the same
+//! functions without a fuzzer.
+
+use bytes::Bytes;
+use exptap::attribution::judge::Judge;
+use exptap::attribution::state::{Options, State};
+use exptap::catalog::load::{self, Format};
+use exptap::catalog::{Catalog, Origin};
+use exptap::envelope::Envelope;
+use exptap::event::body;
+use exptap::event::{Item, Unreadable};
+use exptap::intake;
+use exptap::json::Walker;
+use exptap::query::{Query, Situation};
+use exptap::report::{Report, build};
+use exptap::untrusted::Untrusted;
+use serde::de::IgnoredAny;
+use std::sync::{Arc, LazyLock};
+
+static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
+    let text = r#"
+        [[metrics]]
+        key = "checkout"
+        event_key = "checkout"
+        units = ["user", "device"]
+        [[metrics]]
+        key = "revenue"
+        event_key = "checkout"
+        measure = "value"
+        [[metrics]]
+        key = "page"
+        kind = "pageview"
+        urls = [{ kind = "substring", substring = "/a" }]
+        [[metric_groups]]
+        key = "funnel"
+        kind = "funnel"
+        metrics = ["page", "checkout"]
+        [[experiments]]
+        key = "test"
+        flag = "f"
+        variations = [{ index = 0 }, { index = 1 }]
+        metrics = ["revenue"]
+        metric_groups = ["funnel"]
+        iterations = [{ started_at = 1, ended_at = 1000 }, { started_at = 1000 }]
+    "#;
+    load::from_text(text, "fuzz.toml", Format::Toml, Origin::File).expect("the catalog is right")
+});
+
+/// What arrives beside the fuzzed request, so that there is something to agree or disagree with.
+const COMPANION: &str = r#"[
+    {"kind":"feature","key":"f","creationDate":10,"variation":0,"context":{"kind":"user","key":"u"},"reason":{"inExperiment":true}},
+    {"kind":"custom","key":"checkout","creationDate":20,"metricValue":2,"context":{"kind":"user","key":"u"}},
+    {"kind":"custom","key":"Checkout","creationDate":5,"context":{"kind":"user","key":"u"}},
+    {"kind":"feature","key":"f","creationDate":2000,"variation":1,"context":{"kind":"user","key":"u"},"reason":{"inExperiment":true}}
+]"#;
+
+fn envelope(request: u64, path: &str, headers: &[(&str, &str)], body: Bytes) -> Envelope {
+    Envelope {
+        arrival_ms: i64::try_from(request).unwrap_or(i64::MAX) + 5000,
+        request,
+        method: "POST".to_owned(),
+        path: path.to_owned(),
+        headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        credential: None,
+        wire_bytes: body.len() as u64,
+        body,
+        loss: None,
+        answer: None,
+    }
+}
+
+fn judged<'a>(envelopes: impl IntoIterator<Item = &'a Envelope>) -> Report {
+    let mut state = State::new(Arc::new(Judge::new(&CATALOG)), Options::default());
+    let mut rows = 0;
+    for envelope in envelopes {
+        intake::envelope(&mut state, &CATALOG.environment, envelope, |_, _| rows += 1);
+    }
+    let report = build::report(&state, &CATALOG);
+    let totals = &report.totals;
+    assert_eq!(totals.events, rows, "every event is handed on once");
+    assert_eq!(totals.events, totals.verdicts.values().sum::<u64>(), "every event is in one category");
+    assert_eq!(totals.events, totals.by_kind.values().sum::<u64>() + totals.undecodable);
+    for metric in report.experiments.iter().flat_map(|experiment| &experiment.metrics) {
+        assert_eq!(metric.received, metric.verdicts.values().sum::<u64>());
+    }
+    report
+}
+
+/// What has to be the same in every order: neither which events are named as examples, nor what huge numbers of
+/// opposite signs add up to.
+fn comparable(mut report: Report) -> Report {
+    for finding in &mut report.findings {
+        finding.examples.clear();
+    }
+    report.findings.sort_by_key(|finding| {
+        format!("{:?} {:?} {:?} {}", finding.code, finding.experiment, finding.metric, finding.summary)
+    });
+    for arm in report.experiments.iter_mut().flat_map(|experiment| &mut experiment.arms) {
+        for metric in &mut arm.metrics {
+            (metric.sum, metric.mean, metric.interval, metric.percentile) = (0.0, None, None, None);
+        }
+    }
+    report
+}
+
+/// A request: everything in it is accounted for, what is unreadable lies in the body, and another order gives the
+/// same report. The first byte chooses how it is sent.
+pub fn body(bytes: &[u8]) {
+    let Some((how, bytes)) = bytes.split_first() else { return };
+    let gzip: &[(&str, &str)] = if how & 1 == 1 { &[("content-encoding", "gzip")] } else { &[] };
+    let id: &[(&str, &str)] = if how & 2 == 2 { &[("x-launchdarkly-payload-id", "p")] } else { &[] };
+    let python: &[(&str, &str)] = if how & 4 == 4 { &[("user-agent", "PythonClient/9.0.0")] } else { &[] };
+    let headers = [gzip, id, python].concat();
+    let text = String::from_utf8_lossy(bytes);
+    let path = if how & 8 == 8 { format!("/a/id.gif?d={text}") } else { "/bulk".to_owned() };
+    let fuzzed = envelope(1, &path, &headers, Bytes::copy_from_slice(bytes));
+    if let Ok(text) = body::text(&fuzzed) {
+        body::batch(&text, |item| match item {
+            Item::Event { event, offset } => assert_eq!(text.get(offset..offset + event.raw.len()), Some(event.raw)),
+            Item::Unreadable(Unreadable { offset, range, reason }) => {
+                assert!(text.get(range.clone()).is_some(), "{range:?} of {} bytes: {reason}", text.len());
+                assert!(offset <= text.len() && !reason.is_empty());
+            }
+        });
+    }
+    let companion = envelope(2, "/bulk", &[], Bytes::from_static(COMPANION.as_bytes()));
+    let forward = comparable(judged([&fuzzed, &companion]));
+    let backward = comparable(judged([&companion, &fuzzed]));
+    assert_eq!(forward, backward);
+}
+
+/// The walker takes what serde_json takes, down to its depth, and nothing else.
+pub fn json(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let mut walker = Walker::new(text);
+    let walked = walker.value().map(|_| walker.is_at_end());
+    let parsed = serde_json::from_str::<IgnoredAny>(text).is_ok();
+    match walked {
+        Ok(is_all) => assert_eq!(is_all, parsed, "{text:?}"),
+        Err(fault) => {
+            assert!(fault.offset <= text.len());
+            assert!(!parsed || fault.what.contains("deep"), "{fault}: {text:?}");
+        }
+    }
+}
+
+/// A catalog is refused with its lines, or reads back from what it is written as.
+pub fn catalog(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    for format in [Format::Toml, Format::Json] {
+        match load::from_text(text, "fuzz", format, Origin::File) {
+            Ok(catalog) => {
+                let written = catalog.to_json().to_string();
+                match load::from_text(&written, "written", Format::Json, Origin::File) {
+                    Ok(read) => assert_eq!(read, catalog, "{written}"),
+                    Err(error) => panic!("{error}\n{written}"),
+                }
+            }
+            Err(error) => assert!(error.to_string().lines().all(|line| line.starts_with("fuzz:")), "{error}"),
+        }
+    }
+}
+
+/// A filter reads back from what it is printed as.
+pub fn query(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let situation = Situation { now_ms: 1_767_270_600_000, utc_offset_seconds: 3600 };
+    let Ok(query) = Query::parse(text, situation) else { return };
+    let printed = query.to_string();
+    match Query::parse(&printed, situation) {
+        Ok(read) => assert_eq!(read, query, "{printed}"),
+        Err(error) => panic!("{error}: {printed}"),
+    }
+    query.matches_text(&[("key", text)]);
+}
+
+/// Nothing that is shown can be obeyed by a terminal, and a clipped text keeps to its columns.
+pub fn untrusted(bytes: &[u8]) {
+    let untrusted = Untrusted::from(bytes);
+    for shown in [untrusted.display().to_string(), untrusted.escaped().to_string()] {
+        let is_obeyed = |character: char| {
+            character.is_control()
+                || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        };
+        assert!(!shown.contains(is_obeyed), "{shown:?}");
+    }
+    for columns in [0, 1, 7, 80] {
+        let clipped = untrusted.clip(columns);
+        assert!(clipped.columns <= columns);
+        assert_eq!(Untrusted::from(clipped.text.as_str()).columns(), clipped.columns, "{:?}", clipped.text);
+    }
+}
