@@ -169,6 +169,7 @@ enum Woken {
     Quit,
     Suspend,
     Continued,
+    Resized,
     Terminal(Option<io::Result<Event>>),
     Time,
     Arrived(Option<Received>),
@@ -181,6 +182,8 @@ struct Signals {
     interrupt: Signal,
     stop: Signal,
     go_on: Signal,
+    /// The terminal's own event of it is lost where a key arrives at the same moment.
+    resized: Signal,
 }
 
 impl Signals {
@@ -193,6 +196,7 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             stop: numbered(Number::TSTP)?,
             go_on: numbered(Number::CONT)?,
+            resized: signal(SignalKind::window_change())?,
         })
     }
 
@@ -203,6 +207,7 @@ impl Signals {
             _ = self.interrupt.recv() => Woken::Quit,
             _ = self.stop.recv() => Woken::Suspend,
             _ = self.go_on.recv() => Woken::Continued,
+            _ = self.resized.recv() => Woken::Resized,
         }
     }
 }
@@ -234,6 +239,13 @@ impl Loop<'_> {
                 Woken::Continued => {
                     self.screen.take_again()?;
                     self.pace.mark(Dirty::User);
+                }
+                Woken::Resized => {
+                    // Also where the size is what it was: a terminal that was smaller for a moment has lost what did
+                    // not fit.
+                    self.screen.repaint()?;
+                    let (columns, rows) = self.screen.size();
+                    self.update(Message::Resize(columns, rows), Dirty::User)?;
                 }
                 // The terminal's input has ended or fails: nobody is there any more.
                 Woken::Terminal(None | Some(Err(_))) => self.ended = true,
@@ -295,11 +307,6 @@ impl Loop<'_> {
                 None => Ok(()),
             },
             Event::Paste(text) => self.update(Message::Action(Action::Paste(text)), Dirty::User),
-            Event::Resize(columns, rows) => {
-                // Also where the size is what it was: a terminal that was smaller for a moment has lost what did not fit.
-                self.screen.repaint()?;
-                self.update(Message::Resize(columns, rows), Dirty::User)
-            }
             _ => Ok(()),
         }
     }
