@@ -158,7 +158,14 @@ impl Terminal {
     /// Quits, and gives every byte that was written and what it made the terminal do.
     fn quit(mut self) -> (Vec<u8>, Vec<String>) {
         self.press("q");
-        let status = self.child.wait().unwrap();
+        let mut killer = self.child.clone_killer();
+        let (ended, waiting) = std::sync::mpsc::channel();
+        let status = std::thread::scope(|scope| {
+            let child = &mut self.child;
+            scope.spawn(move || ended.send(child.wait().unwrap()).unwrap());
+            waiting.recv_timeout(PATIENCE).inspect_err(|_| killer.kill().unwrap())
+        });
+        let status = status.unwrap_or_else(|_| panic!("it does not quit"));
         assert!(status.success(), "{status:?}");
         self.reading.take().unwrap().join().unwrap();
         let mut written = self.written.0.lock().unwrap();
@@ -333,7 +340,7 @@ fn a_terminal_of_any_size_is_survived_and_a_usable_one_shows_everything_again() 
         assert_eq!(effects, NO_EFFECTS);
     }
     let mut terminal = attacked(80, 24);
-    for view in ["", "\r", "q:", "\u{1b}?", "q/a"] {
+    for view in ["", "\r", "q?", "q/a"] {
         terminal.press(view);
         for (columns, rows) in [(1, 1), (20, 5), (3, 60), (200, 2)] {
             terminal.resize(columns, rows);
@@ -341,7 +348,8 @@ fn a_terminal_of_any_size_is_survived_and_a_usable_one_shows_everything_again() 
         terminal.resize(300, 100);
         terminal.wait_for("12 events");
     }
-    terminal.press("\u{1b}");
+    // Not escape: with the key that follows it would be another one.
+    terminal.press("\u{15}\r");
     terminal.resize(80, 24);
     terminal.wait_for_straight("┌ 1 Live");
     let (bytes, _) = terminal.quit();
