@@ -288,8 +288,8 @@ impl State {
                 self.changes.push(Change::Exposures(index));
             }
         }
-        if matters {
-            self.rejudge(index);
+        if matters && !std::mem::replace(&mut state.is_stale, true) {
+            self.stale.push(index);
         }
         Some(index)
     }

@@ -76,6 +76,9 @@ struct Counted {
     event: u64,
 }
 
+/// `feature` events by iteration and variation.
+type Features = HashMap<(u32, Option<i64>), u64, foldhash::fast::FixedState>;
+
 /// A request while its events are taken in. Plain events, which come without requests, are one request without
 /// arrival.
 #[derive(Debug)]
@@ -94,7 +97,7 @@ pub struct Request {
     first_entry: u32,
     first_record: u32,
     pub(super) readable: Evidence,
-    features: Vec<(u32, Option<i64>, u64)>,
+    features: Features,
     counted: Vec<Counted>,
 }
 
@@ -108,14 +111,7 @@ impl Request {
     pub(super) fn feature(&mut self, judge: &Judge, event: &Event<'_>) {
         let Some(flag) = event.key.as_deref() else { return };
         for iteration in judge.iterations_of_flag(flag) {
-            let slot = self
-                .features
-                .iter_mut()
-                .find(|(have, variation, _)| have == iteration && *variation == event.variation);
-            match slot {
-                Some((_, _, count)) => *count += 1,
-                None => self.features.push((*iteration, event.variation, 1)),
-            }
+            *self.features.entry((*iteration, event.variation)).or_default() += 1;
         }
     }
 
@@ -200,7 +196,7 @@ impl State {
             first_entry: self.log.next(),
             first_record: self.records.next(),
             readable: Evidence::default(),
-            features: Vec::new(),
+            features: Features::default(),
             counted: Vec::new(),
         };
         if is_duplicate {
@@ -219,6 +215,7 @@ impl State {
         if !request.is_plain {
             self.totals.requests += 1;
         }
+        self.rejudge_stale();
         if !request.is_duplicate {
             self.explain_summaries(&mut request);
         }
@@ -241,13 +238,13 @@ impl State {
     }
 
     fn explain_summaries(&mut self, request: &mut Request) {
-        let features = std::mem::take(&mut request.features);
+        let mut features = std::mem::take(&mut request.features);
         let mut counted = std::mem::take(&mut request.counted);
         if request.samples_silently {
             self.note_silent_sampling(request, &features, &counted);
         }
         if request.is_plain {
-            for (iteration, _, count) in &features {
+            for ((iteration, _), count) in &features {
                 if let Some(counts) = self.iteration_counts.get_mut(*iteration as usize) {
                     counts.plain_features += count;
                 }
@@ -255,14 +252,13 @@ impl State {
         } else {
             // An evaluation that was sent as an event is counted in the summary too. The events are set off first
             // against what has no better explanation.
-            for (iteration, variation, mut sent) in features {
-                let same = |counted: &&mut Counted| (counted.iteration, counted.variation) == (iteration, variation);
-                let unexplained = |counted: &&mut Counted| counted.code == ReasonCode::NoFeatureEvent;
-                for first in [true, false] {
-                    for counted in counted.iter_mut().filter(same).filter(|counted| unexplained(counted) == first) {
-                        let taken = sent.min(counted.count);
+            for unexplained in [true, false] {
+                let same = |counted: &&mut Counted| (counted.code == ReasonCode::NoFeatureEvent) == unexplained;
+                for counted in counted.iter_mut().filter(same) {
+                    if let Some(sent) = features.get_mut(&(counted.iteration, counted.variation)) {
+                        let taken = counted.count.min(*sent);
                         counted.count -= taken;
-                        sent -= taken;
+                        *sent -= taken;
                     }
                 }
             }
@@ -298,11 +294,11 @@ impl State {
     fn note_silent_sampling(
         &mut self,
         request: &mut Request,
-        features: &[(u32, Option<i64>, u64)],
+        features: &Features,
         counted: &[Counted],
     ) {
         let clip = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
-        for (iteration, _, count) in features {
+        for ((iteration, _), count) in features {
             self.apply(request, Effect::MaybeSampled { iteration: *iteration, sent: clip(*count), summarised: 0 });
         }
         for counted in counted.iter().filter(|counted| counted.code == ReasonCode::NoFeatureEvent) {
