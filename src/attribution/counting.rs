@@ -1,18 +1,25 @@
 //! Counting, forwards and backwards, and keeping what findings show.
 
 use super::evidence::{Evidence, SourceId};
-use super::judge::Codes;
 use super::request::Request;
 use super::state::State;
 use super::tally::{Effect, EvidenceKey};
+use crate::reason::ReasonCode;
 
 /// Stands for the event keys past the limit.
 const OTHER_KEYS: &str = "…other event keys";
 
 impl State {
-    pub(super) fn remark(&mut self, request: &mut Request, warnings: &Codes, number: u64, t_ms: i64) {
-        for code in warnings {
-            self.add_evidence(request, EvidenceKey::Code(*code), number, Some(t_ms), None);
+    /// Notes remarks on an event.
+    pub(super) fn remark(
+        &mut self,
+        request: &mut Request,
+        remarks: impl Iterator<Item = ReasonCode>,
+        number: u64,
+        t_ms: Option<i64>,
+    ) {
+        for code in remarks {
+            self.add_evidence(request, EvidenceKey::Code(code), number, t_ms, None);
         }
     }
 

@@ -63,6 +63,8 @@ pub enum Claim<'e> {
         iteration: u32,
         /// Why.
         code: ReasonCode,
+        /// Remarks.
+        warnings: Codes,
         /// Another iteration of the same experiment was running then.
         elsewhere: bool,
     },
@@ -276,20 +278,19 @@ impl Judge {
         let mut claims = SmallVec::new();
         for index in iterations {
             let Some(iteration) = self.iterations.get(*index as usize) else { continue };
+            let mut warnings = warnings(event, circumstances);
+            if let (Some(needed), Some(version)) = (iteration.iteration.flag_config_version, event.version)
+                && version < needed
+            {
+                warnings.push(ReasonCode::StaleFlagConfig);
+            }
             claims.push(match exposure_failure(event, &iteration.iteration, circumstances) {
                 Err(code) => {
-                    let elsewhere = is_about_time(code) && self.runs_elsewhere(iteration, circumstances.t_ms);
-                    Claim::ExposesNot { iteration: *index, code, elsewhere }
+                    let is_outside = time_failure(&iteration.iteration, circumstances.t_ms).is_some();
+                    let elsewhere = is_outside && self.runs_elsewhere(iteration, circumstances.t_ms);
+                    Claim::ExposesNot { iteration: *index, code, warnings, elsewhere }
                 }
-                Ok((key, variation)) => {
-                    let mut warnings = warnings(event, circumstances);
-                    if let (Some(needed), Some(version)) = (iteration.iteration.flag_config_version, event.version)
-                        && version < needed
-                    {
-                        warnings.push(ReasonCode::StaleFlagConfig);
-                    }
-                    Claim::Exposes { iteration: *index, key, variation, warnings }
-                }
+                Ok((key, variation)) => Claim::Exposes { iteration: *index, key, variation, warnings },
             });
         }
         Judgement::Claims(claims)
@@ -343,7 +344,8 @@ pub fn is_about_time(code: ReasonCode) -> bool {
     matches!(code, ReasonCode::IterationNotStarted | ReasonCode::BeforeIterationStart | ReasonCode::AfterIterationEnd)
 }
 
-fn warnings(event: &Event<'_>, circumstances: Circumstances) -> Codes {
+/// What is remarkable about an event whatever is judged of it (R6, R7, O3).
+pub(super) fn warnings(event: &Event<'_>, circumstances: Circumstances) -> Codes {
     let mut warnings = Codes::new();
     if let Some(creation) = event.creation_ms {
         if is_suspect_timestamp(creation) {

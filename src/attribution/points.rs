@@ -159,7 +159,8 @@ impl Points {
     /// Thins an hour that was thinned before, after one exposure to this arm was added to it: at most three of the
     /// arm are there, and the one in the middle goes.
     fn thin_arm(&mut self, in_hour: std::ops::Range<usize>, variation: i64) {
-        let mut of_arm = in_hour.filter(|index| self.kept.get(*index).is_some_and(|other| other.variation == variation));
+        let mut of_arm =
+            in_hour.filter(|index| self.kept.get(*index).is_some_and(|other| other.variation == variation));
         if let (Some(_), Some(middle), Some(_)) = (of_arm.next(), of_arm.next(), of_arm.next()) {
             self.kept.remove(middle);
         }

@@ -291,12 +291,7 @@ impl State {
     }
 
     /// R7: Python samples without saying so; its summaries then count more than it sends.
-    fn note_silent_sampling(
-        &mut self,
-        request: &mut Request,
-        features: &Features,
-        counted: &[Counted],
-    ) {
+    fn note_silent_sampling(&mut self, request: &mut Request, features: &Features, counted: &[Counted]) {
         let clip = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
         for ((iteration, _), count) in features {
             self.apply(request, Effect::MaybeSampled { iteration: *iteration, sent: clip(*count), summarised: 0 });

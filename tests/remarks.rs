@@ -1,0 +1,133 @@
+//! What a row says beside its verdict, and what a finding counts, also where an event exposes nobody.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+
+use exptap::attribution::judge::Judge;
+use exptap::attribution::state::{Options, State};
+use exptap::catalog::load::{self, Format};
+use exptap::catalog::{Catalog, Origin};
+use exptap::intake;
+use exptap::report::build;
+use exptap::verdicts::{self, Judged};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+const START: i64 = 1_767_225_600_000;
+
+fn catalog() -> Catalog {
+    let text = r#"
+        [[metrics]]
+        key = "conv"
+        event_key = "checkout"
+        [[experiments]]
+        key = "x"
+        flag = "f"
+        variations = [{ index = 0 }, { index = 1 }]
+        metrics = ["conv"]
+        iterations = [
+            { started_at = 2026-01-01T00:00:00Z, ended_at = 2026-02-01T00:00:00Z },
+            { started_at = 2026-02-01T00:00:00Z },
+        ]
+    "#;
+    load::from_text(text, "remarks.toml", Format::Toml, Origin::File).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The rows and the report of plain events.
+fn judge(events: &[Value]) -> (Vec<Value>, Value) {
+    let catalog = catalog();
+    let mut state = State::new(Arc::new(Judge::new(&catalog)), Options::default());
+    let text: String = events.iter().map(|event| format!("{event}\n")).collect();
+    let mut judged = Vec::new();
+    intake::plain(&mut state, "events", &text, |state, received| {
+        judged.push(Judged::new(state, &received, None, None));
+    });
+    let rows = judged.iter().flat_map(|event| verdicts::rows(&state, &catalog, event));
+    let rows = rows.map(|row| serde_json::to_value(row).unwrap()).collect();
+    (rows, serde_json::to_value(build::report(&state, &catalog)).unwrap())
+}
+
+fn feature(t: i64, more: Value) -> Value {
+    let mut event = json!({"kind": "feature", "creationDate": t, "key": "f", "variation": 0,
+        "reason": {"kind": "FALLTHROUGH", "inExperiment": true}, "context": {"kind": "user", "key": "u"}});
+    for (name, value) in more.as_object().unwrap() {
+        event[name] = value.clone();
+    }
+    event
+}
+
+fn finding<'a>(report: &'a Value, code: &str) -> &'a Value {
+    report["findings"].as_array().unwrap().iter().find(|finding| finding["code"] == code).unwrap_or(&Value::Null)
+}
+
+#[test]
+fn seconds_instead_of_milliseconds_are_remarked_on_although_such_an_event_is_always_too_early() {
+    let (rows, report) = judge(&[
+        feature(START / 1000, json!({})),
+        json!({"kind": "custom", "creationDate": START / 1000, "key": "unknown", "context": {"kind": "user", "key": "u"}}),
+        json!({"kind": "identify", "creationDate": START * 1000, "context": {"kind": "user", "key": "u"}}),
+    ]);
+    let verdicts: Vec<_> = rows.iter().map(|row| (&row["verdict"], &row["warnings"])).collect();
+    let suspect = json!(["timestamp-unit-suspect"]);
+    assert_eq!(
+        verdicts,
+        [
+            (&json!("before-iteration-start"), &suspect),
+            (&json!("before-iteration-start"), &suspect),
+            (&json!("no-metric-for-key"), &suspect),
+            (&json!("not-an-experiment-event"), &suspect),
+        ]
+    );
+    assert_eq!(finding(&report, "timestamp-unit-suspect")["events"], 3, "one event of two iterations is one event");
+}
+
+#[test]
+fn evaluations_that_expose_nobody_show_all_the_same_that_their_flag_is_sampled() {
+    let (rows, report) = judge(&[
+        feature(START, json!({"samplingRatio": 10, "reason": {"kind": "OFF"}})),
+        json!({"kind": "custom", "creationDate": START + 1, "key": "checkout", "context": {"kind": "user", "key": "u"}}),
+    ]);
+    assert_eq!((&rows[0]["verdict"], &rows[0]["warnings"]), (&json!("flag-off"), &json!(["sampled"])));
+    assert_eq!(rows[2]["verdict"], "unknown-not-observed");
+    assert_eq!(report["experiments"][0]["complete"], false);
+}
+
+#[test]
+fn an_evaluation_that_exposes_nobody_names_its_unit() {
+    let (rows, _) = judge(&[feature(START, json!({"reason": {"kind": "OFF"}}))]);
+    assert_eq!((&rows[0]["verdict"], &rows[0]["unit"]), (&json!("flag-off"), &json!("user/u")));
+}
+
+#[test]
+fn a_finding_about_an_experiment_counts_an_event_once_whatever_the_number_of_iterations() {
+    let (rows, report) = judge(&[
+        feature(START, json!({"reason": {"kind": "OFF"}})),
+        feature(START - 1, json!({})),
+        feature(START - 1, json!({"context": {"kind": "device", "key": "d"}})),
+    ]);
+    assert_eq!(rows.len(), 6, "each event is judged for both iterations");
+    for code in ["flag-off", "before-iteration-start", "exposure-lacks-unit"] {
+        assert_eq!(finding(&report, code)["events"], 1, "{code}");
+    }
+}
+
+#[test]
+fn exposures_and_conversions_of_one_unit_in_reverse_order_come_to_what_they_would_in_order() {
+    let mut events: Vec<Value> = (0..3_000)
+        .flat_map(|n| {
+            let t = START + n * 60_000;
+            let checkout =
+                json!({"kind": "custom", "creationDate": t, "key": "checkout", "context": {"kind": "user", "key": "u"}});
+            [feature(t, json!({"variation": n % 2})), checkout]
+        })
+        .collect();
+    let (_, in_order) = judge(&events);
+    events.reverse();
+    let (rows, mut reversed) = judge(&events);
+    assert_eq!(rows.iter().filter(|row| row["verdict"] == "counted").count(), 1, "an occurrence counts once");
+    // Numbers of events are not the same from the other end.
+    for (finding, other) in
+        reversed["findings"].as_array_mut().unwrap().iter_mut().zip(in_order["findings"].as_array().unwrap())
+    {
+        finding["examples"] = other["examples"].clone();
+    }
+    assert_eq!(reversed, in_order);
+}
