@@ -1,10 +1,14 @@
 //! What a row says beside its verdict, and what a finding counts, also where an event exposes nobody.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use exptap::attribution::judge::Judge;
 use exptap::attribution::state::{Options, State};
 use exptap::catalog::load::{self, Format};
 use exptap::catalog::{Catalog, Origin};
+use exptap::envelope::{Credential, Envelope};
 use exptap::intake;
 use exptap::report::build;
 use exptap::verdicts::{self, Judged};
@@ -130,4 +134,55 @@ fn exposures_and_conversions_of_one_unit_in_reverse_order_come_to_what_they_woul
         finding["examples"] = other["examples"].clone();
     }
     assert_eq!(reversed, in_order);
+}
+
+/// The report on requests: path, user agent, credential, events.
+fn received(requests: &[(&str, &str, &str, Value)]) -> Value {
+    let mut catalog = catalog();
+    catalog.environment.credentials = Some(vec![Credential::mask("sdk-fake-0000-ours").as_str().to_owned()]);
+    let mut state = State::new(Arc::new(Judge::new(&catalog)), Options::default());
+    for (request, (path, agent, credential, events)) in (1..).zip(requests) {
+        let body = Bytes::from(events.to_string());
+        let envelope = Envelope {
+            arrival_ms: START + 10,
+            request,
+            method: if body.is_empty() { "GET" } else { "POST" }.to_owned(),
+            path: (*path).to_owned(),
+            headers: vec![("user-agent".to_owned(), (*agent).to_owned())],
+            credential: Some(Credential::mask(credential)),
+            wire_bytes: body.len() as u64,
+            body,
+            loss: None,
+            answer: None,
+        };
+        intake::envelope(&mut state, &catalog.environment, &envelope, |_, _| {});
+    }
+    serde_json::to_value(build::report(&state, &catalog)).unwrap()
+}
+
+fn summary(kinds: Value, count: u64) -> Value {
+    json!({"kind": "summary", "startDate": START, "endDate": START + 1, "features": {"f": {"default": null,
+        "contextKinds": kinds, "counters": [{"variation": 0, "version": 3, "value": true, "count": count}]}}})
+}
+
+#[test]
+fn evaluations_only_a_summary_of_another_environment_counts_are_of_the_wrong_environment() {
+    let report =
+        received(&[("/bulk", "NodeJSClient/9.13.7", "sdk-fake-0000-other", json!([summary(json!(["org"]), 2)]))]);
+    assert_eq!(report["experiments"][0]["exposures"]["wrong-environment"], 2);
+    assert_eq!(report["experiments"][0]["exposures"]["exposure-lacks-unit"], Value::Null);
+    assert_eq!(finding(&report, "wrong-environment")["events"], 2);
+}
+
+#[test]
+fn a_summary_in_another_image_request_than_the_exposures_it_counts_accuses_nobody() {
+    let image = |events: Value| format!("/a/id.gif?d={}", STANDARD.encode(events.to_string()));
+    let (exposure, counts) = (image(json!([feature(START, json!({}))])), image(json!([summary(json!(["user"]), 1)])));
+    let send = |path| (path, "Mozilla/5.0", "sdk-fake-0000-ours", Value::Null);
+    let report = received(&[send(counts.as_str()), send(exposure.as_str())]);
+    assert_eq!(report["experiments"][0]["exposures"]["exposure"], 1);
+    assert_eq!(report["experiments"][0]["exposures"]["no-feature-event"], Value::Null);
+    assert_eq!(finding(&report, "no-feature-event"), &Value::Null);
+    let alone = received(&[send(counts.as_str())]);
+    assert_eq!(alone["experiments"][0]["exposures"]["no-feature-event"], 1, "without any exposure it says something");
 }

@@ -76,6 +76,9 @@ struct Counted {
     event: u64,
 }
 
+/// Name of the senders that put their events in the address of an image.
+pub const GIF_SENDER: &str = "JSClient (GIF)";
+
 /// `feature` events by iteration and variation.
 type Features = HashMap<(u32, Option<i64>), u64, foldhash::fast::FixedState>;
 
@@ -92,6 +95,8 @@ pub struct Request {
     pub(super) payload: Option<PayloadKey>,
     pub(super) effects: Vec<Effect>,
     is_plain: bool,
+    /// A summary may stand in another request than the events it counts.
+    is_split: bool,
     body_hash: u64,
     samples_silently: bool,
     first_entry: u32,
@@ -133,10 +138,15 @@ impl Request {
                             .as_ref()
                             .is_none_or(|arms| arms.iter().any(|arm| arm.variation == variation))
                     };
+                    // What another environment evaluates says nothing of this one's contexts (E2 comes before E3).
+                    let (code, is_hint) = match self.environment {
+                        EnvironmentMatch::Other => (ReasonCode::WrongEnvironment, false),
+                        EnvironmentMatch::Same => (explanation(lacks_unit, *counter, is_arm), is_hint),
+                    };
                     self.counted.push(Counted {
                         iteration: *index,
                         variation: counter.variation,
-                        code: explanation(lacks_unit, *counter, is_arm),
+                        code,
                         is_hint,
                         count: counter.count,
                         t_ms,
@@ -191,6 +201,8 @@ impl State {
             payload: payload.filter(|_| !is_duplicate),
             effects: Vec::new(),
             is_plain: arrival_ms.is_none(),
+            // Plain events are no requests, and one flush in the address of an image is as many as it takes.
+            is_split: arrival_ms.is_none() || self.source_name(source).is_some_and(|name| **name == *GIF_SENDER),
             body_hash,
             samples_silently: self.source_name(source).is_some_and(|name| name.starts_with("PythonClient/")),
             first_entry: self.log.next(),
@@ -240,10 +252,10 @@ impl State {
     fn explain_summaries(&mut self, request: &mut Request) {
         let mut features = std::mem::take(&mut request.features);
         let mut counted = std::mem::take(&mut request.counted);
-        if request.samples_silently {
+        if request.samples_silently && request.environment == EnvironmentMatch::Same {
             self.note_silent_sampling(request, &features, &counted);
         }
-        if request.is_plain {
+        if request.is_split {
             for ((iteration, _), count) in &features {
                 if let Some(counts) = self.iteration_counts.get_mut(*iteration as usize) {
                     counts.plain_features += count;
@@ -271,7 +283,7 @@ impl State {
     fn explain(&mut self, request: &mut Request, counted: Counted) {
         let Counted { iteration, code, .. } = counted;
         let count = u32::try_from(counted.count).unwrap_or(u32::MAX);
-        let key = if request.is_plain {
+        let key = if request.is_split {
             if let Some(counts) = self.iteration_counts.get_mut(iteration as usize) {
                 counts.plain_summaries.add(code, i64::from(count));
             }
