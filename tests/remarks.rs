@@ -11,6 +11,7 @@ use exptap::catalog::{Catalog, Origin};
 use exptap::envelope::{Credential, Envelope};
 use exptap::intake;
 use exptap::report::build;
+use exptap::session::{Session, SessionOptions};
 use exptap::verdicts::{self, Judged};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -185,4 +186,45 @@ fn a_summary_in_another_image_request_than_the_exposures_it_counts_accuses_nobod
     assert_eq!(finding(&report, "no-feature-event"), &Value::Null);
     let alone = received(&[send(counts.as_str())]);
     assert_eq!(alone["experiments"][0]["exposures"]["no-feature-event"], 1, "without any exposure it says something");
+}
+
+#[test]
+fn instants_at_the_ends_of_time_are_judged_and_explained() {
+    let mut session = Session::new(Some(catalog()), SessionOptions::from_now(START));
+    let checkout = |t: i64| json!({"kind": "custom", "creationDate": t, "key": "checkout", "context": {"kind": "user", "key": "u"}});
+    let dropped = || json!({"kind": "diagnostic", "creationDate": START, "droppedEvents": i64::MAX});
+    let events = json!([
+        feature(i64::MIN, json!({})),
+        checkout(i64::MIN),
+        checkout(START + 40 * 86_400_000),
+        feature(i64::MAX, json!({})),
+        checkout(i64::MAX),
+        dropped(),
+        dropped(),
+        dropped(),
+    ]);
+    let body = Bytes::from(events.to_string());
+    let envelope = Envelope {
+        arrival_ms: START + 1,
+        request: 1,
+        method: "POST".to_owned(),
+        path: "/bulk".to_owned(),
+        headers: Vec::new(),
+        credential: None,
+        wire_bytes: body.len() as u64,
+        body,
+        loss: None,
+        answer: None,
+    };
+    session.receive(&envelope);
+    session.advance(i64::MAX);
+    let codes: Vec<&str> = (0..5).map(|event| session.row(event).unwrap().code.name()).collect();
+    assert_eq!(
+        codes,
+        ["before-iteration-start", "before-iteration-start", "after-iteration-end", "exposure", "counted"]
+    );
+    for event in 0..8 {
+        assert!(!session.explain(event).unwrap().ladders.is_empty());
+    }
+    assert_eq!(session.sources()[0].dropped_by_sdk, u64::MAX);
 }

@@ -31,8 +31,10 @@ impl State {
             let claim = Accepted::Apart { code: ReasonCode::DuplicatePayload, metric: None, warnings };
             return (number, smallvec::smallvec![claim]);
         }
-        if let Some(dropped) =
-            event.dropped_events.and_then(|dropped| u32::try_from(dropped).ok()).filter(|dropped| *dropped > 0)
+        if let Some(dropped) = event
+            .dropped_events
+            .map(|dropped| u32::try_from(dropped.max(0)).unwrap_or(u32::MAX))
+            .filter(|dropped| *dropped > 0)
         {
             let evidence = self.evidence_for(EvidenceKey::Code(ReasonCode::QueueOverflow));
             self.apply(request, Effect::Evidence { evidence, count: dropped });
