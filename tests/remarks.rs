@@ -38,16 +38,19 @@ fn catalog() -> Catalog {
 
 /// The rows and the report of plain events.
 fn judge(events: &[Value]) -> (Vec<Value>, Value) {
-    let catalog = catalog();
-    let mut state = State::new(Arc::new(Judge::new(&catalog)), Options::default());
+    judge_by(&catalog(), events)
+}
+
+fn judge_by(catalog: &Catalog, events: &[Value]) -> (Vec<Value>, Value) {
+    let mut state = State::new(Arc::new(Judge::new(catalog)), Options::default());
     let text: String = events.iter().map(|event| format!("{event}\n")).collect();
     let mut judged = Vec::new();
     intake::plain(&mut state, "events", &text, |state, received| {
         judged.push(Judged::new(state, &received, None, None));
     });
-    let rows = judged.iter().flat_map(|event| verdicts::rows(&state, &catalog, event));
+    let rows = judged.iter().flat_map(|event| verdicts::rows(&state, catalog, event));
     let rows = rows.map(|row| serde_json::to_value(row).unwrap()).collect();
-    (rows, serde_json::to_value(build::report(&state, &catalog)).unwrap())
+    (rows, serde_json::to_value(build::report(&state, catalog)).unwrap())
 }
 
 fn feature(t: i64, more: Value) -> Value {
@@ -227,4 +230,28 @@ fn instants_at_the_ends_of_time_are_judged_and_explained() {
         assert!(!session.explain(event).unwrap().ladders.is_empty());
     }
     assert_eq!(session.sources()[0].dropped_by_sdk, u64::MAX);
+}
+
+#[test]
+fn a_page_whose_pattern_would_take_for_ever_is_not_silently_no_match() {
+    let text = r#"
+        [[metrics]]
+        key = "page"
+        kind = "pageview"
+        urls = [{ kind = "regex", pattern = '(?=a)(a|aa)+$' }]
+        [[experiments]]
+        key = "x"
+        flag = "f"
+        metrics = ["page"]
+        started_at = 2026-01-01T00:00:00Z
+    "#;
+    let catalog =
+        load::from_text(text, "remarks.toml", Format::Toml, Origin::File).unwrap_or_else(|error| panic!("{error}"));
+    let page = |url: String| json!({"kind": "pageview", "creationDate": START, "key": "goal", "url": url, "contextKeys": {"user": "u"}});
+    let (rows, report) = judge_by(&catalog, &[page(format!("https://shop.example/{}!", "a".repeat(80)))]);
+    assert_eq!(
+        (&rows[0]["verdict"], &rows[0]["warnings"]),
+        (&json!("not-an-experiment-event"), &json!(["regex-unsupported"]))
+    );
+    assert_eq!(finding(&report, "regex-unsupported")["events"], 1);
 }

@@ -53,7 +53,10 @@ impl State {
         };
         let claims = match judge.judge(event, circumstances) {
             Judgement::Apart(code, metric) => {
-                let warnings = warnings(event, circumstances);
+                let mut warnings = warnings(event, circumstances);
+                if judge.is_address_unsupported(event) {
+                    warnings.push(ReasonCode::RegexUnsupported);
+                }
                 let mut claims = self.apart(request, event, number, t_ms, code, metric);
                 // Sampling of what no experiment asks about is no finding.
                 self.remark(

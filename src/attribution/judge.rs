@@ -269,6 +269,21 @@ impl Judge {
         None
     }
 
+    /// Whether it is not known if a click or page view matches a metric, because a pattern cannot be run on its
+    /// address.
+    pub(super) fn is_address_unsupported(&self, event: &Event<'_>) -> bool {
+        let wanted = match event.kind {
+            Kind::Click => MetricKind::Click,
+            Kind::PageView => MetricKind::PageView,
+            _ => return false,
+        };
+        let address = event.url.as_deref().unwrap_or("");
+        let metrics = self.pages.iter().filter_map(|metric| self.metrics.get(*metric as usize));
+        metrics
+            .filter(|compiled| compiled.metric.kind == wanted)
+            .any(|compiled| compiled.urls.matches(address).is_err())
+    }
+
     /// Rules E1–E10, for every iteration on the event's flag.
     fn judge_evaluation<'e>(&self, event: &'e Event<'_>, circumstances: Circumstances) -> Judgement<'e> {
         let iterations = event.key.as_deref().map(|flag| self.iterations_of_flag(flag)).unwrap_or_default();
