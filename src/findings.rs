@@ -244,8 +244,7 @@ fn finished(
 
 fn unmatched_key(state: &State, catalog: &Catalog, unmatched: &UnmatchedKey) -> Finding {
     let none = Evidence::default();
-    let evidence =
-        state.unmatched_keys().find(|(key, _)| *key == unmatched.key).map_or(&none, |(_, evidence)| evidence);
+    let evidence = state.unmatched_key(&unmatched.key).unwrap_or(&none);
     let mut slots = vec![("event", format!("“{}”", unmatched.key))];
     let Some(near) = &unmatched.nearest else {
         return finished(state, ReasonCode::NoMetricForKey, None, None, evidence, &slots);

@@ -1,7 +1,7 @@
 //! From an envelope, or from plain events, into the state of attribution.
 
 use crate::attribution::judge::EnvironmentMatch;
-use crate::attribution::request::PayloadKey;
+use crate::attribution::request::{GIF_SENDER, PayloadKey};
 use crate::attribution::state::{AcceptedClaims, State};
 use crate::catalog::Environment;
 use crate::envelope::{AnsweredBy, Credential, Envelope};
@@ -35,7 +35,7 @@ pub fn sender(envelope: &Envelope) -> &str {
     let sdk = envelope.header("x-launchdarkly-user-agent");
     let agent = sdk.or_else(|| envelope.header("user-agent")).unwrap_or("unknown sender");
     match (sdk, Route::of(&envelope.path).gif_data) {
-        (None, Some(_)) => "JSClient (GIF)",
+        (None, Some(_)) => GIF_SENDER,
         (None, None) if agent.starts_with("Mozilla/") => "browser",
         _ => agent,
     }

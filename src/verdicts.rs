@@ -4,6 +4,7 @@ use crate::attribution::codes::CodeSet;
 use crate::attribution::judge::Codes;
 use crate::attribution::state::{Accepted, AcceptedClaims, State};
 use crate::catalog::Catalog;
+use crate::event::Event;
 use crate::intake::Received;
 use crate::reason::ReasonCode;
 use serde::Serialize;
@@ -24,6 +25,8 @@ pub struct Judged {
     pub t_ms: Option<i64>,
     /// What it claims; none if it could not be read.
     pub claims: AcceptedClaims,
+    /// Its units, kind and key, where a claim is decided without following the unit.
+    pub units: Vec<(Arc<str>, Arc<str>)>,
 }
 
 impl Judged {
@@ -37,12 +40,26 @@ impl Judged {
                 key: event.key.as_deref().map(Into::into),
                 t_ms: state.instant(event, arrival_ms),
                 claims: claims.clone(),
+                units: units(event, claims),
             },
-            Received::Unreadable { number, .. } => {
-                Self { event: *number, request, kind: None, key: None, t_ms: None, claims: AcceptedClaims::new() }
-            }
+            Received::Unreadable { number, .. } => Self {
+                event: *number,
+                request,
+                kind: None,
+                key: None,
+                t_ms: None,
+                claims: AcceptedClaims::new(),
+                units: Vec::new(),
+            },
         }
     }
+}
+
+fn units(event: &Event<'_>, claims: &AcceptedClaims) -> Vec<(Arc<str>, Arc<str>)> {
+    if !claims.iter().any(|claim| matches!(claim, Accepted::Decided { .. })) {
+        return Vec::new();
+    }
+    event.context_keys.iter().map(|(kind, key)| (kind.into(), key.into())).collect()
 }
 
 /// A row. Field names are a contract.
@@ -164,7 +181,12 @@ pub fn rows<'a>(state: &'a State, catalog: &'a Catalog, judged: &'a Judged) -> V
 
 fn row<'a>(state: &'a State, catalog: &'a Catalog, judged: &'a Judged, outcome: Outcome) -> VerdictRow<'a> {
     let iteration = outcome.iteration.and_then(|index| state.judge().iterations().get(index as usize));
-    let unit = outcome.state.and_then(|index| state.units().name(state.state(index)?.unit));
+    let followed = outcome.state.and_then(|index| state.units().name(state.state(index)?.unit));
+    let of_event = || {
+        let wanted = iteration?.iteration.randomization_unit.as_str();
+        judged.units.iter().map(|(kind, key)| (&**kind, &**key)).find(|(kind, _)| *kind == wanted)
+    };
+    let unit = followed.or_else(of_event);
     VerdictRow {
         event: judged.event,
         request: judged.request,

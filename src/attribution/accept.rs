@@ -1,7 +1,7 @@
 //! Taking events in: what they claim becomes exposures, conversions in the log, and counts.
 
 use super::codes::CodeSet;
-use super::judge::{Circumstances, Claim, Codes, Judgement};
+use super::judge::{Circumstances, Claim, Codes, EnvironmentMatch, Judgement, warnings};
 use super::points::Point;
 use super::request::Request;
 use super::state::{Accepted, AcceptedClaims, Change, Clock, Conversion, NONE, Record, State};
@@ -31,8 +31,10 @@ impl State {
             let claim = Accepted::Apart { code: ReasonCode::DuplicatePayload, metric: None, warnings };
             return (number, smallvec::smallvec![claim]);
         }
-        if let Some(dropped) =
-            event.dropped_events.and_then(|dropped| u32::try_from(dropped).ok()).filter(|dropped| *dropped > 0)
+        if let Some(dropped) = event
+            .dropped_events
+            .map(|dropped| u32::try_from(dropped.max(0)).unwrap_or(u32::MAX))
+            .filter(|dropped| *dropped > 0)
         {
             let evidence = self.evidence_for(EvidenceKey::Code(ReasonCode::QueueOverflow));
             self.apply(request, Effect::Evidence { evidence, count: dropped });
@@ -44,12 +46,32 @@ impl State {
             request.feature(&self.judge, event);
         }
         let judge = Arc::clone(&self.judge);
-        let circumstances = Circumstances { t_ms: t_ms.unwrap_or_default(), environment: request.environment };
-        let mut claims = match judge.judge(event, circumstances) {
-            Judgement::Apart(code, metric) => self.apart(request, event, number, t_ms, code, metric),
+        let circumstances = Circumstances {
+            t_ms: t_ms.unwrap_or_default(),
+            arrival_ms: request.arrival_ms,
+            environment: request.environment,
+        };
+        let claims = match judge.judge(event, circumstances) {
+            Judgement::Apart(code, metric) => {
+                let mut warnings = warnings(event, circumstances);
+                if judge.is_address_unsupported(event) {
+                    warnings.push(ReasonCode::RegexUnsupported);
+                }
+                let mut claims = self.apart(request, event, number, t_ms, code, metric);
+                // Sampling of what no experiment asks about is no finding.
+                self.remark(
+                    request,
+                    warnings.iter().copied().filter(|code| *code != ReasonCode::Sampled),
+                    number,
+                    t_ms,
+                );
+                if let Some(Accepted::Apart { warnings: remarks, .. }) = claims.first_mut() {
+                    *remarks = warnings;
+                }
+                claims
+            }
             Judgement::Claims(claims) => self.claims(request, event, number, circumstances, claims),
         };
-        self.remark(request, event, number, t_ms, &mut claims);
         (number, claims)
     }
 
@@ -128,27 +150,41 @@ impl State {
         };
         let first_entry = self.log.next();
         let t_ms = circumstances.t_ms;
+        let seen_ms = self.instant(event, circumstances.arrival_ms);
+        let mut remarks = CodeSet::default();
+        let mut found: SmallVec<[(ReasonCode, Option<usize>); 4]> = SmallVec::new();
+        let is_sampled = event.kind == Kind::Feature
+            && circumstances.environment == EnvironmentMatch::Same
+            && event.sampling_ratio.is_some_and(|ratio| ratio > 1);
         for claim in claims {
             match claim {
-                Claim::ExposesNot { iteration, code, elsewhere } => {
+                Claim::ExposesNot { iteration, code, warnings, elsewhere } => {
                     consider(code.category());
+                    remarks.extend(warnings.iter().copied());
+                    if is_sampled {
+                        self.apply(request, Effect::Sampled { iteration });
+                    }
                     self.apply(request, Effect::Evaluations { iteration, code, count: 1 });
-                    if !elsewhere {
+                    // A finding is about an experiment, and the event is one, whatever the number of its iterations.
+                    let experiment = self.judge.iterations().get(iteration as usize).map(|judged| judged.experiment);
+                    if !elsewhere && !found.contains(&(code, experiment)) {
+                        found.push((code, experiment));
                         let unit =
                             self.unit_of_iteration(event, iteration).or_else(|| event.context_keys.iter().next());
-                        self.add_evidence(request, EvidenceKey::Iteration(code, iteration), number, Some(t_ms), unit);
+                        self.add_evidence(request, EvidenceKey::Iteration(code, iteration), number, seen_ms, unit);
                     }
                     accepted.push(Accepted::Decided {
                         iteration,
                         slot: None,
                         code,
                         failures: [code].into_iter().collect(),
-                        warnings: Codes::new(),
+                        warnings,
                     });
                 }
                 Claim::Exposes { iteration, key, variation, warnings } => {
                     consider(Category::Exposure);
-                    if event.sampling_ratio.is_some_and(|ratio| ratio > 1) {
+                    remarks.extend(warnings.iter().copied());
+                    if is_sampled {
                         self.apply(request, Effect::Sampled { iteration });
                     }
                     match self.expose(request, iteration, key, Point { t_ms, variation }, number) {
@@ -157,6 +193,7 @@ impl State {
                     }
                 }
                 Claim::Converts { slot, failures, key, value, warnings, elsewhere } => {
+                    remarks.extend(warnings.iter().copied());
                     let failures: CodeSet = failures.into_iter().collect();
                     if let Some(code) = failures.first() {
                         consider(code.category());
@@ -164,7 +201,7 @@ impl State {
                         if !elsewhere {
                             let unit = self.unit_of_slot(event, slot).or_else(|| event.context_keys.iter().next());
                             let evidence = self.evidence_for(EvidenceKey::Slot(code, slot));
-                            self.add_to_evidence(request, evidence, number, Some(t_ms), unit);
+                            self.add_to_evidence(request, evidence, number, seen_ms, unit);
                             if let Some(evidence) = self.evidence.get_mut(evidence as usize) {
                                 event.context_keys.iter().for_each(|(kind, _)| evidence.kind(kind));
                                 evidence.then.extend(failures.iter().skip(1));
@@ -205,6 +242,8 @@ impl State {
                 }
             }
         }
+        // Once per event, however many iterations it is judged for.
+        self.remark(request, remarks.iter(), number, seen_ms);
         self.finish_event(request, number, first_entry, best);
         accepted
     }
@@ -283,8 +322,8 @@ impl State {
                 self.changes.push(Change::Exposures(index));
             }
         }
-        if matters {
-            self.rejudge(index);
+        if matters && !std::mem::replace(&mut state.is_stale, true) {
+            self.stale.push(index);
         }
         Some(index)
     }

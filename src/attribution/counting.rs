@@ -1,34 +1,24 @@
 //! Counting, forwards and backwards, and keeping what findings show.
 
-use super::codes::CodeSet;
 use super::evidence::{Evidence, SourceId};
-use super::judge;
 use super::request::Request;
-use super::state::{AcceptedClaims, State};
+use super::state::State;
 use super::tally::{Effect, EvidenceKey};
-use crate::event::Event;
+use crate::reason::ReasonCode;
 
 /// Stands for the event keys past the limit.
 const OTHER_KEYS: &str = "…other event keys";
 
 impl State {
-    /// Adds what there is to remark on an event to all its claims, and counts each remark once per event.
+    /// Notes remarks on an event.
     pub(super) fn remark(
         &mut self,
         request: &mut Request,
-        event: &Event<'_>,
+        remarks: impl Iterator<Item = ReasonCode>,
         number: u64,
         t_ms: Option<i64>,
-        claims: &mut AcceptedClaims,
     ) {
-        let remarks = judge::remarks(event, request.arrival_ms);
-        let mut all = CodeSet::default();
-        for claim in claims {
-            let warnings = claim.warnings_mut();
-            warnings.extend(remarks.iter().copied());
-            all.extend(warnings.iter().copied());
-        }
-        for code in all.iter() {
+        for code in remarks {
             self.add_evidence(request, EvidenceKey::Code(code), number, t_ms, None);
         }
     }

@@ -37,6 +37,8 @@ pub enum EnvironmentMatch {
 pub struct Circumstances {
     /// The event's instant on the judging clock.
     pub t_ms: i64,
+    /// Arrival, where the source has one.
+    pub arrival_ms: Option<i64>,
     /// Whose environment it is.
     pub environment: EnvironmentMatch,
 }
@@ -61,6 +63,8 @@ pub enum Claim<'e> {
         iteration: u32,
         /// Why.
         code: ReasonCode,
+        /// Remarks.
+        warnings: Codes,
         /// Another iteration of the same experiment was running then.
         elsewhere: bool,
     },
@@ -265,6 +269,21 @@ impl Judge {
         None
     }
 
+    /// Whether it is not known if a click or page view matches a metric, because a pattern cannot be run on its
+    /// address.
+    pub(super) fn is_address_unsupported(&self, event: &Event<'_>) -> bool {
+        let wanted = match event.kind {
+            Kind::Click => MetricKind::Click,
+            Kind::PageView => MetricKind::PageView,
+            _ => return false,
+        };
+        let address = event.url.as_deref().unwrap_or("");
+        let metrics = self.pages.iter().filter_map(|metric| self.metrics.get(*metric as usize));
+        metrics
+            .filter(|compiled| compiled.metric.kind == wanted)
+            .any(|compiled| compiled.urls.matches(address).is_err())
+    }
+
     /// Rules E1–E10, for every iteration on the event's flag.
     fn judge_evaluation<'e>(&self, event: &'e Event<'_>, circumstances: Circumstances) -> Judgement<'e> {
         let iterations = event.key.as_deref().map(|flag| self.iterations_of_flag(flag)).unwrap_or_default();
@@ -274,20 +293,19 @@ impl Judge {
         let mut claims = SmallVec::new();
         for index in iterations {
             let Some(iteration) = self.iterations.get(*index as usize) else { continue };
+            let mut warnings = warnings(event, circumstances);
+            if let (Some(needed), Some(version)) = (iteration.iteration.flag_config_version, event.version)
+                && version < needed
+            {
+                warnings.push(ReasonCode::StaleFlagConfig);
+            }
             claims.push(match exposure_failure(event, &iteration.iteration, circumstances) {
                 Err(code) => {
-                    let elsewhere = is_about_time(code) && self.runs_elsewhere(iteration, circumstances.t_ms);
-                    Claim::ExposesNot { iteration: *index, code, elsewhere }
+                    let is_outside = time_failure(&iteration.iteration, circumstances.t_ms).is_some();
+                    let elsewhere = is_outside && self.runs_elsewhere(iteration, circumstances.t_ms);
+                    Claim::ExposesNot { iteration: *index, code, warnings, elsewhere }
                 }
-                Ok((key, variation)) => {
-                    let mut warnings = Codes::new();
-                    if let (Some(needed), Some(version)) = (iteration.iteration.flag_config_version, event.version)
-                        && version < needed
-                    {
-                        warnings.push(ReasonCode::StaleFlagConfig);
-                    }
-                    Claim::Exposes { iteration: *index, key, variation, warnings }
-                }
+                Ok((key, variation)) => Claim::Exposes { iteration: *index, key, variation, warnings },
             });
         }
         Judgement::Claims(claims)
@@ -312,6 +330,8 @@ impl Judge {
                 let unit = &iteration.iteration.randomization_unit;
                 let failures = conversion_failures(event, compiled, &iteration.iteration, circumstances);
                 let about_time = failures.iter().any(|code| is_about_time(*code));
+                let mut warnings = warnings(event, circumstances);
+                warnings.extend(matching_warnings.iter().copied());
                 claims.push(Claim::Converts {
                     slot: *slot,
                     elsewhere: about_time && self.runs_elsewhere(iteration, circumstances.t_ms),
@@ -322,7 +342,7 @@ impl Judge {
                         (Measure::Value, _) => 0.0,
                         (Measure::Occurrence | Measure::Count, _) => 1.0,
                     },
-                    warnings: matching_warnings.clone(),
+                    warnings,
                 });
             }
         }
@@ -339,13 +359,13 @@ pub fn is_about_time(code: ReasonCode) -> bool {
     matches!(code, ReasonCode::IterationNotStarted | ReasonCode::BeforeIterationStart | ReasonCode::AfterIterationEnd)
 }
 
-/// What there is to remark on an event, whatever it is about.
-pub fn remarks(event: &Event<'_>, arrival_ms: Option<i64>) -> Codes {
+/// What is remarkable about an event whatever is judged of it (R6, R7, O3).
+pub(super) fn warnings(event: &Event<'_>, circumstances: Circumstances) -> Codes {
     let mut warnings = Codes::new();
     if let Some(creation) = event.creation_ms {
         if is_suspect_timestamp(creation) {
             warnings.push(ReasonCode::TimestampUnitSuspect);
-        } else if arrival_ms.is_some_and(|arrival| arrival.abs_diff(creation) > CLOCK_SKEW_MS as u64) {
+        } else if circumstances.arrival_ms.is_some_and(|arrival| arrival.abs_diff(creation) > CLOCK_SKEW_MS as u64) {
             warnings.push(ReasonCode::ClockSkew);
         }
     }

@@ -7,7 +7,9 @@
 //! and any merge of parts ends in the same state. The answer is exact unless one unit alternates between arms within
 //! an hour that held more than [`KEPT_PER_HOUR`] exposures, and a conversion's window begins inside that very hour.
 
+use foldhash::fast::FixedState;
 use smallvec::SmallVec;
+use std::collections::HashMap;
 
 /// The attribution window (A10): an exposure exactly this old still counts.
 pub const WINDOW_MS: i64 = 90 * 24 * 60 * 60 * 1000;
@@ -73,13 +75,18 @@ impl Points {
         let mut matters = self.can_change_credit(point, at, until_ms);
         self.kept.insert(at, point);
         let hour = point.t_ms.div_euclid(HOUR_MS);
-        if self.thinned.binary_search(&hour).is_ok() || self.in_hour(hour).len() > KEPT_PER_HOUR {
+        let is_thinned = self.thinned.binary_search(&hour).is_ok();
+        let range = self.in_hour(hour);
+        if is_thinned || range.len() > KEPT_PER_HOUR {
             // Where arms alternate, thinning itself can move a credit; what was judged before must follow.
-            let range = self.in_hour(hour);
-            let in_hour = self.kept.get(range).unwrap_or_default();
+            let in_hour = self.kept.get(range.clone()).unwrap_or_default();
             let alternates = in_hour.iter().any(|other| other.variation != point.variation);
             matters |= alternates && until_ms >= hour.saturating_mul(HOUR_MS);
-            self.thin(hour);
+            if is_thinned {
+                self.thin_arm(range, point.variation);
+            } else {
+                self.thin(hour);
+            }
         }
         matters
     }
@@ -129,9 +136,13 @@ impl Points {
         }
         let range = self.in_hour(hour);
         let in_hour: SmallVec<[Point; 64]> = self.kept.get(range.clone()).unwrap_or_default().into();
+        // Senders make up variations, so arms are not compared each with each.
+        let mut ends_of_arms: HashMap<i64, (usize, usize), FixedState> = HashMap::default();
+        for (index, point) in in_hour.iter().enumerate() {
+            ends_of_arms.entry(point.variation).or_insert((index, index)).1 = index;
+        }
         let is_end_of_arm = |index: usize, point: &Point| {
-            let same = |other: &Point| other.variation == point.variation;
-            !in_hour.iter().take(index).any(same) || !in_hour.iter().skip(index + 1).any(same)
+            ends_of_arms.get(&point.variation).is_some_and(|(first, last)| index == *first || index == *last)
         };
         let ends: SmallVec<[Point; 8]> = in_hour
             .iter()
@@ -143,6 +154,16 @@ impl Points {
         self.kept.truncate(range.start);
         self.kept.extend(ends);
         self.kept.extend(after);
+    }
+
+    /// Thins an hour that was thinned before, after one exposure to this arm was added to it: at most three of the
+    /// arm are there, and the one in the middle goes.
+    fn thin_arm(&mut self, in_hour: std::ops::Range<usize>, variation: i64) {
+        let mut of_arm =
+            in_hour.filter(|index| self.kept.get(*index).is_some_and(|other| other.variation == variation));
+        if let (Some(_), Some(middle), Some(_)) = (of_arm.next(), of_arm.next(), of_arm.next()) {
+            self.kept.remove(middle);
+        }
     }
 
     /// Whom a conversion at this instant credits (A8–A11).
@@ -210,6 +231,15 @@ mod tests {
     #[test]
     fn two_exposures_in_one_millisecond_are_ordered_by_variation() {
         assert_eq!(points(&[(5, 1), (5, 0)]).credit(5), Credit::To(point(5, 0)));
+    }
+
+    #[test]
+    fn thousands_of_made_up_variations_within_an_hour_are_each_kept_by_their_ends() {
+        // Each arm is seen thrice; the middle one of the three goes.
+        let all: Vec<(i64, i64)> = (0..9_000).map(|n| (n, n % 3_000)).collect();
+        let points = points(&all);
+        assert_eq!(points.kept(), 6_000);
+        assert_eq!(points.credit(90 * DAY + 1_500), Credit::To(point(1_500, 1_500)));
     }
 
     fn exposures() -> impl Strategy<Value = Vec<(i64, i64)>> {

@@ -76,6 +76,12 @@ struct Counted {
     event: u64,
 }
 
+/// Name of the senders that put their events in the address of an image.
+pub const GIF_SENDER: &str = "JSClient (GIF)";
+
+/// `feature` events by iteration and variation.
+type Features = HashMap<(u32, Option<i64>), u64, foldhash::fast::FixedState>;
+
 /// A request while its events are taken in. Plain events, which come without requests, are one request without
 /// arrival.
 #[derive(Debug)]
@@ -89,12 +95,14 @@ pub struct Request {
     pub(super) payload: Option<PayloadKey>,
     pub(super) effects: Vec<Effect>,
     is_plain: bool,
+    /// A summary may stand in another request than the events it counts.
+    is_split: bool,
     body_hash: u64,
     samples_silently: bool,
     first_entry: u32,
     first_record: u32,
     pub(super) readable: Evidence,
-    features: Vec<(u32, Option<i64>, u64)>,
+    features: Features,
     counted: Vec<Counted>,
 }
 
@@ -108,14 +116,7 @@ impl Request {
     pub(super) fn feature(&mut self, judge: &Judge, event: &Event<'_>) {
         let Some(flag) = event.key.as_deref() else { return };
         for iteration in judge.iterations_of_flag(flag) {
-            let slot = self
-                .features
-                .iter_mut()
-                .find(|(have, variation, _)| have == iteration && *variation == event.variation);
-            match slot {
-                Some((_, _, count)) => *count += 1,
-                None => self.features.push((*iteration, event.variation, 1)),
-            }
+            *self.features.entry((*iteration, event.variation)).or_default() += 1;
         }
     }
 
@@ -137,10 +138,15 @@ impl Request {
                             .as_ref()
                             .is_none_or(|arms| arms.iter().any(|arm| arm.variation == variation))
                     };
+                    // What another environment evaluates says nothing of this one's contexts (E2 comes before E3).
+                    let (code, is_hint) = match self.environment {
+                        EnvironmentMatch::Other => (ReasonCode::WrongEnvironment, false),
+                        EnvironmentMatch::Same => (explanation(lacks_unit, *counter, is_arm), is_hint),
+                    };
                     self.counted.push(Counted {
                         iteration: *index,
                         variation: counter.variation,
-                        code: explanation(lacks_unit, *counter, is_arm),
+                        code,
                         is_hint,
                         count: counter.count,
                         t_ms,
@@ -195,12 +201,14 @@ impl State {
             payload: payload.filter(|_| !is_duplicate),
             effects: Vec::new(),
             is_plain: arrival_ms.is_none(),
+            // Plain events are no requests, and one flush in the address of an image is as many as it takes.
+            is_split: arrival_ms.is_none() || self.source_name(source).is_some_and(|name| **name == *GIF_SENDER),
             body_hash,
             samples_silently: self.source_name(source).is_some_and(|name| name.starts_with("PythonClient/")),
             first_entry: self.log.next(),
             first_record: self.records.next(),
             readable: Evidence::default(),
-            features: Vec::new(),
+            features: Features::default(),
             counted: Vec::new(),
         };
         if is_duplicate {
@@ -219,6 +227,7 @@ impl State {
         if !request.is_plain {
             self.totals.requests += 1;
         }
+        self.rejudge_stale();
         if !request.is_duplicate {
             self.explain_summaries(&mut request);
         }
@@ -241,13 +250,13 @@ impl State {
     }
 
     fn explain_summaries(&mut self, request: &mut Request) {
-        let features = std::mem::take(&mut request.features);
+        let mut features = std::mem::take(&mut request.features);
         let mut counted = std::mem::take(&mut request.counted);
-        if request.samples_silently {
+        if request.samples_silently && request.environment == EnvironmentMatch::Same {
             self.note_silent_sampling(request, &features, &counted);
         }
-        if request.is_plain {
-            for (iteration, _, count) in &features {
+        if request.is_split {
+            for ((iteration, _), count) in &features {
                 if let Some(counts) = self.iteration_counts.get_mut(*iteration as usize) {
                     counts.plain_features += count;
                 }
@@ -255,14 +264,13 @@ impl State {
         } else {
             // An evaluation that was sent as an event is counted in the summary too. The events are set off first
             // against what has no better explanation.
-            for (iteration, variation, mut sent) in features {
-                let same = |counted: &&mut Counted| (counted.iteration, counted.variation) == (iteration, variation);
-                let unexplained = |counted: &&mut Counted| counted.code == ReasonCode::NoFeatureEvent;
-                for first in [true, false] {
-                    for counted in counted.iter_mut().filter(same).filter(|counted| unexplained(counted) == first) {
-                        let taken = sent.min(counted.count);
+            for unexplained in [true, false] {
+                let same = |counted: &&mut Counted| (counted.code == ReasonCode::NoFeatureEvent) == unexplained;
+                for counted in counted.iter_mut().filter(same) {
+                    if let Some(sent) = features.get_mut(&(counted.iteration, counted.variation)) {
+                        let taken = counted.count.min(*sent);
                         counted.count -= taken;
-                        sent -= taken;
+                        *sent -= taken;
                     }
                 }
             }
@@ -275,7 +283,7 @@ impl State {
     fn explain(&mut self, request: &mut Request, counted: Counted) {
         let Counted { iteration, code, .. } = counted;
         let count = u32::try_from(counted.count).unwrap_or(u32::MAX);
-        let key = if request.is_plain {
+        let key = if request.is_split {
             if let Some(counts) = self.iteration_counts.get_mut(iteration as usize) {
                 counts.plain_summaries.add(code, i64::from(count));
             }
@@ -295,14 +303,9 @@ impl State {
     }
 
     /// R7: Python samples without saying so; its summaries then count more than it sends.
-    fn note_silent_sampling(
-        &mut self,
-        request: &mut Request,
-        features: &[(u32, Option<i64>, u64)],
-        counted: &[Counted],
-    ) {
+    fn note_silent_sampling(&mut self, request: &mut Request, features: &Features, counted: &[Counted]) {
         let clip = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
-        for (iteration, _, count) in features {
+        for ((iteration, _), count) in features {
             self.apply(request, Effect::MaybeSampled { iteration: *iteration, sent: clip(*count), summarised: 0 });
         }
         for counted in counted.iter().filter(|counted| counted.code == ReasonCode::NoFeatureEvent) {

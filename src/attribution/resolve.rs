@@ -114,6 +114,16 @@ impl State {
         }
     }
 
+    /// Judges again whatever the exposures since the last call can have changed.
+    pub(super) fn rejudge_stale(&mut self) {
+        for index in std::mem::take(&mut self.stale) {
+            if let Some(state) = self.states.get_mut(index as usize) {
+                state.is_stale = false;
+            }
+            self.rejudge(index);
+        }
+    }
+
     /// Judges all conversions of a unit in an iteration again.
     pub(super) fn rejudge(&mut self, index: u32) {
         let Some(state) = self.states.get_mut(index as usize) else { return };

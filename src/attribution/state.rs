@@ -1,8 +1,8 @@
 //! Everything that is remembered about what was received, so that every verdict can be given, and revised.
 //!
 //! Exposures are kept per unit and iteration ([`Points`]), conversions in a log. A conversion is judged when it
-//! arrives and again whenever an exposure of its unit could change its verdict, so the verdicts held here are, at any
-//! moment, those of the set of events received so far, whatever order they came in.
+//! arrives and again at the end of a request in which an exposure of its unit could change its verdict, so the verdicts
+//! held here are, after every request, those of the set of events received so far, whatever order they came in.
 
 use super::codes::CodeSet;
 use super::evidence::{Evidence, SourceId};
@@ -114,6 +114,8 @@ pub struct UnitState {
     pub(super) next_of_unit: u32,
     pub(super) newest_conversion: u32,
     pub(super) last_conversion_ms: i64,
+    /// It was exposed again in a way that can change verdicts, and is to be judged again.
+    pub(super) is_stale: bool,
 }
 
 impl UnitState {
@@ -204,17 +206,6 @@ pub enum Accepted {
     },
 }
 
-impl Accepted {
-    pub(super) fn warnings_mut(&mut self) -> &mut Codes {
-        match self {
-            Self::Decided { warnings, .. }
-            | Self::Exposure { warnings, .. }
-            | Self::Conversion { warnings, .. }
-            | Self::Apart { warnings, .. } => warnings,
-        }
-    }
-}
-
 /// All claims of one event.
 pub type AcceptedClaims = SmallVec<[Accepted; 2]>;
 
@@ -240,6 +231,8 @@ pub struct State {
     pub(super) payloads: Payloads,
     pub(super) pending: VecDeque<(i64, u32)>,
     pub(super) changes: Vec<Change>,
+    /// States to judge again when the request ends: once then, not once for every exposure in it.
+    pub(super) stale: Vec<u32>,
     pub(super) is_over_capacity: bool,
     /// Which iterations' flags were known to be sampled at the last review.
     pub(super) sampled: Vec<bool>,
@@ -277,6 +270,7 @@ impl State {
             payloads: Payloads::default(),
             pending: VecDeque::new(),
             changes: Vec::new(),
+            stale: Vec::new(),
             is_over_capacity: false,
             sampled: Vec::new(),
         };
@@ -365,6 +359,11 @@ impl State {
         self.unmatched.iter().filter_map(|(key, index)| Some((&**key, self.evidence.get(*index as usize)?)))
     }
 
+    /// What is kept of one event key no metric uses.
+    pub fn unmatched_key(&self, key: &str) -> Option<&Evidence> {
+        self.evidence.get(*self.unmatched.get(key)? as usize)
+    }
+
     /// The number of a sender.
     pub fn source(&mut self, name: &str) -> SourceId {
         // Past the limit senders share the last number: names come from headers, which anyone can make up.
@@ -434,6 +433,7 @@ impl State {
             next_of_unit: std::mem::replace(first, index),
             newest_conversion: NONE,
             last_conversion_ms: i64::MIN,
+            is_stale: false,
         });
         index
     }

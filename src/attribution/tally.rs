@@ -89,10 +89,10 @@ impl CodeCounts {
 pub struct IterationCounts {
     /// Evaluations that exposed nobody, by reason.
     pub evaluations: CodeCounts,
-    /// Evaluations that only a summary among plain events tells of; they say something only where the flag sent no
-    /// `feature` event at all.
+    /// Evaluations that only a summary among plain events, or in a request of a flush that takes several, tells of;
+    /// they say something only where the flag sent no `feature` event at all that way.
     pub plain_summaries: CodeCounts,
-    /// `feature` events of the flag among plain events.
+    /// `feature` events of the flag among plain events and in such requests.
     pub plain_features: u64,
     /// Sampled evaluations seen.
     pub sampled: u64,
@@ -185,7 +185,7 @@ pub enum EvidenceKey {
     Slot(ReasonCode, u32),
     /// Evaluations of an iteration's flag.
     Iteration(ReasonCode, u32),
-    /// The same, known from summaries among plain events only.
+    /// The same, known only from summaries that need not stand beside the events they count.
     PlainSummary(ReasonCode, u32),
     /// Events that match a metric no experiment lists.
     Metric(u32),

@@ -11,7 +11,7 @@ use foldhash::fast::FixedState;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::BuildHasher;
 
-/// Flags, and event keys, that are guessed from; a stream with more needs a catalog.
+/// Flags, event keys and context kinds that are guessed from; a stream with more needs a catalog.
 const MAX_GUESSED: usize = 64;
 /// Keys remembered per flag and kind while guessing the unit.
 const MAX_KEYS: usize = 100_000;
@@ -46,7 +46,7 @@ impl Inference {
                 let Some(kinds) = self.flags.get_mut(key) else { return };
                 for (kind, context_key) in event.context_keys.iter() {
                     see(&mut self.kinds, kind);
-                    if !kinds.contains_key(kind) {
+                    if !kinds.contains_key(kind) && kinds.len() < MAX_GUESSED {
                         kinds.insert(kind.to_owned(), KindSeen::default());
                     }
                     let (Some(seen), Some(variation)) = (kinds.get_mut(kind), event.variation) else { continue };
@@ -62,9 +62,7 @@ impl Inference {
                 }
             }
             Kind::Custom if !crate::findings::is_own_traffic(key) => {
-                if self.event_keys.len() < MAX_GUESSED {
-                    see(&mut self.event_keys, key);
-                }
+                see(&mut self.event_keys, key);
                 event.context_keys.iter().for_each(|(kind, _)| see(&mut self.kinds, kind));
             }
             _ => {}
@@ -104,7 +102,7 @@ impl Inference {
 }
 
 fn see(set: &mut BTreeSet<String>, name: &str) {
-    if !set.contains(name) {
+    if set.len() < MAX_GUESSED && !set.contains(name) {
         set.insert(name.to_owned());
     }
 }

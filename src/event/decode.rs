@@ -103,6 +103,7 @@ impl<'a> Members<'a> {
         if let Some(key) = self.user_key {
             keys.add(Cow::Borrowed("user"), key.text());
         }
+        keys.settle();
         keys
     }
 
@@ -258,6 +259,18 @@ mod tests {
             of(r#""contextKeys":{"user":"u-1"},"context":{"kind":"multi","user":{"key":"other"},"org":{"key":"o"}}"#),
             pairs(&[("user", "u-1"), ("org", "o")])
         );
+    }
+
+    #[test]
+    fn of_any_number_of_context_kinds_each_has_the_key_that_was_read_first() {
+        let many: Vec<String> = (0..50_000).map(|n| format!(r#""k{n}":"{n}""#)).collect();
+        let event = format!(
+            r#"{{"kind":"custom","creationDate":1,"key":"k","contextKeys":{{{}}},"context":{{"kind":"k49999","key":"later"}}}}"#,
+            many.join(",")
+        );
+        let event = read(&event);
+        assert_eq!(event.context_keys.iter().count(), 50_000);
+        assert_eq!(event.context_keys.key("k49999"), Some("49999"));
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod summary;
 
 use smallvec::SmallVec;
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 /// The kind of an event (`docs/sources.md` lists who sends what).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -95,6 +96,9 @@ impl Kind {
     }
 }
 
+/// Up to so many context kinds are told apart by looking through them.
+const COMPARED_ONE_BY_ONE: usize = 16;
+
 /// Context kinds with their keys (R1). Empty keys are not keys and are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContextKeys<'a>(SmallVec<[(Cow<'a, str>, Cow<'a, str>); 2]>);
@@ -116,9 +120,19 @@ impl<'a> ContextKeys<'a> {
     }
 
     /// Adds a key unless its kind has one already: sources of context keys are read in order of precedence (R1).
+    /// After the last, [`Self::settle`] must follow.
     fn add(&mut self, kind: Cow<'a, str>, key: Cow<'a, str>) {
-        if !key.is_empty() && self.key(&kind).is_none() {
+        if !key.is_empty() && (self.0.len() >= COMPARED_ONE_BY_ONE || self.key(&kind).is_none()) {
             self.0.push((kind, key));
+        }
+    }
+
+    /// Leaves out later keys of the same kind. No person makes contexts of so many kinds that looking through all of
+    /// them for every one would matter, but a sender may.
+    fn settle(&mut self) {
+        if self.0.len() > COMPARED_ONE_BY_ONE {
+            let mut seen = HashSet::new();
+            self.0.retain(|(kind, _)| seen.insert(kind.clone()));
         }
     }
 }

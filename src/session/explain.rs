@@ -76,6 +76,7 @@ impl Session {
                     failures,
                     entry: conversion,
                     t_ms,
+                    is_by_id: outcome.warnings.contains(&ReasonCode::UrlRematchFailed),
                 }
                 .rungs()
             }
@@ -262,7 +263,7 @@ impl Session {
         let envelope = &entry.envelope;
         let mut lines = vec![("arrived", instant(envelope.arrival_ms))];
         if let Some(creation) = event.and_then(|event| event.creation_ms) {
-            let delay = envelope.arrival_ms - creation;
+            let delay = envelope.arrival_ms.saturating_sub(creation);
             let relation = if delay >= 0 { "before it arrived" } else { "after it arrived: that clock is ahead" };
             lines.push(("created", format!("{} ({} {relation})", instant(creation), span(delay))));
         }

@@ -63,13 +63,13 @@ fn time_text(iteration: &Iteration, t_ms: i64) -> String {
     match (time_failure(iteration, t_ms), iteration.started_at_ms, iteration.ended_at_ms) {
         (Some(ReasonCode::IterationNotStarted), ..) => "the iteration has not been started".to_owned(),
         (Some(ReasonCode::BeforeIterationStart), Some(start), _) => {
-            format!("it happened {} before the iteration started, {}", span(start - t_ms), instant(start))
+            format!("it happened {} before the iteration started, {}", span(start.saturating_sub(t_ms)), instant(start))
         }
         (Some(_), _, Some(end)) => {
-            format!("it happened {} after the iteration had stopped, {}", span(t_ms - end), instant(end))
+            format!("it happened {} after the iteration had stopped, {}", span(t_ms.saturating_sub(end)), instant(end))
         }
         (_, Some(start), _) if start > 0 => {
-            format!("it happened inside the iteration, {} after its start", span(t_ms - start))
+            format!("it happened inside the iteration, {} after its start", span(t_ms.saturating_sub(start)))
         }
         _ => "it happened inside the iteration".to_owned(),
     }
@@ -192,6 +192,8 @@ pub(super) struct ConversionRungs<'a, 'text> {
     pub(super) failures: crate::attribution::codes::CodeSet,
     pub(super) entry: Option<&'a Conversion>,
     pub(super) t_ms: i64,
+    /// It is about the metric by the metric's internal id alone.
+    pub(super) is_by_id: bool,
 }
 
 impl ConversionRungs<'_, '_> {
@@ -202,6 +204,9 @@ impl ConversionRungs<'_, '_> {
         let matched = match metric.kind {
             MetricKind::Custom => {
                 format!("event key “{}” is the metric's event key", event.key.as_deref().unwrap_or_default())
+            }
+            _ if self.is_by_id => {
+                "the key is the metric's internal id, although what the metric describes does not match".to_owned()
             }
             MetricKind::Click => "page and selector are the metric's".to_owned(),
             MetricKind::PageView => "the page is the metric's".to_owned(),
@@ -318,7 +323,7 @@ impl ConversionRungs<'_, '_> {
                     exposed(false),
                     format!(
                         "its first exposure{seen} came {} later, {}",
-                        span(first.t_ms - entry.t_ms),
+                        span(first.t_ms.saturating_sub(entry.t_ms)),
                         instant(first.t_ms)
                     ),
                 );
@@ -330,7 +335,10 @@ impl ConversionRungs<'_, '_> {
                     ReasonCode::AttributionWindowExpired,
                     "A10",
                     Some(false),
-                    format!("the last exposure before it was {} earlier; 90 days count", span(entry.t_ms - last.t_ms)),
+                    format!(
+                        "the last exposure before it was {} earlier; 90 days count",
+                        span(entry.t_ms.saturating_sub(last.t_ms))
+                    ),
                 );
                 return;
             }
@@ -347,7 +355,7 @@ impl ConversionRungs<'_, '_> {
             ReasonCode::AttributionWindowExpired,
             "A10",
             Some(true),
-            format!("it is {} after that exposure; 90 days count", span(entry.t_ms - point.t_ms)),
+            format!("it is {} after that exposure; 90 days count", span(entry.t_ms.saturating_sub(point.t_ms))),
         );
         let conditional = if entry.failures.is_empty() { "credited" } else { "would be credited" };
         rungs.add(
@@ -359,9 +367,9 @@ impl ConversionRungs<'_, '_> {
         if self.metric.measure == Measure::Occurrence && entry.failures.is_empty() {
             let again = entry.code == ReasonCode::CountedNoEffect;
             let text = if again {
-                "the unit had converted already; an occurrence metric counts it once"
+                "the unit had converted in this arm already; an occurrence metric counts it once"
             } else {
-                "it is the unit's first conversion of this metric"
+                "it is the unit's first conversion of this metric in this arm"
             };
             rungs.add(ReasonCode::CountedNoEffect, "A12", Some(true), text.to_owned());
         }

@@ -183,13 +183,13 @@ impl Session {
         let (journal, catalog, notes, senders) = (&mut self.journal, &self.catalog, &mut self.notes, &mut self.senders);
         let mut events = 0;
         let mut undecodable = 0;
-        let mut dropped_by_sdk = 0;
+        let mut dropped_by_sdk = 0_u64;
         let duplicates_before = self.state.totals().duplicate_payloads;
         intake::envelope(&mut self.state, &catalog.environment, &envelope, |state, received| {
             events += 1;
             match &received {
                 intake::Received::Event { event, .. } => {
-                    dropped_by_sdk += event.dropped_events.unwrap_or(0).max(0) as u64
+                    dropped_by_sdk = dropped_by_sdk.saturating_add(event.dropped_events.unwrap_or(0).max(0) as u64)
                 }
                 intake::Received::Unreadable { .. } => undecodable += 1,
             }

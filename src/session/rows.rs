@@ -1,5 +1,6 @@
 //! Rows of the Live pane.
 
+use crate::attribution::judge::is_about_time;
 use crate::attribution::state::{AcceptedClaims, State};
 use crate::catalog::Catalog;
 use crate::envelope::Envelope;
@@ -7,7 +8,7 @@ use crate::event::{Event, Kind};
 use crate::findings::is_own_traffic;
 use crate::intake::{self, Received};
 use crate::near_miss;
-use crate::reason::{Category, ReasonCode};
+use crate::reason::ReasonCode;
 use crate::verdicts;
 use crate::view::{EventRow, RowVerdict};
 use std::collections::HashMap;
@@ -178,10 +179,10 @@ pub(super) fn resolve(row: &mut EventRow, claims: &AcceptedClaims, state: &State
         let changed = (verdict.code, verdict.variation) != (before.code, before.variation);
         verdict.revised = before.revised || (mark && changed && before.code != ReasonCode::Pending);
     }
+    // Of several drops, one that only says that another iteration was running then is the least worth showing.
     row.best = (0..row.verdicts.len()).min_by_key(|index| {
-        row.verdicts
-            .get(*index)
-            .map_or((Category::Undecodable, ReasonCode::Undecodable), |verdict| (verdict.code.category(), verdict.code))
+        let code = row.verdicts.get(*index).map_or(ReasonCode::Undecodable, |verdict| verdict.code);
+        (code.category(), is_about_time(code), code)
     });
     row.code = row.best_verdict().map(|verdict| verdict.code).or(apart).unwrap_or(row.code);
 }

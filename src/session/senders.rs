@@ -57,7 +57,7 @@ impl Senders {
         row.requests += 1;
         row.events += events;
         row.undecodable += undecodable;
-        row.dropped_by_sdk += dropped_by_sdk;
+        row.dropped_by_sdk = row.dropped_by_sdk.saturating_add(dropped_by_sdk);
         row.wire_bytes += envelope.wire_bytes;
         row.compressed += u64::from(envelope.body.starts_with(&[0x1f, 0x8b]));
         row.duplicates += u64::from(duplicate);

@@ -55,11 +55,13 @@ impl Session {
     }
 
     fn exposed_by_folded_key(&self) -> HashMap<String, Vec<UnitId>> {
+        // Two would do to find one that is not the unit itself; spellings of one key can be made up by the thousand.
+        const LOOK_ALIKES: usize = 8;
         let mut folded: HashMap<String, Vec<UnitId>> = HashMap::new();
         for state in self.state.states().iter().filter(|state| !state.points.is_empty()) {
             if let Some((_, key)) = self.state.units().name(state.unit) {
                 let units = folded.entry(key.trim().to_lowercase()).or_default();
-                if !units.contains(&state.unit) {
+                if units.len() < LOOK_ALIKES && !units.contains(&state.unit) {
                     units.push(state.unit);
                 }
             }

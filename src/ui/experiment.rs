@@ -216,7 +216,7 @@ fn draw_chart(canvas: &mut Canvas<'_, '_>, area: Rect, report: &ExperimentReport
         .collect();
     let muted = canvas.style(Role::Muted);
     let times = [first.start_ms, last.start_ms].map(|at_ms| time_of_day(app.zone(), at_ms, false));
-    let end = if last.start_ms > first.start_ms { last.start_ms } else { first.start_ms + 1 };
+    let end = if last.start_ms > first.start_ms { last.start_ms } else { first.start_ms.saturating_add(1) };
     Chart::new(datasets)
         .x_axis(Axis::default().style(muted).bounds([first.start_ms as f64, end as f64]).labels(times))
         .y_axis(Axis::default().style(muted).bounds([0.0, most as f64]).labels(["0".to_owned(), grouped(most)]))
