@@ -12,8 +12,9 @@ pub struct Item {
     pub fields: Vec<(&'static str, String)>,
 }
 
-/// Which items of a list are shown, and which one is selected. The selection follows its item when the list is
-/// put in another order under it.
+/// Which items of a list are shown, and which one is selected. A selection that the user has moved follows its item
+/// when the list is put in another order under it. At the top it stays at the top: what needs attention most comes
+/// first there, and following the item that was first once would scroll it out of sight.
 #[derive(Debug, Default)]
 pub struct Listing {
     /// The filter as it was typed; empty: none.
@@ -22,6 +23,8 @@ pub struct Listing {
     shown: Vec<usize>,
     keys: Vec<String>,
     selected: usize,
+    /// Whether the selection follows its item; else it stays at the top.
+    holds_item: bool,
 }
 
 impl Listing {
@@ -48,7 +51,10 @@ impl Listing {
             }
         }
         let moved = selected_key.and_then(|key| self.keys.iter().position(|other| *other == key));
-        self.selected = moved.unwrap_or(self.selected).min(self.shown.len().saturating_sub(1));
+        self.selected = match self.holds_item {
+            true => moved.unwrap_or(self.selected).min(self.shown.len().saturating_sub(1)),
+            false => 0,
+        };
     }
 
     /// Indexes of the items shown, in order.
@@ -68,17 +74,22 @@ impl Listing {
 
     /// Moves the selection by so many items, and stops at the ends.
     pub fn step(&mut self, items: isize) {
-        self.selected = self.selected.saturating_add_signed(items).min(self.shown.len().saturating_sub(1));
+        self.select(self.selected.saturating_add_signed(items));
     }
 
     /// Selects the first item.
     pub fn first(&mut self) {
-        self.selected = 0;
+        self.select(0);
     }
 
     /// Selects the last item.
     pub fn last(&mut self) {
-        self.selected = self.shown.len().saturating_sub(1);
+        self.select(usize::MAX);
+    }
+
+    fn select(&mut self, position: usize) {
+        self.selected = position.min(self.shown.len().saturating_sub(1));
+        self.holds_item = self.selected > 0;
     }
 }
 
@@ -132,6 +143,21 @@ mod tests {
         assert_eq!(listing.selected_index(), Some(0));
         listing.refresh(items(&[]));
         assert_eq!(listing.selected_index(), None);
+    }
+
+    #[test]
+    fn a_list_stays_at_its_top_until_the_user_moves_and_again_once_back_there() {
+        let mut listing = Listing::default();
+        listing.refresh(items(&["a", "b", "c"]));
+        listing.refresh(items(&["c", "b", "a"]));
+        assert_eq!(listing.selected_index(), Some(0));
+        listing.step(1);
+        listing.refresh(items(&["b", "a", "c"]));
+        listing.refresh(items(&["a", "c", "b"]));
+        assert_eq!(listing.selected_index(), Some(2), "b was chosen, and is held wherever it goes");
+        listing.first();
+        listing.refresh(items(&["b", "c", "a"]));
+        assert_eq!(listing.selected_index(), Some(0));
     }
 
     #[test]
