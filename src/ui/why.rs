@@ -116,7 +116,7 @@ fn ladder_lines(canvas: &Canvas<'_, '_>, ladder: &Ladder, width: usize, lines: &
             Outcome::NotJudged => (Role::Muted, "open"),
         };
         let mark = rung.grade.mark();
-        let lead = format!("  {} {word:<5} {:<4} ", outcome_glyph(rung.outcome), rung.rule);
+        let lead = format!("  {} {word:<5} {:<6} ", outcome_glyph(rung.outcome), rung.rule);
         let text_columns = width.saturating_sub(columns(&lead) + 8);
         let mut text = rung.text.clone();
         if let Some(code) = rung.code.filter(|_| matches!(rung.outcome, Outcome::Failed | Outcome::WouldFail)) {
