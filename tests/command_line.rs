@@ -492,7 +492,7 @@ fn tables_and_notes_hold_nothing_a_terminal_would_obey() {
     let hostile = r"\u001b]0;owned\u0007\u001b[2J\u202e\u009b1m\r\nline";
     let checkout = CHECKOUT.replace("\"checkout\"", &format!("\"{hostile}\"")).replace("u1", &format!("u1{hostile}"));
     let exposure = EXPOSURE.replace("cta", hostile).replace("u1", &format!("u1{hostile}"));
-    let bad = format!("{{\"kind\":\"custom\u{1b}]0;owned\u{7}\"}}");
+    let bad = "{\"kind\":\"custom\u{1b}]0;owned\u{7}\"}";
     let content = format!("{exposure}\n{checkout}\n{}\n{bad}\n", checkout.replace("custom", hostile));
     let desk = Desk::new();
     let name = "events\u{1b}]0;owned\u{7}\u{202e}";
