@@ -114,7 +114,7 @@ pub struct Listen {
     #[command(flatten)]
     pub screen: Screen,
     /// No screen: receive until interrupted, then print the report. For scripts and CI.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["filter", "fps"])]
     pub no_tui: bool,
     /// With --no-tui: write one verdict per event, iteration and metric to this file at the end.
     #[arg(long, value_name = "FILE", requires = "no_tui")]
@@ -193,6 +193,13 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_option_of_the_screen_is_refused_where_there_is_no_screen() {
+        let parse = |option: &str| Cli::try_parse_from(["exptap", "--no-tui", option, "5"]).map(|_| ());
+        let kinds = ["--filter", "--fps"].map(|option| parse(option).map_err(|error| error.kind()));
+        assert_eq!(kinds, [Err(clap::error::ErrorKind::ArgumentConflict); 2]);
     }
 
     #[test]

@@ -6,8 +6,7 @@ mod loopback;
 use exptap::endpoint::{self, BindError, Limits, ListenOn, Options};
 use exptap::envelope::{Answer as Answered, AnsweredBy, BodyLoss};
 use loopback::{Answer, Client, PATIENCE, gzip, limits, loopback_options, post, post_chunked, start};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::PrivatePkcs8KeyDer;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -186,16 +185,14 @@ fn an_upstream_that_cannot_be_reached_is_answered_503_with_the_reason() {
 fn an_upstream_nobody_vouches_for_is_not_sent_anything() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
+    let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["localhost".into()]).unwrap();
     let stranger = std::thread::spawn(move || {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(
-                vec![CertificateDer::from_pem_slice(include_bytes!("loopback/nobody.crt.pem")).unwrap()],
-                PrivateKeyDer::from_pem_slice(include_bytes!("loopback/nobody.key.pem")).unwrap(),
-            )
+            .with_single_cert(vec![cert.der().clone()], PrivatePkcs8KeyDer::from(signing_key.serialize_der()).into())
             .unwrap();
         let connection = rustls::ServerConnection::new(Arc::new(config)).unwrap();
         let mut stream = rustls::StreamOwned::new(connection, listener.accept().unwrap().0);

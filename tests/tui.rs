@@ -260,9 +260,11 @@ fn text_from_events_cannot_write_to_the_terminal() {
     let mut terminal = Terminal::listening((120, 40), &[]);
     terminal.wait_for("Nothing has arrived yet");
     terminal.send(&batch());
-    terminal.wait_for("x␛]0;owned␇");
+    terminal.wait_for("x␛]0;owne…");
     terminal.wait_for("1 Live");
-    terminal.press("z\r");
+    terminal.press("z");
+    terminal.wait_for("x␛]0;owned␇");
+    terminal.press("\r");
     terminal.wait_for("Why: event 4");
     terminal.press("qy");
     terminal.wait_for("sent to the terminal");

@@ -147,7 +147,7 @@ pub enum Action {
     Last,
     /// Opens what is selected.
     Open,
-    /// Leaves what was opened last, or clears the filter.
+    /// Leaves what was opened last, or clears the filter; goes back to where the filter was opened from.
     Back,
     /// Freezes the view, or lets it go on. What arrives is taken in either way.
     Pause,
@@ -169,8 +169,8 @@ pub enum Action {
     NextEvent,
     /// Explains the previous event.
     PreviousEvent,
-    /// Shows the events that fail the same way.
-    SameFailure,
+    /// Shows the events that have the same verdict.
+    SameVerdict,
     /// Moves between the rules and the event.
     SwapSide,
     /// Edits the line that is being typed.

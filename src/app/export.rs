@@ -82,7 +82,7 @@ fn randomization_unit<'a>(store: &'a dyn Store, experiment: Option<&str>) -> Opt
 
 /// The filter for the events that fail as an explained one does. Where no iteration is about the event, its key is
 /// what they share.
-pub(super) fn same_failure_filter(explanation: &Explanation) -> String {
+pub(super) fn same_verdict_filter(explanation: &Explanation) -> String {
     let row = &explanation.row;
     let mut terms = vec![term("code", row.code.name())];
     match explanation.ladders.iter().find(|ladder| ladder.code == row.code) {

@@ -151,7 +151,7 @@ table! {
     Panes [char('w')] Do::Write, "write", "Write what is selected to a file: an event's explanation, or the report";
     Panes [char('t')] Do::Themes, "theme", "Choose a theme, with live preview";
     Panes [char('?')] Do::Help, "help", "Show every key";
-    Panes [char('q')] Do::Quit, "quit", "Quit, and print the session's totals";
+    Panes [char('q')] Do::Quit, "quit", "Quit, and print the session's report";
     Live [char('$')] Do::Noise, "", "Show LaunchDarkly's own traffic ($ld: keys), or hide it again";
     Panes [char('1')] Do::Focus(Pane::Live), "", "Go to Live";
     Panes [char('2')] Do::Focus(Pane::Contexts), "", "Go to Contexts";
@@ -160,7 +160,7 @@ table! {
     Panes [char('5')] Do::Focus(Pane::Sources), "", "Go to Sources";
     Panes [key(Key::Esc)] Do::Back, "", "Clear the filter of the focused pane, or leave the zoom";
 
-    Why [key(Key::Enter)] Do::SameFailure, "show events that fail the same way", "Show the events that fail the same way";
+    Why [key(Key::Enter)] Do::SameVerdict, "events like this", "Show the events that have the same verdict for the same reason";
     Why [key(Key::Tab)] Do::SwapSide, "rules / event", "Move between the rules and the event";
     Why [key(Key::Left), char('h')] Do::PreviousEvent, "previous", "Explain the previous event";
     Why [key(Key::Right), char('l')] Do::NextEvent, "next", "Explain the next event";
@@ -191,7 +191,7 @@ table! {
     Choice [key(Key::Up), control('p')] Do::Up, "up", "One choice up";
     Choice [key(Key::Down), control('n')] Do::Down, "down", "One choice down";
 
-    Everywhere [control('c')] Do::Quit, "", "Quit, and print the session's totals";
+    Everywhere [control('c')] Do::Quit, "", "Quit, and print the session's report";
     Everywhere [control('z')] Do::Suspend, "", "Hand the terminal back to the shell; fg returns";
     Everywhere [control('l')] Do::Redraw, "", "Paint the whole screen again";
 }

@@ -61,15 +61,27 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// What of the journal Live shows.
-#[derive(Debug, Default)]
-pub struct Criteria {
+/// What keys narrow Live to, whatever its filter says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Narrowing {
     /// Kinds of events.
     pub kinds: Kinds,
     /// Dropped events only.
     pub dropped_only: bool,
     /// LaunchDarkly's own traffic too.
     pub noise: bool,
+}
+
+impl Narrowing {
+    /// None at all.
+    pub const OFF: Self = Self { kinds: Kinds::All, dropped_only: false, noise: true };
+}
+
+/// What of the journal Live shows.
+#[derive(Debug, Default)]
+pub struct Criteria {
+    /// What keys narrow it to.
+    pub narrowing: Narrowing,
     /// The filter as it was typed; empty: none.
     pub filter: String,
     query: Option<Query>,
@@ -77,13 +89,13 @@ pub struct Criteria {
 
 impl Criteria {
     fn passes(&self, row: &EventRow, names: &Names) -> bool {
-        if row.noise && !self.noise {
+        if row.noise && !self.narrowing.noise {
             return false;
         }
-        if self.dropped_only && !matches!(row.category(), Category::Dropped | Category::Undecodable) {
+        if self.narrowing.dropped_only && !matches!(row.category(), Category::Dropped | Category::Undecodable) {
             return false;
         }
-        let kind = match self.kinds {
+        let kind = match self.narrowing.kinds {
             Kinds::All => true,
             Kinds::Flags => matches!(&*row.kind, "feature" | "debug" | "summary" | "migration_op"),
             Kinds::Contexts => matches!(&*row.kind, "index" | "identify" | "alias"),
@@ -96,7 +108,7 @@ impl Criteria {
 
     /// Whether a verdict that changes can make a row come or go.
     fn depends_on_verdicts(&self) -> bool {
-        self.dropped_only || self.query.is_some()
+        self.narrowing.dropped_only || self.query.is_some()
     }
 }
 

@@ -21,7 +21,7 @@ mod views;
 
 pub use action::{Action, Edit, Kinds, Pane};
 pub use listing::{Item, Listing, Scroll};
-pub use live::{Criteria, Live, Rows, is_kind_mismatch, is_unmatched_key};
+pub use live::{Criteria, Live, Narrowing, Rows, is_kind_mismatch, is_unmatched_key};
 pub use overlay::{Line, LinePurpose, Overlay};
 pub use rate::Rate;
 pub use views::{Bucket, Detail, Side, View, Why};
@@ -150,6 +150,8 @@ pub struct App<'a> {
     notice: Option<Notice>,
     theme: String,
     live: Live,
+    /// The pane that opened its events in Live, and what Live was narrowed to before.
+    opened_from: Option<(Pane, Narrowing)>,
     contexts: Listing,
     experiments: Listing,
     findings: Listing,
@@ -185,6 +187,7 @@ impl<'a> App<'a> {
             notice: None,
             theme: "default".to_owned(),
             live: Live::default(),
+            opened_from: None,
             contexts: Listing::default(),
             experiments: Listing::default(),
             findings: Listing::default(),
@@ -311,21 +314,33 @@ impl<'a> App<'a> {
                 None => self.live.follow(),
             },
             Action::Open => self.open(),
-            Action::Back if !self.filter().is_empty() => self.set_filter(self.focus, String::new()),
+            Action::Back if !self.filter().is_empty() => self.clear_filter(),
             Action::Back => self.zoomed = false,
             Action::Pause => self.pause(),
-            Action::Show(kinds) => self.change_live(|criteria| criteria.kinds = kinds),
-            Action::DroppedOnly => self.change_live(|criteria| criteria.dropped_only = !criteria.dropped_only),
-            Action::Noise => self.change_live(|criteria| criteria.noise = !criteria.noise),
+            Action::Show(kinds) => self.change_live(|narrowing| narrowing.kinds = kinds),
+            Action::DroppedOnly => self.change_live(|narrowing| narrowing.dropped_only = !narrowing.dropped_only),
+            Action::Noise => self.change_live(|narrowing| narrowing.noise = !narrowing.noise),
             Action::SetFilter(text) => self.set_filter(self.focus, text),
             Action::Copy => effects.extend(self.copied().map(Effect::Copy)),
             action => self.open_overlay(action),
         }
     }
 
-    fn change_live(&mut self, change: impl FnOnce(&mut Criteria)) {
+    /// Clears the filter of the focused pane. Live is as it was before something opened its events there.
+    fn clear_filter(&mut self) {
+        self.set_filter(self.focus, String::new());
+        if self.focus == Pane::Live
+            && let Some((pane, narrowing)) = self.opened_from.take()
+        {
+            self.live.change(self.store, |criteria| criteria.narrowing = narrowing);
+            self.focus = pane;
+        }
+    }
+
+    fn change_live(&mut self, change: impl FnOnce(&mut Narrowing)) {
+        self.opened_from = None;
         self.focus = Pane::Live;
-        self.live.change(self.store, change);
+        self.live.change(self.store, |criteria| change(&mut criteria.narrowing));
     }
 
     fn pause(&mut self) {

@@ -203,6 +203,7 @@ impl App<'_> {
         let Some(Overlay::Line(line)) = self.overlay.take() else { return };
         let text = line.input.value().trim().to_owned();
         match line.purpose {
+            LinePurpose::Filter(_) if text.is_empty() => self.clear_filter(),
             LinePurpose::Filter(pane) => self.set_filter(pane, text),
             LinePurpose::Write(content) if !text.is_empty() => {
                 effects.push(Effect::Write { path: text, text: content });

@@ -195,7 +195,7 @@ fn a_filter_is_answered_newest_first_and_finished_in_spare_time() {
 fn an_event_whose_verdict_is_revised_leaves_and_enters_filtered_views() {
     let mut store = Fixture::shop();
     let mut live = Live::default();
-    live.change(&store, |criteria| criteria.dropped_only = true);
+    live.change(&store, |criteria| criteria.narrowing.dropped_only = true);
     assert_eq!(live.visible(20).collect::<Vec<_>>(), [1, 2, 8, 9, 11, 14]);
     store.revise(1, ReasonCode::Counted);
     store.revise(12, ReasonCode::NoExposure);
@@ -247,6 +247,27 @@ fn a_finding_shows_exactly_its_events() {
 }
 
 #[test]
+fn clearing_the_filter_of_a_finding_leads_back_to_it_and_to_what_live_showed() {
+    let mut store = Fixture::shop();
+    let mut app = app(&mut store);
+    press(&mut app, "d e");
+    let before = app.live().criteria().narrowing;
+    press(&mut app, "4 enter");
+    assert_eq!(app.live().criteria().narrowing, Narrowing::OFF, "nothing hides an event of the finding");
+    press(&mut app, "esc");
+    assert_eq!((app.focus(), app.filter()), (Pane::Findings, ""));
+    assert_eq!(app.live().criteria().narrowing, before);
+
+    press(&mut app, "enter 2 enter esc");
+    assert_eq!(app.focus(), Pane::Contexts, "back to where it was opened last");
+    assert_eq!(app.live().criteria().narrowing, before);
+
+    press(&mut app, "enter d esc");
+    assert_eq!(app.focus(), Pane::Live, "narrowed by hand since");
+    assert!(app.live().criteria().narrowing.dropped_only);
+}
+
+#[test]
 fn a_context_and_a_sender_show_their_events() {
     let mut store = Fixture::shop();
     let mut app = app(&mut store);
@@ -270,7 +291,7 @@ fn a_list_is_filtered_by_the_same_language() {
 }
 
 #[test]
-fn the_explanation_walks_from_event_to_event_and_shows_the_same_failures() {
+fn the_explanation_walks_from_event_to_event_and_shows_the_events_with_its_verdict() {
     let mut store = Fixture::shop_of(32);
     let mut app = app(&mut store);
     press(&mut app, "home down enter");
@@ -315,7 +336,7 @@ fn the_palette_finds_and_runs_a_command() {
     let mut app = app(&mut store);
     press(&mut app, ": droppedonly enter");
     assert!(app.overlay().is_none());
-    assert!(app.live().criteria().dropped_only);
+    assert!(app.live().criteria().narrowing.dropped_only);
     press(&mut app, ": themono enter");
     assert_eq!(app.theme(), "mono");
 }

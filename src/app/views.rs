@@ -4,7 +4,7 @@ use super::action::{Action, Pane};
 use super::export;
 use super::keymap::Scope;
 use super::listing::Scroll;
-use super::{App, Effect};
+use super::{App, Effect, Narrowing};
 use crate::reason::Category;
 use crate::view::Explanation;
 
@@ -149,11 +149,10 @@ impl App<'_> {
     /// Filters Live to some events, whatever else narrows it, and goes there.
     fn show_in_live(&mut self, filter: String) {
         self.view = View::Panes;
-        self.live.change(self.store, |criteria| {
-            criteria.kinds = super::Kinds::All;
-            criteria.dropped_only = false;
-            criteria.noise = true;
-        });
+        // Where this was opened from within what was opened before, the way back leads to the start.
+        let (pane, narrowing) = self.opened_from.unwrap_or((Pane::Live, self.live.criteria().narrowing));
+        self.opened_from = Some((if self.focus == Pane::Live { pane } else { self.focus }, narrowing));
+        self.live.change(self.store, |criteria| criteria.narrowing = Narrowing::OFF);
         self.live.follow();
         self.set_filter(Pane::Live, filter);
     }
@@ -193,9 +192,9 @@ impl App<'_> {
             }
             Action::NextEvent => self.explain_beside(1),
             Action::PreviousEvent => self.explain_beside(-1),
-            Action::SameFailure => {
+            Action::SameVerdict => {
                 if let View::Why(why) = &self.view {
-                    let filter = export::same_failure_filter(&why.explanation);
+                    let filter = export::same_verdict_filter(&why.explanation);
                     self.show_in_live(filter);
                 }
             }

@@ -6,7 +6,7 @@ use crate::attribution::judge::Judge;
 use crate::attribution::state::{Clock, Options, State};
 use crate::catalog::Catalog;
 use crate::catalog::infer::Inference;
-use crate::endpoint::Received;
+use crate::endpoint::{Figures, Received};
 use crate::envelope::Envelope;
 use crate::event::{Item, body};
 use crate::intake;
@@ -49,6 +49,9 @@ pub(super) fn run(mut live: Live, wish: Wish) -> ExitCode {
         Ok(collected) => collected,
         Err(code) => return code,
     };
+    if let Some(note) = undelivered(&live.status.figures()) {
+        say(note);
+    }
     let catalog = wish.catalog.unwrap_or_else(|| infer(&envelopes));
     let options = Options {
         clock: wish.clock,
@@ -84,6 +87,27 @@ pub(super) fn run(mut live: Live, wish: Wish) -> ExitCode {
             BAD_INPUT.into()
         }
     }
+}
+
+/// What the upstream did not take, in words; none: it took everything, or there is none.
+fn undelivered(figures: &Figures) -> Option<String> {
+    let delivered = figures.upstream_delivered();
+    let refused = figures.upstream_answered() - delivered;
+    let requests = delivered + refused + figures.upstream_failures;
+    if requests == delivered {
+        return None;
+    }
+    let mut note = format!("of {requests} requests the upstream took {delivered}");
+    for (status, count) in figures.upstream_answers.range(300..) {
+        note.push_str(&format!(", answered {count} with {status}"));
+    }
+    if figures.upstream_failures > 0 {
+        note.push_str(&format!(", left {} unanswered", figures.upstream_failures));
+    }
+    if let Some(failure) = &figures.last_upstream_failure {
+        note.push_str(&format!("; the latest: {}", failure.text));
+    }
+    Some(note)
 }
 
 fn write(state: &State, catalog: &Catalog, judged: &[Judged], verdicts: Option<File>) -> io::Result<()> {
@@ -149,4 +173,27 @@ fn infer(envelopes: &[Envelope]) -> Catalog {
         });
     }
     inference.catalog()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::Note;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn what_the_upstream_did_not_take_is_told_at_the_end() {
+        let mut figures = Figures { upstream_answers: BTreeMap::from([(202, 7)]), ..Figures::default() };
+        assert_eq!(undelivered(&figures), None);
+        figures.upstream_answers.insert(401, 2);
+        figures.upstream_failures = 1;
+        figures.last_upstream_failure = Some(Note { at_ms: 0, text: "it could not be reached".into() });
+        assert_eq!(
+            undelivered(&figures).as_deref(),
+            Some(
+                "of 10 requests the upstream took 7, answered 2 with 401, left 1 unanswered; the latest: it could not be \
+                 reached"
+            )
+        );
+    }
 }

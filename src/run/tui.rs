@@ -58,7 +58,7 @@ const REFRESH: Duration = Duration::from_millis(250);
 const COPY_BYTES: usize = 100_000;
 
 /// Shows a session until the user quits, a signal ends it or the terminal goes away, and hands it back. The
-/// terminal is as before then, and the session's totals are printed.
+/// terminal is as before then, and the session's report is printed.
 ///
 /// The future stays on its thread; await it where the runtime blocks.
 ///

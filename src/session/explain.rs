@@ -310,16 +310,12 @@ impl Session {
         {
             also.push(format!("{} events of this metric have the verdict {}", counts.get(verdict.code), verdict.code));
         }
-        if let Some((kind, key)) = row.units.first() {
-            let same = self
-                .journal
-                .entries()
-                .filter(|other| other.row.units.iter().any(|unit| unit == &(Arc::clone(kind), Arc::clone(key))))
-                .count();
-            if same > 1 {
-                also.push(format!("{same} of the events held are of {kind}/{key}"));
-            }
-        }
+        // An event may carry a key of its own (an anonymous id, say); what else its sender did is found by another.
+        let of_unit = row.units.iter().find_map(|unit| {
+            let same = self.journal.entries().filter(|other| other.row.units.contains(unit)).count();
+            (same > 1).then(|| format!("{same} of the events held are of {}/{}", unit.0, unit.1))
+        });
+        also.extend(of_unit);
         if is_clock_dependent {
             also.push(ReasonCode::ClockDependent.reason().text.to_owned());
         }

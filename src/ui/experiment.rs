@@ -3,7 +3,7 @@
 use super::experiments::{age, bar, sample_ratio, steps};
 use super::paint::{Canvas, day_and_time, fixed, grouped, harmless, time_of_day, wrapped};
 use super::theme::Role;
-use super::{frame_box, rows};
+use super::{frame_box, more_below, rows};
 use crate::app::Detail;
 use crate::reason::{Category, ReasonCode};
 use crate::report::{ExperimentReport, MetricReport};
@@ -13,7 +13,13 @@ use ratatui::symbols::Marker;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Axis, Chart, Dataset, GraphType, Widget};
 
-const SERIES: [Role; 4] = [Role::SeriesOne, Role::SeriesTwo, Role::SeriesThree, Role::SeriesFour];
+/// How the arms are told apart in the chart: by colour, and where there is none, by what their line is made of.
+const SERIES: [(Role, Marker, &str); 4] = [
+    (Role::SeriesOne, Marker::Braille, "⠤⠤"),
+    (Role::SeriesTwo, Marker::Dot, "••"),
+    (Role::SeriesThree, Marker::Bar, "▄▄"),
+    (Role::SeriesFour, Marker::Block, "██"),
+];
 
 pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect, detail: &Detail) {
     frame_box(canvas, area, Role::BorderFocused);
@@ -42,6 +48,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect, detail: &Detail) {
     let start = detail.scroll.place(lines.len(), text_area.height.into());
     canvas.lines(text_area, lines.get(start..).unwrap_or_default());
     draw_chart(canvas, chart_area, report, detail);
+    more_below(canvas, text_area, lines.len().saturating_sub(start + usize::from(text_area.height)));
 }
 
 fn lines(canvas: &Canvas<'_, '_>, report: &ExperimentReport, width: usize) -> Vec<Line<'static>> {
@@ -199,19 +206,15 @@ fn draw_chart(canvas: &mut Canvas<'_, '_>, area: Rect, report: &ExperimentReport
     let most = last.conversions.iter().copied().max().unwrap_or(0).max(1);
     let mut title = canvas.strip(area);
     title.text("Conversions so far, all metrics  ", Role::Strong);
-    for (arm, role) in report.arms.iter().zip(SERIES.into_iter().cycle()) {
-        title.text("── ", role).text(&arm.name, Role::Text).gap(2);
+    for (arm, (role, _, sample)) in report.arms.iter().zip(SERIES.into_iter().cycle()) {
+        title.text(sample, role).gap(1).text(&arm.name, Role::Text).gap(2);
     }
     let chart_area = Rect { y: area.y + 1, height: area.height - 1, ..area };
     let datasets = points
         .iter()
         .zip(SERIES.into_iter().cycle())
-        .map(|(points, role)| {
-            Dataset::default()
-                .marker(Marker::Braille)
-                .graph_type(GraphType::Line)
-                .style(canvas.style(role))
-                .data(points)
+        .map(|(points, (role, marker, _))| {
+            Dataset::default().marker(marker).graph_type(GraphType::Line).style(canvas.style(role)).data(points)
         })
         .collect();
     let muted = canvas.style(Role::Muted);

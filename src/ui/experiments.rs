@@ -1,6 +1,6 @@
 //! Experiments: arms, rates, and where conversions get lost on the way.
 
-use super::paint::{Canvas, Strip, grouped, short};
+use super::paint::{Canvas, Strip, columns, grouped, short};
 use super::theme::Role;
 use super::{frame_pane, mark_selection, nothing, page_with};
 use crate::app::{App, Pane};
@@ -106,15 +106,17 @@ fn draw_title(canvas: &mut Canvas<'_, '_>, area: Rect, report: &ExperimentReport
     if report.iteration != "1" {
         strip.text(&format!("  iteration {}", report.iteration), Role::Muted);
     }
-    strip.gap(2).text(&age, Role::Muted);
-    strip.gap(2).text("by ", Role::Muted).text(&report.randomization_unit, Role::Accent).gap(2);
+    strip.text("  by ", Role::Muted).text(&report.randomization_unit, Role::Accent);
     if let Some(ratio) = &report.sample_ratio {
         let (text, role) = sample_ratio(ratio);
-        strip.text(&text, role).gap(2);
+        let left = strip.left();
+        let bare = text.split_once(" p=").map_or(text.as_str(), |(bare, _)| bare);
+        strip.gap(2).text(if columns(&text) + 2 <= left { &text } else { bare }, role);
     }
     if !report.complete {
-        strip.text("… partial history", Role::Pending);
+        strip.text("  … partial history", Role::Pending);
     }
+    strip.whole(&format!("  {age}"), Role::Muted);
 }
 
 /// Whether the iteration runs, and for how long.

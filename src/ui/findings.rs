@@ -82,7 +82,7 @@ fn draw_title(canvas: &mut Canvas<'_, '_>, area: Rect, finding: &Finding) {
         strip.text(&format!("  ← {source}{others}"), Role::Muted);
     }
     if let Some(last) = finding.last {
-        strip.text(&format!("  last {}", time_of_day(zone, last, false)), Role::Muted);
+        strip.whole(&format!("  last {}", time_of_day(zone, last, false)), Role::Muted);
     }
 }
 

@@ -133,7 +133,8 @@ enum Words {
 fn counters(app: &App<'_>, words: Words) -> Pieces {
     let totals = app.totals();
     let number = |number| if matches!(words, Words::Short | Words::AllShort) { short(number) } else { grouped(number) };
-    let mut pieces = vec![(format!(" {} events ", number(totals.events)), Role::Strong)];
+    let noun = if totals.events == 1 { "event" } else { "events" };
+    let mut pieces = vec![(format!(" {} {noun} ", number(totals.events)), Role::Strong)];
     // Losses come before what may be cut off at the end.
     if totals.lost > 0 {
         pieces.push((format!(" {} lost ", number(totals.lost)), Role::Alert));

@@ -47,8 +47,8 @@ fn remarks(app: &App<'_>, area: Rect) -> Vec<(String, Role)> {
     let live = app.live();
     let criteria = live.criteria();
     let mut remarks = Vec::new();
-    let kinds = if criteria.kinds == Kinds::All { Role::Muted } else { Role::Accent };
-    remarks.push((criteria.kinds.title().to_owned(), kinds));
+    let kinds = if criteria.narrowing.kinds == Kinds::All { Role::Muted } else { Role::Accent };
+    remarks.push((criteria.narrowing.kinds.title().to_owned(), kinds));
     if live.is_frozen() {
         remarks.push(("paused".to_owned(), Role::Warning));
     } else if live.is_following() {
@@ -60,10 +60,10 @@ fn remarks(app: &App<'_>, area: Rect) -> Vec<(String, Role)> {
     } else {
         remarks.push((format!("+{} new, end follows", grouped(live.unseen() as u64)), Role::Warning));
     }
-    if criteria.dropped_only {
+    if criteria.narrowing.dropped_only {
         remarks.push(("✗ dropped only".to_owned(), Role::Dropped));
     }
-    if criteria.noise {
+    if criteria.narrowing.noise {
         remarks.push(("with $ld:".to_owned(), Role::Muted));
     }
     if !criteria.filter.is_empty() {
@@ -72,7 +72,7 @@ fn remarks(app: &App<'_>, area: Rect) -> Vec<(String, Role)> {
     let (looked_at, of) = live.progress(app.store());
     if looked_at < of {
         remarks.push((format!("{} of {} rows looked at", grouped(looked_at), grouped(of)), Role::Muted));
-    } else if !criteria.filter.is_empty() || criteria.dropped_only || criteria.kinds != Kinds::All {
+    } else if !criteria.filter.is_empty() || criteria.narrowing.dropped_only || criteria.narrowing.kinds != Kinds::All {
         remarks.push((plural(live.len() as u64, "event"), Role::Muted));
     }
     let forgotten = app.store().first();
@@ -94,15 +94,13 @@ struct Columns {
 impl Columns {
     fn of(width: usize) -> Self {
         let milliseconds = width >= 96;
-        let kind = match width {
-            90.. => 12,
-            74.. => 8,
-            _ => 7,
-        };
+        let kind = if width >= 90 { 12 } else { 8 };
         let time = if milliseconds { 12 } else { 8 };
         let source = if width >= 150 { 24 } else { 0 };
         let rest = width.saturating_sub(time + kind + 4 + if source > 0 { source + 1 } else { 0 });
-        Self { milliseconds, kind, key: (rest * 27 / 100).min(40), unit: (rest * 25 / 100).min(48), source }
+        // In a narrow pane the verdict comes first: what says what is wrong must not be what is cut.
+        let (key, unit) = if width < 74 { (23, 25) } else { (27, 25) };
+        Self { milliseconds, kind, key: (rest * key / 100).min(40), unit: (rest * unit / 100).min(48), source }
     }
 }
 
@@ -128,8 +126,12 @@ fn units_in(app: &App<'_>, row: &EventRow, width: usize) -> String {
         return all;
     }
     let about = iteration_of(app, row).map(|iteration| iteration.randomization_unit.as_str());
-    let unit = row.units.iter().find(|(kind, _)| Some(&**kind) == about).or(row.units.first());
-    unit.map(|(kind, key)| unit_within(kind, key, width)).unwrap_or_default()
+    let mut shown = row.units.iter().map(|(kind, key)| (&**kind, unit_within(kind, key, width)));
+    let fits = |text: &str| Untrusted::from(text).columns() <= width;
+    // Where the event lacks that one, a context whose key can be read beats the start of a long kind.
+    let unit = shown.clone().find(|(kind, _)| Some(*kind) == about);
+    let unit = unit.or_else(|| shown.clone().find(|(_, text)| fits(text))).or_else(|| shown.next());
+    unit.map(|(_, text)| text).unwrap_or_default()
 }
 
 /// The iteration a row's best verdict is about.
@@ -156,10 +158,10 @@ fn draw_verdict(app: &App<'_>, strip: &mut Strip<'_>, row: &EventRow) {
         strip.text("  ", Role::Muted).text(note, Role::Muted);
     }
     if row.verdicts.len() > 1 {
-        strip.text(&format!("  +{} more", row.verdicts.len() - 1), Role::Muted);
+        strip.whole(&format!("  +{} more", row.verdicts.len() - 1), Role::Muted);
     }
     if row.revised() {
-        strip.text("  revised", Role::Warning);
+        strip.whole("  revised", Role::Warning);
     }
     for warning in &row.warnings {
         strip.text("  ⚠ ", Role::Warning).text(warning.name(), Role::Warning);

@@ -136,6 +136,14 @@ fn nothing(canvas: &mut Canvas<'_, '_>, area: Rect, words: &str) {
     canvas.strip(area).gap(1).text(words, Role::Muted);
 }
 
+/// Says on the row below a text that so many of its lines did not fit.
+fn more_below(canvas: &mut Canvas<'_, '_>, text: Rect, lines: usize) {
+    if lines > 0 {
+        let foot = Rect { y: text.bottom(), height: 1, ..text };
+        canvas.strip(foot).at_end(&format!(" {lines} more ↓ "), Role::Muted);
+    }
+}
+
 /// The rows of an area, from the top.
 fn rows(area: Rect) -> impl Iterator<Item = Rect> {
     (area.y..area.bottom()).map(move |y| Rect { y, height: 1, ..area })

@@ -18,11 +18,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, screen: Rect) -> Option<Position
             let lines = help_lines(canvas, area.width.into());
             let start = scroll.place(lines.len(), area.height.into());
             canvas.lines(area, lines.get(start..).unwrap_or_default());
-            let below = lines.len().saturating_sub(start + usize::from(area.height));
-            if below > 0 {
-                let foot = Rect { y: area.bottom(), height: 1, ..area };
-                canvas.strip(foot).at_end(&format!(" {below} more ↓ "), Role::Muted);
-            }
+            super::more_below(canvas, area, lines.len().saturating_sub(start + usize::from(area.height)));
             None
         }
         Overlay::Palette { input, commands, found, selected } => {

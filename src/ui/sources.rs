@@ -98,9 +98,8 @@ fn draw_source(canvas: &mut Canvas<'_, '_>, area: Rect, source: &SourceRow) {
         .gap(1);
     strip
         .right(&short(source.events), 6, Role::Text)
-        .text(if source.events == 1 { "event " } else { "events" }, Role::Muted)
-        .gap(2);
-    strip.text(&format!("last {}", time_of_day(zone, source.last_seen_ms, false)), Role::Muted);
+        .text(if source.events == 1 { "event " } else { "events" }, Role::Muted);
+    strip.whole(&format!("  last {}", time_of_day(zone, source.last_seen_ms, false)), Role::Muted);
 }
 
 fn draw_details(canvas: &mut Canvas<'_, '_>, area: Rect, source: &SourceRow) {

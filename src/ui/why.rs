@@ -1,19 +1,19 @@
 //! Why: the event as it was received, and every rule it was judged by, in order.
 
-use super::frame_box;
 use super::header::role_of;
 use super::paint::{Canvas, columns, day_and_time, harmless, wrap, wrapped};
 use super::theme::Role;
+use super::{frame_box, more_below};
 use crate::app::export::{ladder_title, outcome_glyph};
 use crate::app::{Side, Why, is_kind_mismatch, is_unmatched_key};
-use crate::view::{Explanation, Ladder, Outcome};
+use crate::view::{EventRow, Explanation, Ladder, Outcome};
 use ratatui::layout::{Constraint, Layout, Margin, Rect};
 use ratatui::text::{Line, Span};
 
 /// From here on both sides are shown.
 const BOTH_SIDES: u16 = 110;
 
-/// Keys of an event that decide verdicts.
+/// Keys of an event that decide verdicts, beside those of its context kinds.
 const MATTERS: [&str; 16] = [
     "kind",
     "key",
@@ -64,11 +64,7 @@ fn draw_side(canvas: &mut Canvas<'_, '_>, area: Rect, why: &Why, side: Side) {
     };
     let start = scroll.place(lines.len(), inside.height.into());
     canvas.lines(inside, lines.get(start..).unwrap_or_default());
-    let below = lines.len().saturating_sub(start + usize::from(inside.height));
-    if below > 0 && area.height > 1 {
-        let foot = Rect { x: area.x + 1, y: area.bottom() - 1, width: area.width.saturating_sub(2), height: 1 };
-        canvas.strip(foot).at_end(&format!(" {below} more ↓ "), Role::Muted);
-    }
+    more_below(canvas, inside, lines.len().saturating_sub(start + usize::from(inside.height)));
 }
 
 /// The rules in the order judged, then the fix, for every iteration and metric the event is about.
@@ -82,7 +78,7 @@ fn rule_lines(canvas: &Canvas<'_, '_>, explanation: &Explanation, width: usize) 
     if !also.is_empty() {
         labelled(canvas, "Also", &also.join("; "), width, Role::Text, &mut lines);
         let hint = canvas.style(Role::Muted);
-        lines.extend(wrapped("↵ shows the events that fail the same way", width, LABEL, hint));
+        lines.extend(wrapped("↵ shows the events with this verdict", width, LABEL, hint));
     }
     lines
 }
@@ -120,7 +116,7 @@ fn ladder_lines(canvas: &Canvas<'_, '_>, ladder: &Ladder, width: usize, lines: &
             Outcome::NotJudged => (Role::Muted, "open"),
         };
         let mark = rung.grade.mark();
-        let lead = format!("  {} {word:<5} {:<4} ", outcome_glyph(rung.outcome), rung.rule);
+        let lead = format!("  {} {word:<5} {:<6} ", outcome_glyph(rung.outcome), rung.rule);
         let text_columns = width.saturating_sub(columns(&lead) + 8);
         let mut text = rung.text.clone();
         if let Some(code) = rung.code.filter(|_| matches!(rung.outcome, Outcome::Failed | Outcome::WouldFail)) {
@@ -197,8 +193,10 @@ fn event_lines(canvas: &Canvas<'_, '_>, explanation: &Explanation, width: usize)
     lines.push(Line::default());
     let mut redacted = false;
     for line in explanation.event_text.lines() {
-        redacted = (redacted || line.contains("\"redactedAttributes\"")) && !line.trim_start().starts_with(']');
-        lines.extend(json_line(canvas, line, width, redacted));
+        // The list ends on a line of its own, or, where it is empty, on the one it begins on.
+        let ends = line.trim_end_matches(',').ends_with(']');
+        redacted = (redacted || line.contains("\"redactedAttributes\"")) && !ends;
+        lines.extend(json_line(canvas, line, width, redacted, row));
     }
     lines
 }
@@ -214,13 +212,14 @@ fn distance(milliseconds: i64) -> String {
 }
 
 /// A line of JSON; what does not fit goes on below, two columns further in.
-fn json_line(canvas: &Canvas<'_, '_>, line: &str, width: usize, redacted: bool) -> Vec<Line<'static>> {
+fn json_line(canvas: &Canvas<'_, '_>, line: &str, width: usize, redacted: bool, row: &EventRow) -> Vec<Line<'static>> {
     let text = line.trim_start();
     let indent = (line.len() - text.len()).min(width / 2);
     let role = if redacted { Role::Redacted } else { Role::Text };
     let key = text.strip_prefix('"').and_then(|rest| rest.split_once("\":")).map(|(key, _)| key);
+    let matters = |key| MATTERS.contains(&key) || row.units.iter().any(|(kind, _)| &**kind == key);
     let key_role = match key {
-        Some(key) if !redacted && MATTERS.contains(&key) => Role::JsonMatters,
+        Some(key) if !redacted && matters(key) => Role::JsonMatters,
         Some(_) if !redacted => Role::JsonKey,
         _ => role,
     };
