@@ -224,7 +224,7 @@ fn instants_at_the_ends_of_time_are_judged_and_explained() {
     let codes: Vec<&str> = (0..5).map(|event| session.row(event).unwrap().code.name()).collect();
     assert_eq!(
         codes,
-        ["before-iteration-start", "before-iteration-start", "after-iteration-end", "exposure", "counted"]
+        ["before-iteration-start", "before-iteration-start", "conversion-before-exposure", "exposure", "counted"]
     );
     for event in 0..8 {
         assert!(!session.explain(event).unwrap().ladders.is_empty());
