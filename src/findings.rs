@@ -45,6 +45,9 @@ pub fn findings(
     if catalog.origin == Origin::Inferred {
         for finding in &mut findings {
             finding.confidence = finding.confidence.max(Confidence::Likely);
+            if finding.code == ReasonCode::MetricNotInExperiment {
+                finding.fix = NAME_THE_EXPERIMENTS.to_owned();
+            }
         }
     }
     findings.sort_by(|a, b| {
@@ -59,6 +62,11 @@ pub fn findings(
     });
     findings
 }
+
+/// What to do about a metric in no experiment where the catalog is inferred: nobody has said what the experiments are,
+/// so that there is none to attach it to.
+pub const NAME_THE_EXPERIMENTS: &str =
+    "Name the experiments and their metrics with --catalog: the traffic does not say which measures what.";
 
 /// LaunchDarkly's own events, which no metric of a user's is meant to match.
 pub fn is_own_traffic(event_key: &str) -> bool {

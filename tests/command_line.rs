@@ -202,6 +202,14 @@ fn standard_input_is_read_with_and_without_a_catalog() {
 }
 
 #[test]
+fn without_a_catalog_nobody_is_told_to_attach_a_metric_to_an_experiment_there_is_not() {
+    let ran = Desk::new().run_with(CHECKOUT, &["report", "-"]);
+    assert!(ran.stdout.contains("metric-not-in-experiment"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("→ Name the experiments and their metrics with --catalog"), "{}", ran.stdout);
+    assert!(!ran.stdout.contains("Attach"), "{}", ran.stdout);
+}
+
+#[test]
 fn a_pipe_that_has_a_name_is_read_once_with_and_without_a_catalog() {
     let desk = Desk::new();
     let made = Command::new("mkfifo").arg(desk.0.path().join("pipe")).status().unwrap();

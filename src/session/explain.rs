@@ -154,6 +154,9 @@ impl Session {
         experiment: Option<&crate::catalog::Experiment>,
         metric: Option<&crate::catalog::Metric>,
     ) -> String {
+        if code == ReasonCode::MetricNotInExperiment && self.catalog.origin == crate::catalog::Origin::Inferred {
+            return crate::findings::NAME_THE_EXPERIMENTS.to_owned();
+        }
         let key = event.key.as_deref().unwrap_or_default();
         let environment = self.catalog.environment.key.as_deref().unwrap_or("of the experiment");
         fill(
