@@ -3,7 +3,7 @@
 use super::points::Point;
 use super::request::PayloadKey;
 use super::state::{Conversion, NONE, Record, State};
-use super::tally::{Effect, EvidenceKey};
+use super::tally::{Effect, EvidenceKey, Totals};
 use crate::reason::{Category, ReasonCode};
 use std::cmp::Ordering;
 
@@ -14,6 +14,11 @@ impl State {
     /// retry (R4), and the later of the two is withdrawn from its part first. Equal payload ids are taken to carry
     /// equal events; with ids that were reused for other events, which of them counts depends on the parts.
     pub fn merge(&mut self, mut other: State) {
+        if self.totals == Totals::default() {
+            // Nothing was received here yet: the other part is the whole.
+            *self = other;
+            return;
+        }
         self.withdraw_retries(&mut other);
         let events_before = self.totals.events;
         self.totals.merge(&other.totals);
