@@ -5,7 +5,7 @@ use crate::attribution::state::{Clock, Options, State};
 use crate::catalog::infer::Inference;
 use crate::catalog::load::{self, Format};
 use crate::catalog::{Catalog, Origin};
-use crate::event::{Item, body};
+use crate::event::body;
 use crate::input::{Chunk, InputError, Part, Piece, Source};
 use crate::intake;
 use crate::report::{Report, build};
@@ -171,11 +171,7 @@ fn catalog(request: &Request, texts: &[Text]) -> Result<Catalog, InputError> {
     for text in texts {
         text.pieces(|piece| {
             let Piece::Text(chunk) = piece else { return };
-            body::items(chunk.text, |item| {
-                if let Item::Event { event, .. } = item {
-                    inference.observe(&event);
-                }
-            });
+            body::items(chunk.text, |item| inference.observe_item(&item));
         })?;
     }
     Ok(inference.catalog())

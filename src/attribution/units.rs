@@ -77,9 +77,4 @@ impl UnitTable {
         let unit = self.units.get(id as usize)?;
         Some((self.kinds.get(usize::from(unit.kind))?, &unit.key))
     }
-
-    /// The context kinds seen.
-    pub fn kinds(&self) -> impl Iterator<Item = &str> {
-        self.kinds.iter().map(|kind| &**kind)
-    }
 }

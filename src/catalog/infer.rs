@@ -6,7 +6,8 @@
 //! judged by such a catalog is marked inferred.
 
 use super::{Catalog, Experiment, Iteration, Metric, Origin};
-use crate::event::{Event, Kind};
+use crate::envelope::Envelope;
+use crate::event::{Event, Item, Kind, body};
 use foldhash::fast::FixedState;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::BuildHasher;
@@ -32,8 +33,22 @@ pub struct Inference {
 }
 
 impl Inference {
+    /// Takes note of a request. One that cannot be read suggests nothing.
+    pub fn observe_request(&mut self, envelope: &Envelope) {
+        if let Ok(text) = body::text(envelope) {
+            body::batch(&text, |item| self.observe_item(&item));
+        }
+    }
+
+    /// Takes note of what was read of a text.
+    pub fn observe_item(&mut self, item: &Item<'_>) {
+        if let Item::Event { event, .. } = item {
+            self.observe(event);
+        }
+    }
+
     /// Takes note of an event.
-    pub fn observe(&mut self, event: &Event<'_>) {
+    fn observe(&mut self, event: &Event<'_>) {
         let Some(key) = event.key.as_deref() else { return };
         match event.kind {
             Kind::Feature if event.reason.as_ref().is_some_and(|reason| reason.in_experiment) => {
@@ -125,15 +140,9 @@ fn guess_unit(kinds: &HashMap<String, KindSeen>) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::event::{Item, body};
-
     fn infer(text: &str) -> Catalog {
         let mut inference = Inference::default();
-        body::items(text, |item| {
-            if let Item::Event { event, .. } = item {
-                inference.observe(&event);
-            }
-        });
+        body::items(text, |item| inference.observe_item(&item));
         inference.catalog()
     }
 

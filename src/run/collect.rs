@@ -8,7 +8,6 @@ use crate::catalog::Catalog;
 use crate::catalog::infer::Inference;
 use crate::endpoint::{Figures, Received};
 use crate::envelope::Envelope;
-use crate::event::{Item, body};
 use crate::intake;
 use crate::report::{build, table};
 use crate::verdicts::{self, Judged};
@@ -165,13 +164,7 @@ fn signals() -> io::Result<(Signal, Signal, Signal)> {
 
 fn infer(envelopes: &[Envelope]) -> Catalog {
     let mut inference = Inference::default();
-    for text in envelopes.iter().filter_map(|envelope| body::text(envelope).ok()) {
-        body::batch(&text, |item| {
-            if let Item::Event { event, .. } = item {
-                inference.observe(&event);
-            }
-        });
-    }
+    envelopes.iter().for_each(|envelope| inference.observe_request(envelope));
     inference.catalog()
 }
 

@@ -2,7 +2,6 @@
 
 use super::rows;
 use crate::attribution::state::{Accepted, AcceptedClaims, State};
-use crate::catalog::Catalog;
 use crate::envelope::Envelope;
 use crate::view::EventRow;
 use std::collections::{HashSet, VecDeque};
@@ -49,11 +48,6 @@ impl Journal {
         self.entry(event).map(|entry| &entry.row)
     }
 
-    /// Bytes of bodies held.
-    pub fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     pub(super) fn has_scrolled(&self) -> bool {
         self.first > 0
     }
@@ -94,28 +88,28 @@ impl Journal {
     }
 
     /// Brings one row up to date and marks what changed.
-    pub(super) fn revise(&mut self, event: u64, state: &State, catalog: &Catalog) {
+    pub(super) fn revise(&mut self, event: u64, state: &State) {
         let Some(index) = event.checked_sub(self.first).and_then(|index| usize::try_from(index).ok()) else { return };
         if let Some(entry) = self.entries.get_mut(index) {
-            rows::resolve(&mut entry.row, &entry.claims, state, catalog, true);
+            rows::resolve(&mut entry.row, &entry.claims, state, true);
         }
     }
 
     /// Brings the exposures of some units up to date.
-    pub(super) fn revise_exposures(&mut self, units: &HashSet<u32>, state: &State, catalog: &Catalog) {
+    pub(super) fn revise_exposures(&mut self, units: &HashSet<u32>, state: &State) {
         for entry in &mut self.entries {
             let concerned =
                 |claim: &Accepted| matches!(claim, Accepted::Exposure { state, .. } if units.contains(state));
             if entry.claims.iter().any(concerned) {
-                rows::resolve(&mut entry.row, &entry.claims, state, catalog, true);
+                rows::resolve(&mut entry.row, &entry.claims, state, true);
             }
         }
     }
 
     /// Brings every row up to date, marking nothing.
-    pub(super) fn refresh(&mut self, state: &State, catalog: &Catalog) {
+    pub(super) fn refresh(&mut self, state: &State) {
         for entry in &mut self.entries {
-            rows::resolve(&mut entry.row, &entry.claims, state, catalog, false);
+            rows::resolve(&mut entry.row, &entry.claims, state, false);
         }
     }
 }

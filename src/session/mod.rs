@@ -17,7 +17,6 @@ use crate::attribution::state::{Change, Clock, Options, State};
 use crate::catalog::Catalog;
 use crate::catalog::infer::Inference;
 use crate::envelope::Envelope;
-use crate::event::{Item, body};
 use crate::intake;
 use crate::report::{Report, build};
 use crate::view::{EventRow, SourceRow};
@@ -169,13 +168,8 @@ impl Session {
     }
 
     fn observe(&mut self, envelope: &Envelope) {
-        let Some(inference) = &mut self.inference else { return };
-        if let Ok(text) = body::text(envelope) {
-            body::batch(&text, |item| {
-                if let Item::Event { event, .. } = item {
-                    inference.observe(&event);
-                }
-            });
+        if let Some(inference) = &mut self.inference {
+            inference.observe_request(envelope);
         }
     }
 
@@ -239,7 +233,7 @@ impl Session {
         }
         self.state.advance(self.now_ms);
         self.state.take_changes();
-        self.journal.refresh(&self.state, &self.catalog);
+        self.journal.refresh(&self.state);
         self.revision += 1;
     }
 
@@ -252,14 +246,14 @@ impl Session {
         let mut units = HashSet::new();
         for change in changes {
             match change {
-                Change::Event(event) => self.journal.revise(event, &self.state, &self.catalog),
+                Change::Event(event) => self.journal.revise(event, &self.state),
                 Change::Exposures(unit) => {
                     units.insert(unit);
                 }
             }
         }
         if !units.is_empty() {
-            self.journal.revise_exposures(&units, &self.state, &self.catalog);
+            self.journal.revise_exposures(&units, &self.state);
         }
         true
     }

@@ -120,7 +120,7 @@ pub(super) fn row(
             row.units = event.context_keys.iter().map(|(kind, key)| (notes.share(kind), notes.share(key))).collect();
             row.noise = event.key.as_deref().is_some_and(is_own_traffic)
                 || row.units.iter().any(|(kind, _)| **kind == *"ld_ai");
-            resolve(&mut row, &claims, state, catalog, false);
+            resolve(&mut row, &claims, state, false);
             row.note = note(&row, notes, state, catalog);
             (row, claims, offset..offset + event.raw.len())
         }
@@ -151,7 +151,7 @@ fn note(row: &EventRow, notes: &mut Notes, state: &State, catalog: &Catalog) -> 
 
 /// Fills in a row's verdicts as they stand now. With `mark`, a verdict that was another one is marked as revised;
 /// `pending` giving way to a verdict is no revision, it is what pending means.
-pub(super) fn resolve(row: &mut EventRow, claims: &AcceptedClaims, state: &State, _catalog: &Catalog, mark: bool) {
+pub(super) fn resolve(row: &mut EventRow, claims: &AcceptedClaims, state: &State, mark: bool) {
     let before = std::mem::take(&mut row.verdicts);
     row.warnings.clear();
     let mut apart = None;
