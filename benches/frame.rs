@@ -73,6 +73,7 @@ fn request(number: u64) -> Received {
         body: body.into(),
         loss: None,
         answer: None,
+        ..Envelope::default()
     })
 }
 

@@ -7,6 +7,9 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::fmt;
 
+/// How a gzip stream begins.
+pub const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+
 /// A credential that cannot print itself: its kind, its last four characters, and `#` with the first four hex
 /// digits of its SHA-256. That is enough to tell two apart and to recognise one's own, and useless to anyone else.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -84,9 +87,32 @@ pub enum BodyLoss {
     },
 }
 
+/// How something came in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Via {
+    /// A request, with its headers and its arrival.
+    #[default]
+    Http,
+    /// Events without a request, as a file or a pipe has them. The path is the name of where they were read, and the
+    /// arrival is when: neither says anything of when or how they were sent.
+    File,
+}
+
+impl Via {
+    /// The word in a recording.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::File => "file",
+        }
+    }
+}
+
 /// One request as it was received.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Envelope {
+    /// How it came in.
+    pub via: Via,
     /// Arrival, epoch milliseconds, by the clock of the machine exptap runs on.
     pub arrival_ms: i64,
     /// Requests are counted from 1.
@@ -99,8 +125,10 @@ pub struct Envelope {
     pub headers: Vec<(String, String)>,
     /// The masked credential of the `Authorization` header, if there was one.
     pub credential: Option<Credential>,
-    /// The body as it came over the wire, still encoded.
+    /// The body as it came over the wire, still encoded unless `decoded_from` says otherwise.
     pub body: Bytes,
+    /// The encoding that was taken off the body already: a recording keeps the decoded text.
+    pub decoded_from: Option<String>,
     /// Bytes of the body on the wire; more than `body` holds where it was too large to keep.
     pub wire_bytes: u64,
     /// Set where the body is not whole.
@@ -113,6 +141,21 @@ impl Envelope {
     /// The value of a header, by lower-case name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Arrival as far as it says when the events were sent, epoch milliseconds.
+    pub fn arrival(&self) -> Option<i64> {
+        (self.via == Via::Http).then_some(self.arrival_ms)
+    }
+
+    /// The number of the request, if it is one.
+    pub fn number(&self) -> Option<u64> {
+        (self.via == Via::Http).then_some(self.request)
+    }
+
+    /// Whether the body was compressed on the wire.
+    pub fn was_compressed(&self) -> bool {
+        self.body.starts_with(&GZIP_MAGIC) || self.decoded_from.is_some()
     }
 }
 

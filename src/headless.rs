@@ -1,15 +1,19 @@
 //! The commands without a screen: `report` and `verdicts`.
 
+mod reader;
+mod sources;
+
 use crate::attribution::judge::Judge;
 use crate::attribution::state::{Clock, Options, State};
-use crate::catalog::infer::Inference;
 use crate::catalog::load::{self, Format};
 use crate::catalog::{Catalog, Origin};
-use crate::event::body;
-use crate::input::{Chunk, InputError, Part, Piece, Source};
-use crate::intake;
+use crate::envelope::Envelope;
+use crate::input::{InputError, Part, Source};
+use crate::recording::HeaderError;
 use crate::report::{Report, build};
 use crate::verdicts::{self, Judged};
+use reader::{Faults, Reader};
+use sources::{Sources, Text};
 use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
@@ -34,6 +38,14 @@ pub enum Failure {
     /// A source cannot be read.
     #[error(transparent)]
     Input(#[from] InputError),
+    /// A recording cannot be read.
+    #[error("{name}: {error}")]
+    Recording {
+        /// Its name.
+        name: String,
+        /// Why.
+        error: HeaderError,
+    },
     /// The received clock was asked of events that carry no arrival.
     #[error(
         "--clock received needs arrival times, and plain events carry none; judge them on the creation clock, or use what `exptap listen` received"
@@ -104,6 +116,8 @@ pub struct Read {
     pub catalog: Catalog,
     /// What could not be read.
     pub unreadable: Option<Unreadable>,
+    /// What else a person should know: a recording that ends in the middle, lines left out.
+    pub notes: Vec<String>,
 }
 
 impl Read {
@@ -113,72 +127,10 @@ impl Read {
     }
 }
 
-enum Text {
-    Source(Source),
-    /// What can be read only once and is looked at twice, because a catalog is inferred before anything is judged.
-    Held {
-        name: String,
-        text: String,
-        damage: Option<(u64, String)>,
-    },
-}
-
-impl Text {
-    fn pieces(&self, mut visit: impl FnMut(Piece<'_>)) -> Result<u64, InputError> {
-        match self {
-            Self::Source(source) => source.pieces(visit),
-            Self::Held { text, damage, .. } => {
-                visit(Piece::Text(Chunk::whole(text)));
-                if let Some((line, what)) = damage {
-                    visit(Piece::Damaged(*line, what));
-                }
-                // Held text is not a part of anything: nobody counts on after it.
-                Ok(0)
-            }
-        }
-    }
-
-    fn name(&self) -> String {
-        match self {
-            Self::Source(source) => source.name(),
-            Self::Held { name, .. } => name.clone(),
-        }
-    }
-}
-
-fn hold(source: &Source) -> Result<Text, InputError> {
-    let (mut text, mut damage) = (String::new(), None);
-    source.pieces(|piece| match piece {
-        Piece::Text(chunk) => text.push_str(chunk.text),
-        Piece::Damaged(line, what) => damage = Some((line, what.to_owned())),
-    })?;
-    Ok(Text::Held { name: source.name(), text, damage })
-}
-
-fn texts(request: &Request) -> Result<Vec<Text>, InputError> {
-    let text = |source: &Source| match request.catalog {
-        None if !source.can_be_read_again() => hold(source),
-        _ => Ok(Text::Source(source.clone())),
-    };
-    request.sources.iter().map(text).collect()
-}
-
-fn catalog(request: &Request, texts: &[Text]) -> Result<Catalog, InputError> {
-    if let Some(catalog) = &request.catalog {
-        return Ok(catalog.clone());
-    }
-    let mut inference = Inference::default();
-    for text in texts {
-        text.pieces(|piece| {
-            let Piece::Text(chunk) = piece else { return };
-            body::items(chunk.text, |item| inference.observe_item(&item));
-        })?;
-    }
-    Ok(inference.catalog())
-}
-
-fn options(request: &Request) -> Options {
-    Options { clock: request.clock, observed_from_ms: request.observed_from_ms, ..Options::default() }
+fn options(request: &Request, sources: &Sources) -> Options {
+    // The parts of a recording are merged, and a retry may stand in another part than what it repeats.
+    let keep_receipts = sources.texts.iter().any(Text::is_recording);
+    Options { clock: request.clock, observed_from_ms: sources.observed_from_ms, keep_receipts, ..Options::default() }
 }
 
 /// Reads and judges everything. Large files of lines are judged in parts, side by side, and merged: the result is
@@ -187,27 +139,20 @@ fn options(request: &Request) -> Options {
 /// # Errors
 /// See [`Failure`].
 pub fn read(request: &Request) -> Result<Read, Failure> {
-    if request.clock == Clock::Received {
-        return Err(Failure::NoArrival);
-    }
-    let texts = texts(request)?;
-    let catalog = catalog(request, &texts)?;
-    let judge = Arc::new(Judge::new(&catalog));
-    let new_state = || State::new(Arc::clone(&judge), options(request));
+    let sources = open(request)?;
+    let judge = Arc::new(Judge::new(&sources.catalog));
+    let new_state = || State::new(Arc::clone(&judge), options(request, &sources));
     let mut state = new_state();
-    let mut unreadable = None;
-    for text in &texts {
-        let name = text.name();
+    let mut faults = Faults::default();
+    for text in &sources.texts {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let parts = match text {
-            Text::Source(source) => source.parts(cores)?,
-            Text::Held { .. } => Vec::new(),
-        };
+        let parts = text.parts(cores)?;
+        let reader = Reader::new(text, &sources.catalog.environment);
         if let [_, _, ..] = parts.as_slice() {
-            let read_part = |part: &Part| -> Result<(State, Option<Unreadable>, u64), InputError> {
-                let (mut state, mut unreadable) = (new_state(), None);
-                let lines = part.pieces(|piece| plain(&mut state, &name, piece, &mut unreadable, |_, _| {}))?;
-                Ok((state, unreadable, lines))
+            let read_part = |part: &Part| -> Result<(State, Faults, u64), InputError> {
+                let (mut state, mut faults) = (new_state(), Faults::default());
+                let lines = part.pieces(|piece| reader.take(&mut state, piece, &mut faults, |_, _, _| {}))?;
+                Ok((state, faults, lines))
             };
             let read_part = &read_part;
             let read: Vec<_> = std::thread::scope(|scope| {
@@ -216,65 +161,35 @@ pub fn read(request: &Request) -> Result<Read, Failure> {
             });
             let mut lines_before = 0;
             for part in read {
-                let (part, mut bad, lines) = match part {
+                let (part, found, lines) = match part {
                     Ok(part) => part?,
                     Err(panic) => std::panic::resume_unwind(panic),
                 };
                 state.merge(part);
-                if let Some(bad) = &mut bad {
-                    bad.first.line += lines_before;
-                }
+                faults.add(found, lines_before);
                 lines_before += lines;
-                add_unreadable(&mut unreadable, bad);
             }
         } else {
-            text.pieces(|piece| plain(&mut state, &name, piece, &mut unreadable, |_, _| {}))?;
+            text.pieces(|piece| reader.take(&mut state, piece, &mut faults, |_, _, _| {}))?;
         }
     }
+    finish(request, state, sources, faults)
+}
+
+/// Opens the sources, and sees to it that the clock asked for has something to go by.
+fn open(request: &Request) -> Result<Sources, Failure> {
+    let sources = Sources::open(request)?;
+    if request.clock == Clock::Received && !sources.texts.iter().all(Text::is_recording) {
+        return Err(Failure::NoArrival);
+    }
+    Ok(sources)
+}
+
+fn finish(request: &Request, state: State, sources: Sources, faults: Faults) -> Result<Read, Failure> {
+    let (unreadable, notes) = faults.told();
     readable(request, &state, &unreadable)?;
-    Ok(Read { state, catalog, unreadable })
-}
-
-fn add_unreadable(all: &mut Option<Unreadable>, more: Option<Unreadable>) {
-    match (all, more) {
-        (Some(all), Some(more)) => all.count += more.count,
-        (all @ None, more) => *all = more,
-        (Some(_), None) => {}
-    }
-}
-
-fn plain(
-    state: &mut State,
-    name: &str,
-    piece: Piece<'_>,
-    unreadable: &mut Option<Unreadable>,
-    mut visit: impl FnMut(&State, intake::Received<'_, '_>),
-) {
-    let fault = |(line, byte), reason: &str| Fault { source: name.to_owned(), line, byte, reason: reason.to_owned() };
-    match piece {
-        Piece::Text(chunk) => intake::plain(state, name, chunk.text, |state, received| {
-            if let intake::Received::Unreadable { unreadable: bad, .. } = &received {
-                let place = || {
-                    let (line, byte) = chunk.place(bad.offset);
-                    (line, Some(byte))
-                };
-                note(unreadable, || fault(place(), &bad.reason));
-            }
-            visit(state, received);
-        }),
-        Piece::Damaged(line, what) => {
-            note(unreadable, || fault((line, None), what));
-            intake::damaged(state, name, what, visit);
-        }
-    }
-}
-
-/// Counts what could not be read; only of the first is it worth knowing where it is.
-fn note(unreadable: &mut Option<Unreadable>, fault: impl FnOnce() -> Fault) {
-    match unreadable {
-        Some(unreadable) => unreadable.count += 1,
-        None => *unreadable = Some(Unreadable { count: 1, first: fault() }),
-    }
+    let notes = sources.notes.into_iter().chain(notes).collect();
+    Ok(Read { state, catalog: sources.catalog, unreadable, notes })
 }
 
 fn readable(request: &Request, state: &State, unreadable: &Option<Unreadable>) -> Result<(), Failure> {
@@ -293,28 +208,26 @@ fn readable(request: &Request, state: &State, unreadable: &Option<Unreadable>) -
 /// # Errors
 /// See [`Failure`].
 pub fn verdicts(request: &Request, output: &mut impl Write) -> Result<Read, Failure> {
-    if request.clock == Clock::Received {
-        return Err(Failure::NoArrival);
-    }
-    let texts = texts(request)?;
-    let catalog = catalog(request, &texts)?;
-    let mut state = State::new(Arc::new(Judge::new(&catalog)), options(request));
-    let (mut judged, mut unreadable) = (Vec::new(), None);
-    for text in &texts {
-        let name = text.name();
+    let sources = open(request)?;
+    let catalog = &sources.catalog;
+    let mut state = State::new(Arc::new(Judge::new(catalog)), options(request, &sources));
+    let (mut judged, mut faults) = (Vec::new(), Faults::default());
+    for text in &sources.texts {
+        let reader = Reader::new(text, &catalog.environment);
         text.pieces(|piece| {
-            plain(&mut state, &name, piece, &mut unreadable, |state, received| {
-                judged.push(Judged::new(state, &received, None, None));
+            reader.take(&mut state, piece, &mut faults, |state, envelope, received| {
+                let (number, arrival) = (envelope.and_then(Envelope::number), envelope.and_then(Envelope::arrival));
+                judged.push(Judged::new(state, &received, number, arrival));
             });
         })?;
     }
-    readable(request, &state, &unreadable)?;
+    let read = finish(request, state, sources, faults)?;
     for event in &judged {
-        for row in verdicts::rows(&state, &catalog, event) {
+        for row in verdicts::rows(&read.state, &read.catalog, event) {
             serde_json::to_writer(&mut *output, &row).map_err(io::Error::from)?;
             output.write_all(b"\n")?;
         }
     }
     output.flush()?;
-    Ok(Read { state, catalog, unreadable })
+    Ok(read)
 }

@@ -1,4 +1,4 @@
-//! Reading events from files and standard input: plain or gzip, a line or an array at a time.
+//! Reading text from files and standard input: plain, gzip or zstd, a line or an array at a time.
 
 use flate2::read::MultiGzDecoder;
 use std::borrow::Cow;
@@ -11,6 +11,9 @@ const CHUNK_BYTES: usize = 4 * 1024 * 1024;
 /// The longest line that is read; the rest of a longer one is left out, so that a file without line feeds cannot
 /// take all memory. An array is read whole, whatever its size.
 const MAX_LINE_BYTES: usize = 64 * 1024 * 1024;
+
+/// How much is read to know a source by its first line: the header of a recording holds a catalog.
+const MAX_HEAD_BYTES: usize = 32 * 1024 * 1024;
 
 /// Where events are read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +54,11 @@ impl<'a> Chunk<'a> {
     /// A text that is the whole of its source.
     pub fn whole(text: &'a str) -> Self {
         Self { text, raw: text.as_bytes(), line: 1 }
+    }
+
+    /// The lines, each with its number and with the line feed that ends it.
+    pub fn lines(&self) -> impl Iterator<Item = (u64, &'a str)> {
+        (self.line..).zip(self.text.split_inclusive('\n'))
     }
 
     /// Line and byte of the line, both from 1, of an offset in the text.
@@ -173,15 +181,48 @@ impl Source {
             .collect())
     }
 
+    /// Opens it, and reads the beginning: as much as it takes to know its first line.
+    ///
+    /// # Errors
+    /// What cannot be opened or read.
+    pub fn open(&self) -> Result<Opened, InputError> {
+        let mut reader: Box<dyn Read + Send> = match self {
+            Self::Stdin => Box::new(io::stdin()),
+            Self::File(path) => Box::new(self.open_file(path)?),
+        };
+        let (mut head, mut read) = (Vec::new(), vec![0; 64 * 1024]);
+        // Looked for each time there is twice as much, not each time there is more.
+        let mut look_at = 0;
+        loop {
+            let bytes = match reader.read(&mut read) {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(self.unread(&error)),
+            };
+            head.extend_from_slice(read.get(..bytes).unwrap_or_default());
+            let is_all = bytes == 0 || head.len() > MAX_HEAD_BYTES;
+            if head.len() < look_at && !is_all {
+                continue;
+            }
+            look_at = head.len() * 2;
+            let first_line = first_line(&head);
+            if is_all || first_line.is_some() {
+                return Ok(Opened { source: self.clone(), head, reader, first_line });
+            }
+        }
+    }
+
     fn read(&self, mut reader: impl Read, mut visit: impl FnMut(Piece<'_>)) -> Result<u64, InputError> {
         let mut head = Vec::new();
-        (&mut reader).take(2).read_to_end(&mut head).map_err(|error| self.unread(&error))?;
-        let is_gzip = head == [0x1f, 0x8b];
+        (&mut reader).take(4).read_to_end(&mut head).map_err(|error| self.unread(&error))?;
+        let compression = Compression::of(&head);
         let reader = head.as_slice().chain(reader);
-        if is_gzip {
-            self.read_text(BufReader::new(MultiGzDecoder::new(BufReader::new(reader))), &mut visit)
-        } else {
-            self.read_text(reader, &mut visit)
+        match compression {
+            Some(compression) => {
+                let decoder = compression.decoder(reader).map_err(|error| self.unread(&error))?;
+                self.read_text(BufReader::new(decoder), Some(compression), &mut visit)
+            }
+            None => self.read_text(reader, None, &mut visit),
         }
     }
 
@@ -189,7 +230,12 @@ impl Source {
         self.error(format!("it cannot be read: {error}"))
     }
 
-    fn read_text(&self, mut reader: impl Read, visit: &mut impl FnMut(Piece<'_>)) -> Result<u64, InputError> {
+    fn read_text(
+        &self,
+        mut reader: impl Read,
+        compression: Option<Compression>,
+        visit: &mut impl FnMut(Piece<'_>),
+    ) -> Result<u64, InputError> {
         let mut buffer: Vec<u8> = Vec::with_capacity(CHUNK_BYTES + 64 * 1024);
         let mut on_lines = None;
         // What is left of a line that is too long is read and left out.
@@ -212,9 +258,10 @@ impl Source {
                 }
                 Ok(_) => {}
                 // What the decompressor says; what came before is as good as ever.
-                Err(error) if is_damage(&error) => {
+                Err(error) if let Some(compression) = compression.filter(|_| is_damage(&error)) => {
                     visit_text(&buffer, &mut line, visit);
-                    visit(Piece::Damaged(line, &format!("the gzip stream is damaged from here on: {error}")));
+                    let name = compression.name();
+                    visit(Piece::Damaged(line, &format!("the {name} stream is damaged from here on: {error}")));
                     return Ok(line - 1);
                 }
                 Err(error) => return Err(self.unread(&error)),
@@ -254,16 +301,96 @@ impl Part {
                 let mut file = self.source.open_file(path)?;
                 file.seek(SeekFrom::Start(from)).map_err(|error| self.source.error(error.to_string()))?;
                 let mut visit = visit;
-                self.source.read_text(file.take(to - from), &mut visit)
+                self.source.read_text(file.take(to - from), None, &mut visit)
             }
             _ => self.source.pieces(visit),
         }
     }
 }
 
+/// What a decompressor says of its data, as against what the file system says of the file.
 fn is_damage(error: &io::Error) -> bool {
-    use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
-    matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof)
+    use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
+    matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof | Other) && error.raw_os_error().is_none()
+}
+
+/// How a file is compressed, by its first bytes: names lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// gzip.
+    Gzip,
+    /// zstd.
+    Zstd,
+}
+
+impl Compression {
+    /// Recognises it by the first four bytes.
+    pub fn of(head: &[u8]) -> Option<Self> {
+        match head {
+            [0x1f, 0x8b, ..] => Some(Self::Gzip),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Self::Zstd),
+            // A file may begin with a frame that holds no data.
+            [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstd),
+            _ => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+
+    fn decoder<'a>(self, reader: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+        Ok(match self {
+            Self::Gzip => Box::new(MultiGzDecoder::new(BufReader::new(reader))),
+            Self::Zstd => Box::new(zstd::stream::read::Decoder::new(reader)?),
+        })
+    }
+}
+
+/// A source that was opened, with its beginning.
+pub struct Opened {
+    source: Source,
+    head: Vec<u8>,
+    reader: Box<dyn Read + Send>,
+    first_line: Option<String>,
+}
+
+impl Opened {
+    /// The first line, decompressed; none where there is no line, or none within reason.
+    pub fn first_line(&self) -> Option<&str> {
+        self.first_line.as_deref()
+    }
+
+    /// Reads all of it, as [`Source::pieces`] does.
+    ///
+    /// # Errors
+    /// What cannot be read.
+    pub fn pieces(self, visit: impl FnMut(Piece<'_>)) -> Result<u64, InputError> {
+        self.source.read(self.head.as_slice().chain(self.reader), visit)
+    }
+}
+
+/// The first line of what begins with these bytes, if all of it is here. Of compressed data the end is missing, so
+/// what the decompressor says when it comes to it is no fault.
+fn first_line(head: &[u8]) -> Option<String> {
+    let line = |bytes: &[u8]| {
+        let end = memchr::memchr(b'\n', bytes)?;
+        Some(String::from_utf8_lossy(bytes.get(..end)?).into_owned())
+    };
+    let Some(compression) = Compression::of(head) else { return line(head) };
+    let mut decoder = compression.decoder(head).ok()?;
+    let (mut decoded, mut read) = (Vec::new(), vec![0; 64 * 1024]);
+    loop {
+        let bytes = decoder.read(&mut read).unwrap_or_default();
+        decoded.extend_from_slice(read.get(..bytes).unwrap_or_default());
+        let found = line(&decoded);
+        if found.is_some() || bytes == 0 || decoded.len() > MAX_HEAD_BYTES {
+            return found;
+        }
+    }
 }
 
 /// Whether events stand on lines, judging by the beginning: its first line is a whole object, or an object that is

@@ -4,7 +4,7 @@ use crate::attribution::judge::EnvironmentMatch;
 use crate::attribution::request::{GIF_SENDER, PayloadKey};
 use crate::attribution::state::{AcceptedClaims, State};
 use crate::catalog::Environment;
-use crate::envelope::{AnsweredBy, Credential, Envelope};
+use crate::envelope::{AnsweredBy, Credential, Envelope, Via};
 use crate::event::body::{self, Route};
 use crate::event::{Event, Item, Unreadable};
 
@@ -32,6 +32,9 @@ pub enum Received<'a, 'text> {
 
 /// Who sent a request: the SDK's own name where a browser would say `Mozilla/5.0 …`.
 pub fn sender(envelope: &Envelope) -> &str {
+    if envelope.via == Via::File {
+        return &envelope.path;
+    }
     let sdk = envelope.header("x-launchdarkly-user-agent");
     let agent = sdk.or_else(|| envelope.header("user-agent")).unwrap_or("unknown sender");
     match (sdk, Route::of(&envelope.path).gif_data) {
@@ -70,6 +73,12 @@ pub fn envelope(
     envelope: &Envelope,
     mut visit: impl FnMut(&State, Received<'_, '_>),
 ) {
+    if envelope.via == Via::File {
+        return match body::text(envelope) {
+            Ok(text) => plain(state, sender(envelope), &text, visit),
+            Err(fault) => damaged(state, sender(envelope), &fault.to_string(), visit),
+        };
+    }
     let source = state.source(sender(envelope));
     let environment = environment_of(envelope, environment);
     let text = match body::text(envelope) {

@@ -19,6 +19,7 @@ const CORE: &[&str] = &[
     "json",
     "near_miss",
     "query",
+    "recording",
     "reason",
     "report",
     "session",

@@ -145,11 +145,9 @@ fn envelope(number: usize, (sender, payload, events): &Sent) -> Envelope {
         method: "POST".to_owned(),
         path: "/bulk".to_owned(),
         headers,
-        credential: None,
         wire_bytes: body.len() as u64,
         body,
-        loss: None,
-        answer: None,
+        ..Envelope::default()
     }
 }
 

@@ -76,8 +76,7 @@ fn envelopes(text: &str, packing: Packing) -> Vec<Envelope> {
                 credential: header("authorization").map(|raw| Credential::mask(&raw)),
                 wire_bytes: body.len() as u64,
                 body: Bytes::from(body),
-                loss: None,
-                answer: None,
+                ..Envelope::default()
             }
         })
         .collect()

@@ -36,8 +36,7 @@ fn report_after(seconds: i64) -> Report {
                 credential: secret.first().map(|(_, value)| Credential::mask(value)),
                 wire_bytes: request.body.len() as u64,
                 body: request.body.clone(),
-                loss: None,
-                answer: None,
+                ..Envelope::default()
             };
             intake::envelope(&mut state, &catalog.environment, &envelope, |_, _| {});
         }

@@ -31,8 +31,7 @@ fn requests(shop: &mut Shop) -> Vec<Received> {
                 credential: secret.first().map(|(_, value)| Credential::mask(value)),
                 wire_bytes: request.body.len() as u64,
                 body: request.body.clone(),
-                loss: None,
-                answer: None,
+                ..Envelope::default()
             }));
         }
     }

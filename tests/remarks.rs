@@ -156,8 +156,7 @@ fn received(requests: &[(&str, &str, &str, Value)]) -> Value {
             credential: Some(Credential::mask(credential)),
             wire_bytes: body.len() as u64,
             body,
-            loss: None,
-            answer: None,
+            ..Envelope::default()
         };
         intake::envelope(&mut state, &catalog.environment, &envelope, |_, _| {});
     }
@@ -212,12 +211,9 @@ fn instants_at_the_ends_of_time_are_judged_and_explained() {
         request: 1,
         method: "POST".to_owned(),
         path: "/bulk".to_owned(),
-        headers: Vec::new(),
-        credential: None,
         wire_bytes: body.len() as u64,
         body,
-        loss: None,
-        answer: None,
+        ..Envelope::default()
     };
     session.receive(&envelope);
     session.advance(i64::MAX);

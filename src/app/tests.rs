@@ -32,12 +32,9 @@ fn requests(count: usize) -> Vec<Received> {
         request: 1,
         method: "POST".into(),
         path: "/bulk".into(),
-        headers: Vec::new(),
-        credential: None,
         body: bytes::Bytes::new(),
         wire_bytes: 0,
-        loss: None,
-        answer: None,
+        ..Envelope::default()
     };
     std::iter::repeat_n(envelope, count).map(Received::Envelope).collect()
 }

@@ -48,6 +48,8 @@ pub struct Loss {
 }
 
 /// What the core takes from the intake, in the order it happened.
+// It lives on the stack between the queue and its reader; a box would be an allocation per request.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 pub enum Received {
     /// A request.
@@ -57,6 +59,8 @@ pub enum Received {
 }
 
 /// What waiting for a limited time brought.
+// It lives on the stack between the queue and its reader; a box would be an allocation per request.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 pub enum Waited {
     /// Something arrived.
@@ -353,12 +357,9 @@ mod tests {
             request: 0,
             method: "POST".into(),
             path: "/bulk".into(),
-            headers: Vec::new(),
-            credential: None,
             body: Bytes::from_static(body),
             wire_bytes: body.len() as u64,
-            loss: None,
-            answer: None,
+            ..Envelope::default()
         }
     }
 

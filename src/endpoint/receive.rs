@@ -3,7 +3,7 @@
 use super::intake::{Hold, Intake};
 use super::mask::SafeHead;
 use super::status::Status;
-use crate::envelope::{Answer, BodyLoss, Envelope};
+use crate::envelope::{Answer, BodyLoss, Envelope, Via};
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
@@ -160,6 +160,7 @@ impl Drop for Arrival {
         };
         let Some(hold) = hold else { return self.intake.lose(received, self.arrival_ms) };
         let envelope = Envelope {
+            via: Via::Http,
             arrival_ms: self.arrival_ms,
             request: 0,
             method: std::mem::take(&mut self.method),
@@ -167,6 +168,7 @@ impl Drop for Arrival {
             headers: std::mem::take(&mut self.head.headers),
             credential: self.head.credential.take(),
             body,
+            decoded_from: None,
             wire_bytes: received,
             loss,
             answer: self.answer.take(),

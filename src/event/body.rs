@@ -1,7 +1,7 @@
 //! From a request to the text of its body, and from text to items.
 
 use super::{Item, Unreadable, decode};
-use crate::envelope::{BodyLoss, Envelope};
+use crate::envelope::{BodyLoss, Envelope, GZIP_MAGIC};
 use crate::json::Walker;
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -113,10 +113,12 @@ pub fn text(envelope: &Envelope) -> Result<Cow<'_, str>, BodyFault> {
         return gif(data).map(Cow::Owned).ok_or(BodyFault::Gif);
     }
     let body = envelope.body.as_ref();
-    if body.starts_with(&[0x1f, 0x8b]) {
-        return gunzip(body).map(Cow::Owned);
+    if body.starts_with(&GZIP_MAGIC) {
+        let decoded = gunzip(body)?;
+        let text = String::from_utf8(decoded);
+        return Ok(text.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()).into());
     }
-    if let Some(encoding) = envelope.header("content-encoding")
+    if let (None, Some(encoding)) = (&envelope.decoded_from, envelope.header("content-encoding"))
         && !matches!(encoding.trim().to_ascii_lowercase().as_str(), "" | "identity" | "gzip" | "x-gzip")
     {
         return Err(BodyFault::Encoding { encoding: encoding.to_owned() });
@@ -128,7 +130,25 @@ pub fn text(envelope: &Envelope) -> Result<Cow<'_, str>, BodyFault> {
     })
 }
 
-fn gunzip(body: &[u8]) -> Result<String, BodyFault> {
+/// The body without its encoding, where nothing was lost and nothing has to be replaced: what a recording may keep
+/// in place of the bytes. With it the encoding that was taken off.
+pub fn exact_text(envelope: &Envelope) -> Option<(Cow<'_, str>, Option<&str>)> {
+    if envelope.loss.is_some() {
+        return None;
+    }
+    let body = envelope.body.as_ref();
+    if body.starts_with(&GZIP_MAGIC) {
+        let decoded = String::from_utf8(gunzip(body).ok()?).ok()?;
+        return Some((Cow::Owned(decoded), Some("gzip")));
+    }
+    let text = std::str::from_utf8(body).ok()?;
+    // A body in an encoding that is not taken off, but happens to be text, must be refused again when it is read.
+    let encoding = envelope.header("content-encoding").map(str::trim);
+    let is_plain = matches!(encoding, None | Some("" | "identity" | "gzip" | "x-gzip"));
+    (is_plain || envelope.decoded_from.is_some()).then_some((Cow::Borrowed(text), envelope.decoded_from.as_deref()))
+}
+
+fn gunzip(body: &[u8]) -> Result<Vec<u8>, BodyFault> {
     let wire_bytes = body.len() as u64;
     let limit = MAX_DECODED_BYTES.min((wire_bytes * MAX_RATIO).max(1024 * 1024));
     let mut decoded = Vec::new();
@@ -139,7 +159,7 @@ fn gunzip(body: &[u8]) -> Result<String, BodyFault> {
     if decoded.len() as u64 > limit {
         return Err(BodyFault::Bomb { wire_bytes, limit });
     }
-    Ok(String::from_utf8(decoded).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+    Ok(decoded)
 }
 
 /// Standard and url-safe base64, with or without padding; percent-encoded or not.
@@ -341,12 +361,9 @@ mod tests {
             request: 1,
             method: "POST".to_owned(),
             path: path.to_owned(),
-            headers: Vec::new(),
-            credential: None,
             wire_bytes: body.len() as u64,
             body,
-            loss: None,
-            answer: None,
+            ..Envelope::default()
         }
     }
 

@@ -67,7 +67,7 @@ pub(super) fn run(mut live: Live, wish: Wish) -> ExitCode {
                     Some(format!("request {}, byte {}: {}", envelope.request, unreadable.offset, unreadable.reason));
             }
             if verdicts.is_some() {
-                judged.push(Judged::new(state, &received, Some(envelope.request), Some(envelope.arrival_ms)));
+                judged.push(Judged::new(state, &received, envelope.number(), envelope.arrival()));
             }
         });
     }

@@ -157,6 +157,7 @@ fn judged(
     let request = Request { sources, catalog, clock: judging.clock.into(), observed_from_ms };
     match run(&request) {
         Ok(read) => {
+            read.notes.iter().for_each(say);
             if let Some(Unreadable { count, first }) = &read.unreadable {
                 say(format_args!("{count} of the events could not be read; the first: {first}"));
             } else if read.state.totals().events == 0 {

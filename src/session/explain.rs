@@ -249,7 +249,7 @@ impl Session {
                     intake::Received::Unreadable { unreadable, .. } => unreadable.range.start,
                 };
                 if is_ours && at == entry.range.start {
-                    judged = Some(Judged::new(state, &received, None, Some(other.envelope.arrival_ms)));
+                    judged = Some(Judged::new(state, &received, None, other.envelope.arrival()));
                 }
             });
         }

@@ -92,7 +92,7 @@ pub(super) fn row(
 ) -> (EventRow, AcceptedClaims, Range<usize>) {
     let mut row = EventRow {
         event: 0,
-        request: Some(envelope.request),
+        request: envelope.number(),
         arrival_ms: envelope.arrival_ms,
         t_ms: None,
         kind: notes.share("?"),
@@ -114,7 +114,7 @@ pub(super) fn row(
         }
         Received::Event { number, event, offset, claims } => {
             row.event = number;
-            row.t_ms = state.instant(event, Some(envelope.arrival_ms));
+            row.t_ms = state.instant(event, envelope.arrival());
             row.kind = notes.share(event.kind.name().unwrap_or(&event.kind_name));
             row.key = notes.share(&name(event));
             row.units = event.context_keys.iter().map(|(kind, key)| (notes.share(kind), notes.share(key))).collect();

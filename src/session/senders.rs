@@ -59,7 +59,7 @@ impl Senders {
         row.undecodable += undecodable;
         row.dropped_by_sdk = row.dropped_by_sdk.saturating_add(dropped_by_sdk);
         row.wire_bytes += envelope.wire_bytes;
-        row.compressed += u64::from(envelope.body.starts_with(&[0x1f, 0x8b]));
+        row.compressed += u64::from(envelope.was_compressed());
         row.duplicates += u64::from(duplicate);
         row.last_seen_ms = row.last_seen_ms.max(envelope.arrival_ms);
         if let Some(answer) = envelope.answer {

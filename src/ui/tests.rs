@@ -306,12 +306,9 @@ fn scrolling_up_says_how_many_events_came_since() {
         request: 1,
         method: "POST".into(),
         path: "/bulk".into(),
-        headers: Vec::new(),
-        credential: None,
         body: bytes::Bytes::new(),
         wire_bytes: 0,
-        loss: None,
-        answer: None,
+        ..crate::envelope::Envelope::default()
     };
     let requests: Vec<Received> = std::iter::repeat_n(envelope, 128).map(Received::Envelope).collect();
     app.update(Message::Batch(&requests));

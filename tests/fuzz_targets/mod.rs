@@ -61,11 +61,9 @@ fn envelope(request: u64, path: &str, headers: &[(&str, &str)], body: Bytes) -> 
         method: "POST".to_owned(),
         path: path.to_owned(),
         headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-        credential: None,
         wire_bytes: body.len() as u64,
         body,
-        loss: None,
-        answer: None,
+        ..Envelope::default()
     }
 }
 

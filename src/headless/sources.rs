@@ -1,0 +1,156 @@
+//! The sources of a command, opened: what each is, and what it says of itself before anything is judged.
+
+use super::{Failure, Request};
+use crate::catalog::Catalog;
+use crate::catalog::infer::Inference;
+use crate::event::body;
+use crate::input::{Chunk, InputError, Opened, Part, Piece, Source};
+use crate::recording::{self, Header, Record};
+use std::sync::Mutex;
+
+/// A source.
+pub(super) struct Text {
+    source: Source,
+    content: Content,
+    /// The header, where it is a recording.
+    pub(super) header: Option<Header>,
+}
+
+enum Content {
+    /// A file that can be read as often as needed.
+    Again,
+    /// A pipe, opened and looked at; it can be read once.
+    Once(Mutex<Option<Opened>>),
+    /// What can be read only once and is looked at twice, because a catalog is inferred before anything is judged.
+    Held { text: String, damage: Option<(u64, String)> },
+}
+
+impl Text {
+    fn open(source: &Source, is_read_twice: bool) -> Result<Self, Failure> {
+        let opened = source.open()?;
+        let header = opened
+            .first_line()
+            .filter(|line| recording::is_header(line))
+            .map(|line| recording::parse_header(line, &source.name()))
+            .transpose()
+            .map_err(|error| Failure::Recording { name: source.name(), error })?;
+        let has_catalog = header.as_ref().is_some_and(|header| header.catalog.is_some());
+        let content = if source.can_be_read_again() {
+            Content::Again
+        } else if is_read_twice && !has_catalog {
+            hold(opened)?
+        } else {
+            Content::Once(Mutex::new(Some(opened)))
+        };
+        Ok(Self { source: source.clone(), content, header })
+    }
+
+    pub(super) fn name(&self) -> String {
+        self.source.name()
+    }
+
+    pub(super) fn is_recording(&self) -> bool {
+        self.header.is_some()
+    }
+
+    /// Reads it piece by piece; returns how many line feeds were read.
+    pub(super) fn pieces(&self, mut visit: impl FnMut(Piece<'_>)) -> Result<u64, InputError> {
+        match &self.content {
+            Content::Again => self.source.pieces(visit),
+            Content::Once(opened) => {
+                let opened = opened.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+                opened.map_or(Ok(0), |opened| opened.pieces(visit))
+            }
+            Content::Held { text, damage } => {
+                visit(Piece::Text(Chunk::whole(text)));
+                if let Some((line, what)) = damage {
+                    visit(Piece::Damaged(*line, what));
+                }
+                // Held text is not a part of anything: nobody counts on after it.
+                Ok(0)
+            }
+        }
+    }
+
+    /// Cuts it into parts to be read side by side; none where that is not worth it.
+    pub(super) fn parts(&self, count: usize) -> Result<Vec<Part>, InputError> {
+        match self.content {
+            Content::Again => self.source.parts(count),
+            _ => Ok(Vec::new()),
+        }
+    }
+}
+
+fn hold(opened: Opened) -> Result<Content, InputError> {
+    let (mut text, mut damage) = (String::new(), None);
+    opened.pieces(|piece| match piece {
+        Piece::Text(chunk) => text.push_str(chunk.text),
+        Piece::Damaged(line, what) => damage = Some((line, what.to_owned())),
+    })?;
+    Ok(Content::Held { text, damage })
+}
+
+/// The sources, with what they agree on.
+pub(super) struct Sources {
+    pub(super) texts: Vec<Text>,
+    /// The catalog to judge by.
+    pub(super) catalog: Catalog,
+    /// Since when everything was observed.
+    pub(super) observed_from_ms: Option<i64>,
+    /// What is worth knowing about how they were put together.
+    pub(super) notes: Vec<String>,
+}
+
+impl Sources {
+    pub(super) fn open(request: &Request) -> Result<Self, Failure> {
+        let texts: Vec<Text> = request
+            .sources
+            .iter()
+            .map(|source| Text::open(source, request.catalog.is_none()))
+            .collect::<Result<_, _>>()?;
+        let mut notes = Vec::new();
+        let catalog = match &request.catalog {
+            Some(catalog) => catalog.clone(),
+            None => match recorded_catalog(&texts, &mut notes) {
+                Some(catalog) => catalog,
+                None => infer(&texts)?,
+            },
+        };
+        // What happened between two recordings nobody saw, so only since the latest beginning is everything known.
+        let recorded = texts.iter().filter_map(|text| text.header.as_ref()?.observed_from_ms).max();
+        Ok(Self { observed_from_ms: request.observed_from_ms.or(recorded), texts, catalog, notes })
+    }
+}
+
+fn recorded_catalog(texts: &[Text], notes: &mut Vec<String>) -> Option<Catalog> {
+    let mut recorded = texts.iter().filter_map(|text| Some((text, text.header.as_ref()?.catalog.as_ref()?)));
+    let (first, catalog) = recorded.next()?;
+    if let Some((other, _)) = recorded.find(|(_, other)| *other != catalog) {
+        notes.push(format!(
+            "{} holds another catalog than {}; everything is judged by that of {} (--catalog FILE names another)",
+            other.name(),
+            first.name(),
+            first.name()
+        ));
+    }
+    Some(catalog.clone())
+}
+
+fn infer(texts: &[Text]) -> Result<Catalog, InputError> {
+    let mut inference = Inference::default();
+    for text in texts {
+        text.pieces(|piece| {
+            let Piece::Text(chunk) = piece else { return };
+            if !text.is_recording() {
+                body::items(chunk.text, |item| inference.observe_item(&item));
+                return;
+            }
+            for line in chunk.text.lines() {
+                if let Ok(Record::Request(envelope)) = recording::parse_line(line) {
+                    inference.observe_request(&envelope);
+                }
+            }
+        })?;
+    }
+    Ok(inference.catalog())
+}
