@@ -170,7 +170,7 @@ fn confidence(code: ReasonCode, evidence: &Evidence) -> Confidence {
 
 /// "d-9", or "contexts (12 of them, d-9 among them)": the subject of a sentence that begins with the unit's kind.
 fn units_in_words(state: &State, evidence: &Evidence) -> Option<String> {
-    let first = evidence.units.iter().filter_map(|unit| state.units().name(*unit)).min()?;
+    let first = evidence.units.iter().filter_map(|unit| state.units().name(unit)).min()?;
     Some(match evidence.units.len() {
         1 => first.1.to_owned(),
         count => format!("contexts ({count} of them, such as {})", first.1),
@@ -279,11 +279,11 @@ fn unmatched_key(state: &State, catalog: &Catalog, unmatched: &UnmatchedKey) -> 
 fn look_alikes(state: &State, catalog: &Catalog) -> Vec<Finding> {
     let folded = |key: &str| key.trim().to_lowercase();
     let mut exposed: HashMap<(u32, String), UnitId> = HashMap::new();
-    let mut unexposed: Vec<_> = state.states().iter().filter(|unit| unit.points.is_empty()).collect();
+    let mut unexposed: Vec<_> = state.states().filter(|unit| unit.points.is_empty()).collect();
     if unexposed.is_empty() {
         return Vec::new();
     }
-    for unit in state.states().iter().filter(|unit| !unit.points.is_empty()) {
+    for unit in state.states().filter(|unit| !unit.points.is_empty()) {
         if let Some((_, key)) = state.units().name(unit.unit) {
             let folded = folded(key);
             // Only keys that folding changes, or that are what a changed key folds to, can be a look-alike.

@@ -97,7 +97,7 @@ impl State {
             && Self::may_be_pending(code)
         {
             code = ReasonCode::Pending;
-            self.pending.push_back((arrival.saturating_add(grace), index));
+            self.pending.push((arrival.saturating_add(grace), index));
             if let Some(entry) = self.log.get_mut(index) {
                 entry.is_pending = true;
             }
@@ -126,8 +126,8 @@ impl State {
 
     /// Judges all conversions of a unit in an iteration again.
     pub(super) fn rejudge(&mut self, index: u32) {
-        let Some(state) = self.states.get_mut(index as usize) else { return };
-        state.aggregates.clear();
+        let Some(state) = self.states.get(index as usize) else { return };
+        let mut aggregates = state.settled.as_deref().cloned().unwrap_or_default();
         let mut at = state.newest_conversion;
         let mut entries = Vec::new();
         while let Some(entry) = self.log.get(at) {
@@ -138,7 +138,6 @@ impl State {
         }
         // In the order of time, so that the first of several conversions is the one that counts (A12).
         entries.sort_unstable();
-        let mut aggregates = self.settled.get(&index).cloned().unwrap_or_default();
         for (t_ms, event, at) in entries {
             let Some(entry) = self.log.get(at) else { continue };
             let (slot, value, is_pending) = (entry.slot, entry.value, entry.is_pending);
@@ -174,10 +173,11 @@ impl State {
     }
 
     pub(super) fn set_verdict(&mut self, index: u32, code: ReasonCode, variation: Option<i64>) {
-        let Some(entry) = self.log.get_mut(index) else { return };
-        if (entry.code, entry.variation) == (code, variation) {
+        // Asked first: most verdicts stand, and what is not written stays shared with the clones of this state.
+        if self.log.get(index).is_none_or(|entry| (entry.code, entry.variation) == (code, variation)) {
             return;
         }
+        let Some(entry) = self.log.get_mut(index) else { return };
         let before = std::mem::replace(&mut entry.code, code);
         entry.variation = variation;
         let (slot, record_index) = (entry.slot, entry.record);
@@ -186,21 +186,24 @@ impl State {
             counts.add(code, 1);
         }
         let category = self.best_of(record_index);
-        if let Some(record) = self.records.get_mut(record_index) {
-            self.totals.category(record.category, -1);
-            self.totals.category(category, 1);
+        let Some(record) = self.records.get(record_index) else { return };
+        let (before, event) = (record.category, record.event);
+        if self.options.track_changes {
+            self.changes.push(Change::Event(event));
+        }
+        if before != category
+            && let Some(record) = self.records.get_mut(record_index)
+        {
             record.category = category;
-            if self.options.track_changes {
-                self.changes.push(Change::Event(record.event));
-            }
+            self.totals.category(before, -1);
+            self.totals.category(category, 1);
         }
     }
 
     /// Lets time pass: conversions whose grace is over are no longer pending (O2).
     pub fn advance(&mut self, now_ms: i64) {
-        while let Some((due_ms, index)) = self.pending.front().copied().filter(|(due_ms, _)| *due_ms <= now_ms) {
+        while let Some((_, index)) = self.pending.get(0).copied().filter(|(due_ms, _)| *due_ms <= now_ms) {
             self.pending.pop_front();
-            debug_assert!(due_ms <= now_ms);
             let Some(entry) = self.log.get_mut(index) else { continue };
             entry.is_pending = false;
             if entry.code == ReasonCode::Pending && !entry.is_withdrawn {

@@ -9,13 +9,15 @@ use super::evidence::{Evidence, SourceId};
 use super::judge::{Codes, Judge};
 use super::points::Points;
 use super::request::Payloads;
+use super::shared::SharedVec;
 use super::tail::Tail;
 use super::tally::{CodeCounts, EvidenceKey, IterationCounts, Totals};
 use super::units::{UnitId, UnitTable};
+use super::unmatched::Unmatched;
 use crate::reason::{Category, ReasonCode};
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// No index: the end of a chain.
@@ -108,7 +110,9 @@ pub struct UnitState {
     /// How often it was exposed to each variation.
     pub per_variation: SmallVec<[(i64, u32); 1]>,
     /// Conversions credited, per metric and arm.
-    pub aggregates: Vec<Aggregate>,
+    pub aggregates: SmallVec<[Aggregate; 1]>,
+    /// What conversions that are no longer kept came to.
+    pub(super) settled: Option<Box<SmallVec<[Aggregate; 1]>>>,
     /// Number of the event that is its first exposure.
     pub first_event: u64,
     pub(super) next_of_unit: u32,
@@ -210,26 +214,28 @@ pub enum Accepted {
 pub type AcceptedClaims = SmallVec<[Accepted; 2]>;
 
 /// The state of attribution.
+///
+/// A clone is a checkpoint: it costs little to take, shares with the original whatever neither changes afterwards,
+/// and attribution can go on from either.
+#[derive(Clone)]
 pub struct State {
     pub(super) judge: Arc<Judge>,
     pub(super) options: Options,
     pub(super) units: UnitTable,
-    first_state_of_unit: Vec<u32>,
-    pub(super) states: Vec<UnitState>,
-    pub(super) log: Tail<Conversion>,
-    pub(super) records: Tail<Record>,
+    pub(super) first_state_of_unit: SharedVec<u32, 128>,
+    pub(super) states: SharedVec<UnitState, 8>,
+    pub(super) log: Tail<Conversion, 16>,
+    pub(super) records: Tail<Record, 32>,
     pub(super) totals: Totals,
     pub(super) slot_counts: Vec<CodeCounts>,
     pub(super) iteration_counts: Vec<IterationCounts>,
     pub(super) partial: Vec<bool>,
-    pub(super) evidence: Vec<Evidence>,
+    pub(super) evidence: SharedVec<Evidence, 4>,
     pub(super) evidence_by_key: HashMap<EvidenceKey, u32, RandomState>,
-    pub(super) unmatched: HashMap<Box<str>, u32, RandomState>,
+    pub(super) unmatched: Unmatched,
     pub(super) sources: Vec<Arc<str>>,
-    /// What conversions that are no longer kept came to, by unit state.
-    pub(super) settled: HashMap<u32, Vec<Aggregate>, RandomState>,
     pub(super) payloads: Payloads,
-    pub(super) pending: VecDeque<(i64, u32)>,
+    pub(super) pending: SharedVec<(i64, u32), 64>,
     pub(super) changes: Vec<Change>,
     /// States to judge again when the request ends: once then, not once for every exposure in it.
     pub(super) stale: Vec<u32>,
@@ -257,18 +263,17 @@ impl State {
             judge,
             options,
             units: UnitTable::default(),
-            first_state_of_unit: Vec::new(),
-            states: Vec::new(),
+            first_state_of_unit: SharedVec::default(),
+            states: SharedVec::default(),
             log: Tail::default(),
             records: Tail::default(),
             totals: Totals::default(),
-            evidence: Vec::new(),
+            evidence: SharedVec::default(),
             evidence_by_key: HashMap::default(),
-            unmatched: HashMap::default(),
+            unmatched: Unmatched::default(),
             sources: Vec::new(),
-            settled: HashMap::default(),
             payloads: Payloads::default(),
-            pending: VecDeque::new(),
+            pending: SharedVec::default(),
             changes: Vec::new(),
             stale: Vec::new(),
             is_over_capacity: false,
@@ -299,8 +304,8 @@ impl State {
     }
 
     /// Units per iteration.
-    pub fn states(&self) -> &[UnitState] {
-        &self.states
+    pub fn states(&self) -> impl Iterator<Item = &UnitState> {
+        self.states.iter()
     }
 
     /// One unit in one iteration.
@@ -356,12 +361,12 @@ impl State {
 
     /// The event keys no metric uses.
     pub fn unmatched_keys(&self) -> impl Iterator<Item = (&str, &Evidence)> {
-        self.unmatched.iter().filter_map(|(key, index)| Some((&**key, self.evidence.get(*index as usize)?)))
+        self.unmatched.iter().filter_map(|(key, index)| Some((key, self.evidence.get(index as usize)?)))
     }
 
     /// What is kept of one event key no metric uses.
     pub fn unmatched_key(&self, key: &str) -> Option<&Evidence> {
-        self.evidence.get(*self.unmatched.get(key)? as usize)
+        self.evidence.get(self.unmatched.get(key)? as usize)
     }
 
     /// The number of a sender.
@@ -411,9 +416,7 @@ impl State {
             return None;
         }
         let unit = self.units.number(kind, key);
-        if self.first_state_of_unit.len() < self.units.len() {
-            self.first_state_of_unit.resize(self.units.len(), NONE);
-        }
+        self.first_state_of_unit.grow(self.units.len(), &NONE);
         Some(unit)
     }
 
@@ -428,7 +431,8 @@ impl State {
             iteration,
             points: Points::default(),
             per_variation: SmallVec::new(),
-            aggregates: Vec::new(),
+            aggregates: SmallVec::new(),
+            settled: None,
             first_event: u64::MAX,
             next_of_unit: std::mem::replace(first, index),
             newest_conversion: NONE,

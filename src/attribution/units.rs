@@ -1,7 +1,8 @@
 //! Units by kind and key, numbered.
 
+use super::index::Index;
+use super::shared::SharedVec;
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
 /// Number of a unit.
@@ -17,12 +18,14 @@ pub struct Unit {
 }
 
 /// All units seen. `user/u1` and `device/u1` are different units.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct UnitTable {
     kinds: Vec<Box<str>>,
-    units: Vec<Unit>,
-    by_name: HashTable<UnitId>,
+    units: SharedVec<Unit, 32>,
+    by_name: Index,
     hasher: RandomState,
+    /// The unit asked for last: an event asks for its unit once for every iteration and metric it is about.
+    last: UnitId,
 }
 
 impl UnitTable {
@@ -36,45 +39,53 @@ impl UnitTable {
         self.units.is_empty()
     }
 
-    fn kind_number(&mut self, kind: &str) -> u16 {
+    fn find_kind(&self, kind: &str) -> Option<u16> {
         // A stream has a handful of kinds; a search beats a map.
-        if let Some(number) = self.kinds.iter().position(|known| **known == *kind) {
-            return number as u16;
-        }
-        self.kinds.push(kind.into());
-        (self.kinds.len() - 1).min(usize::from(u16::MAX)) as u16
+        self.kinds.iter().position(|known| **known == *kind).map(|number| number as u16)
+    }
+
+    fn kind_number(&mut self, kind: &str) -> u16 {
+        self.find_kind(kind).unwrap_or_else(|| {
+            self.kinds.push(kind.into());
+            (self.kinds.len() - 1).min(usize::from(u16::MAX)) as u16
+        })
+    }
+
+    fn is(&self, id: UnitId, kind: u16, key: &str) -> bool {
+        self.units.get(id as usize).is_some_and(|unit| unit.kind == kind && *unit.key == *key)
     }
 
     /// The unit's number; a new one for a unit not seen before.
     pub fn number(&mut self, kind: &str, key: &str) -> UnitId {
         let kind = self.kind_number(kind);
-        let hash = self.hasher.hash_one((kind, key));
-        let units = &self.units;
-        let same = |id: &UnitId| units.get(*id as usize).is_some_and(|unit| unit.kind == kind && *unit.key == *key);
-        if let Some(id) = self.by_name.find(hash, same) {
-            return *id;
+        if self.is(self.last, kind, key) {
+            return self.last;
         }
-        let id = self.units.len() as UnitId;
-        self.units.push(Unit { kind, key: key.into() });
-        let (units, hasher) = (&self.units, &self.hasher);
-        self.by_name.insert_unique(hash, id, |id| {
-            units.get(*id as usize).map_or(0, |unit| hasher.hash_one((unit.kind, &*unit.key)))
+        let hash = self.hasher.hash_one((kind, key));
+        self.last = self.by_name.find(hash, |id| self.is(id, kind, key)).unwrap_or_else(|| {
+            let id = self.units.len() as UnitId;
+            self.units.push(Unit { kind, key: key.into() });
+            self.by_name.insert(hash, id);
+            id
         });
-        id
+        self.last
     }
 
     /// The number of a unit that was seen.
     pub fn find(&self, kind: &str, key: &str) -> Option<UnitId> {
-        let kind = self.kinds.iter().position(|known| **known == *kind)? as u16;
+        let kind = self.find_kind(kind)?;
         let hash = self.hasher.hash_one((kind, key));
-        let same =
-            |id: &UnitId| self.units.get(*id as usize).is_some_and(|unit| unit.kind == kind && *unit.key == *key);
-        self.by_name.find(hash, same).copied()
+        self.by_name.find(hash, |id| self.is(id, kind, key))
     }
 
     /// Kind and key of a unit.
     pub fn name(&self, id: UnitId) -> Option<(&str, &str)> {
         let unit = self.units.get(id as usize)?;
         Some((self.kinds.get(usize::from(unit.kind))?, &unit.key))
+    }
+
+    /// See [`super::state::State::unshared_bytes`].
+    pub(super) fn unshared_bytes(&self, earlier: &Self) -> usize {
+        self.units.unshared_bytes(&earlier.units, |unit| unit.key.len()) + self.by_name.unshared_bytes(&earlier.by_name)
     }
 }
