@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const CHUNK_BYTES: usize = 4 * 1024 * 1024;
 /// The longest line that is read; the rest of a longer one is left out, so that a file without line feeds cannot
 /// take all memory. An array is read whole, whatever its size.
-const MAX_LINE_BYTES: usize = 64 * 1024 * 1024;
+pub(crate) const MAX_LINE_BYTES: usize = 64 * 1024 * 1024;
 
 /// How much is read to know a source by its first line: the header of a recording holds a catalog.
 const MAX_HEAD_BYTES: usize = 32 * 1024 * 1024;
@@ -309,7 +309,7 @@ impl Part {
 }
 
 /// What a decompressor says of its data, as against what the file system says of the file.
-fn is_damage(error: &io::Error) -> bool {
+pub(crate) fn is_damage(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
     matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof | Other) && error.raw_os_error().is_none()
 }
@@ -335,7 +335,7 @@ impl Compression {
         }
     }
 
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",
             Self::Zstd => "zstd",
@@ -362,6 +362,11 @@ impl Opened {
     /// The first line, decompressed; none where there is no line, or none within reason.
     pub fn first_line(&self) -> Option<&str> {
         self.first_line.as_deref()
+    }
+
+    /// What was read of it, as it stands in the source, and the rest.
+    pub(crate) fn into_parts(self) -> (Vec<u8>, Box<dyn Read + Send>) {
+        (self.head, self.reader)
     }
 
     /// Reads all of it, as [`Source::pieces`] does.

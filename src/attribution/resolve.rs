@@ -214,6 +214,12 @@ impl State {
         }
     }
 
+    /// Nothing more will come: what is pending is decided, and pending exists no more, as where it never did.
+    pub fn conclude(&mut self) {
+        self.advance(i64::MAX);
+        self.options.grace_ms = None;
+    }
+
     /// Whether the flag of any iteration is found to be sampled, or no longer, since the last review.
     pub(super) fn sampling_changed(&self) -> bool {
         !self.iteration_counts.iter().map(IterationCounts::is_sampled).eq(self.sampled.iter().copied())

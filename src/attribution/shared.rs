@@ -121,6 +121,15 @@ impl<T: Clone, const LEAF: usize> SharedVec<T, LEAF> {
     /// Takes the first item. The memory of it and its neighbours is given back once all of them are gone.
     pub fn pop_front(&mut self) -> Option<T> {
         let item = self.get(0)?.clone();
+        self.drop_front();
+        Some(item)
+    }
+
+    /// Drops the first item, if there is one: [`SharedVec::pop_front`] for who does not need it.
+    pub fn drop_front(&mut self) {
+        if self.len == 0 {
+            return;
+        }
         self.dropped += 1;
         self.len -= 1;
         if self.dropped == Self::NODE {
@@ -128,7 +137,6 @@ impl<T: Clone, const LEAF: usize> SharedVec<T, LEAF> {
             self.released += 1;
             self.dropped = 0;
         }
-        Some(item)
     }
 }
 

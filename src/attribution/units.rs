@@ -85,7 +85,7 @@ impl UnitTable {
     }
 
     /// See [`super::state::State::unshared_bytes`].
-    pub(super) fn unshared_bytes(&self, earlier: &Self) -> usize {
+    pub(crate) fn unshared_bytes(&self, earlier: &Self) -> usize {
         self.units.unshared_bytes(&earlier.units, |unit| unit.key.len()) + self.by_name.unshared_bytes(&earlier.by_name)
     }
 }

@@ -17,7 +17,7 @@ const MAX_GUESSED: usize = 64;
 /// Keys remembered per flag and kind while guessing the unit.
 const MAX_KEYS: usize = 100_000;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct KindSeen {
     evaluations: u64,
     conflicts: u64,
@@ -25,7 +25,7 @@ struct KindSeen {
 }
 
 /// What was seen so far.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Inference {
     flags: BTreeMap<String, HashMap<String, KindSeen>>,
     event_keys: BTreeSet<String>,

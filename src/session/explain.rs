@@ -229,7 +229,7 @@ impl Session {
                 Clock::Creation => Clock::Received,
                 Clock::Received => Clock::Creation,
             },
-            observed_from_ms: Some(self.options.observed_from_ms),
+            observed_from_ms: self.options.observed_from_ms,
             ..Options::default()
         };
         let mut state = State::new(Arc::clone(self.state.judge()), options);
