@@ -55,7 +55,21 @@ impl<T, const LEAF: usize> SharedVec<T, LEAF> {
 
     /// The items, in order.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.nodes.iter().flat_map(|node| node.iter().flat_map(|leaf| leaf.iter())).skip(self.dropped)
+        let mut nodes = self.nodes.iter();
+        let mut leaves = nodes.next().and_then(|node| node.get(self.dropped / LEAF..)).unwrap_or_default().iter();
+        let mut items = leaves.next().and_then(|leaf| leaf.get(self.dropped % LEAF..)).unwrap_or_default().iter();
+        // By hand, because nested iterators are twice as slow here.
+        std::iter::from_fn(move || {
+            loop {
+                if let Some(item) = items.next() {
+                    return Some(item);
+                }
+                match leaves.next() {
+                    Some(leaf) => items = leaf.iter(),
+                    None => leaves = nodes.next()?.iter(),
+                }
+            }
+        })
     }
 
     /// Bytes that this list holds and an earlier clone of it does not share. An estimate: what items hold elsewhere
@@ -96,6 +110,7 @@ impl<T: Clone, const LEAF: usize> SharedVec<T, LEAF> {
     }
 
     /// Adds an item at the end.
+    #[inline]
     pub fn push(&mut self, item: T) {
         let at = self.dropped + self.len;
         if at.is_multiple_of(Self::NODE) {

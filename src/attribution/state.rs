@@ -222,7 +222,6 @@ pub struct State {
     pub(super) judge: Arc<Judge>,
     pub(super) options: Options,
     pub(super) units: UnitTable,
-    pub(super) first_state_of_unit: SharedVec<u32, 128>,
     pub(super) states: SharedVec<UnitState, 8>,
     pub(super) log: Tail<Conversion, 16>,
     pub(super) records: Tail<Record, 32>,
@@ -263,7 +262,6 @@ impl State {
             judge,
             options,
             units: UnitTable::default(),
-            first_state_of_unit: SharedVec::default(),
             states: SharedVec::default(),
             log: Tail::default(),
             records: Tail::default(),
@@ -314,8 +312,8 @@ impl State {
     }
 
     /// The conversions, in the order they were received. Those of withdrawn payloads are left out.
-    pub fn conversions(&self) -> impl Iterator<Item = (u64, &Conversion)> {
-        self.log.iter().filter(|entry| !entry.is_withdrawn).map(|entry| (self.event_of(entry), entry))
+    pub fn conversions(&self) -> impl Iterator<Item = &Conversion> {
+        self.log.iter().filter(|entry| !entry.is_withdrawn)
     }
 
     /// One conversion.
@@ -335,7 +333,8 @@ impl State {
         .map(|entry| (self.event_of(entry), entry))
     }
 
-    pub(super) fn event_of(&self, entry: &Conversion) -> u64 {
+    /// The number of a conversion's event.
+    pub fn event_of(&self, entry: &Conversion) -> u64 {
         self.records.get(entry.record).map_or(0, |record| record.event)
     }
 
@@ -400,7 +399,7 @@ impl State {
 
     /// The unit's states, in all iterations.
     pub fn states_of(&self, unit: UnitId) -> impl Iterator<Item = (u32, &UnitState)> {
-        let mut at = self.first_state_of_unit.get(unit as usize).copied().unwrap_or(NONE);
+        let mut at = self.units.first_state(unit);
         std::iter::from_fn(move || {
             let state = self.states.get(at as usize)?;
             Some((std::mem::replace(&mut at, state.next_of_unit), state))
@@ -415,9 +414,7 @@ impl State {
             }
             return None;
         }
-        let unit = self.units.number(kind, key);
-        self.first_state_of_unit.grow(self.units.len(), &NONE);
-        Some(unit)
+        Some(self.units.number(kind, key))
     }
 
     pub(super) fn state_for(&mut self, unit: UnitId, iteration: u32) -> u32 {
@@ -425,7 +422,8 @@ impl State {
             return index;
         }
         let index = self.states.len() as u32;
-        let Some(first) = self.first_state_of_unit.get_mut(unit as usize) else { return NONE };
+        let next_of_unit = self.units.first_state(unit);
+        self.units.set_first_state(unit, index);
         self.states.push(UnitState {
             unit,
             iteration,
@@ -434,7 +432,7 @@ impl State {
             aggregates: SmallVec::new(),
             settled: None,
             first_event: u64::MAX,
-            next_of_unit: std::mem::replace(first, index),
+            next_of_unit,
             newest_conversion: NONE,
             last_conversion_ms: i64::MIN,
             is_stale: false,

@@ -2,19 +2,23 @@
 
 use super::index::Index;
 use super::shared::SharedVec;
+use super::state::NONE;
 use foldhash::fast::RandomState;
+use smol_str::SmolStr;
 use std::hash::BuildHasher;
 
 /// Number of a unit.
 pub type UnitId = u32;
 
 /// A context kind with a context key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unit {
+#[derive(Clone, Debug)]
+struct Unit {
+    /// Most keys are short enough to lie here: one place less to look at when an event names the unit.
+    key: SmolStr,
+    /// Start of the chain of the unit's states, here and not in a list of its own for the same reason.
+    first_state: u32,
     /// Number of the context kind.
-    pub kind: u16,
-    /// Context key.
-    pub key: Box<str>,
+    kind: u16,
 }
 
 /// All units seen. `user/u1` and `device/u1` are different units.
@@ -52,7 +56,7 @@ impl UnitTable {
     }
 
     fn is(&self, id: UnitId, kind: u16, key: &str) -> bool {
-        self.units.get(id as usize).is_some_and(|unit| unit.kind == kind && *unit.key == *key)
+        self.units.get(id as usize).is_some_and(|unit| unit.kind == kind && unit.key == *key)
     }
 
     /// The unit's number; a new one for a unit not seen before.
@@ -64,7 +68,7 @@ impl UnitTable {
         let hash = self.hasher.hash_one((kind, key));
         self.last = self.by_name.find(hash, |id| self.is(id, kind, key)).unwrap_or_else(|| {
             let id = self.units.len() as UnitId;
-            self.units.push(Unit { kind, key: key.into() });
+            self.units.push(Unit { key: key.into(), first_state: NONE, kind });
             self.by_name.insert(hash, id);
             id
         });
@@ -84,8 +88,20 @@ impl UnitTable {
         Some((self.kinds.get(usize::from(unit.kind))?, &unit.key))
     }
 
+    /// The first of a unit's states, [`NONE`] without any.
+    pub(super) fn first_state(&self, id: UnitId) -> u32 {
+        self.units.get(id as usize).map_or(NONE, |unit| unit.first_state)
+    }
+
+    /// Makes a state the first of its unit's.
+    pub(super) fn set_first_state(&mut self, id: UnitId, state: u32) {
+        if let Some(unit) = self.units.get_mut(id as usize) {
+            unit.first_state = state;
+        }
+    }
+
     /// See [`super::state::State::unshared_bytes`].
     pub(super) fn unshared_bytes(&self, earlier: &Self) -> usize {
-        self.units.unshared_bytes(&earlier.units, |unit| unit.key.len()) + self.by_name.unshared_bytes(&earlier.by_name)
+        self.units.unshared_bytes(&earlier.units, |unit| if unit.key.is_heap_allocated() { unit.key.len() } else { 0 }) + self.by_name.unshared_bytes(&earlier.by_name)
     }
 }
