@@ -1,7 +1,7 @@
 //! Units by kind and key, numbered.
 
 use super::index::Index;
-use super::shared::SharedVec;
+use super::list::List;
 use super::state::NONE;
 use foldhash::fast::RandomState;
 use smol_str::SmolStr;
@@ -22,10 +22,10 @@ struct Unit {
 }
 
 /// All units seen. `user/u1` and `device/u1` are different units.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct UnitTable {
     kinds: Vec<Box<str>>,
-    units: SharedVec<Unit, 32>,
+    units: List<Unit, 32>,
     by_name: Index,
     hasher: RandomState,
     /// The unit asked for last: an event asks for its unit once for every iteration and metric it is about.
@@ -33,6 +33,17 @@ pub struct UnitTable {
 }
 
 impl UnitTable {
+    /// A table without units.
+    pub(super) fn new(shares_clones: bool) -> Self {
+        Self {
+            kinds: Vec::new(),
+            units: List::new(shares_clones),
+            by_name: Index::new(shares_clones),
+            hasher: RandomState::default(),
+            last: 0,
+        }
+    }
+
     /// How many units there are.
     pub fn len(&self) -> usize {
         self.units.len()
@@ -40,7 +51,7 @@ impl UnitTable {
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.units.is_empty()
+        self.len() == 0
     }
 
     fn find_kind(&self, kind: &str) -> Option<u16> {
