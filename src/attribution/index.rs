@@ -1,6 +1,6 @@
 //! Numbers of things, found by the hash of their names, in a table whose clones share what neither has changed since.
 
-use super::shared::SharedVec;
+use super::list::List;
 use super::state::NONE;
 
 #[derive(Clone, Copy, Debug)]
@@ -17,14 +17,19 @@ const FREE: Place = Place { hash: 0, number: NONE };
 /// Places are tried one after another from where the hash points, so that an entry costs a clone one leaf; an
 /// ordinary hash table would be copied whole, and one cut in parts, part by part, of which a few thousand new
 /// entries leave none alone.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Index {
     /// A power of two of them, or none.
-    places: SharedVec<Place, 64>,
+    places: List<Place, 64>,
     held: usize,
 }
 
 impl Index {
+    /// An empty table.
+    pub(super) fn new(shares_clones: bool) -> Self {
+        Self { places: List::new(shares_clones), held: 0 }
+    }
+
     /// How many numbers are held.
     pub(super) fn len(&self) -> usize {
         self.held
@@ -67,7 +72,7 @@ impl Index {
         Some(number)
     }
 
-    /// See [`SharedVec::unshared_bytes`].
+    /// See [`super::state::State::unshared_bytes`].
     pub(super) fn unshared_bytes(&self, earlier: &Self) -> usize {
         self.places.unshared_bytes(&earlier.places, |_| 0)
     }
@@ -105,7 +110,7 @@ impl Index {
     }
 
     fn double(&mut self) {
-        let mut places = SharedVec::default();
+        let mut places = self.places.emptied();
         places.grow((self.places.len() * 2).max(64), &FREE);
         let before = std::mem::replace(&mut self.places, places);
         before.iter().filter(|place| place.number != NONE).for_each(|place| self.put(*place));
@@ -145,8 +150,8 @@ mod tests {
             6 => (0..60_u16).prop_map(Step::Insert),
             4 => (0..60_u16).prop_map(Step::Remove),
             1 => Just(Step::Clone),
-        ], 0..300)) {
-            let (mut index, mut model) = (Index::default(), HashMap::new());
+        ], 0..300), shares_clones in any::<bool>()) {
+            let (mut index, mut model) = (Index::new(shares_clones), HashMap::new());
             let mut clones = Vec::new();
             for step in steps {
                 match step {
@@ -174,7 +179,7 @@ mod tests {
 
     #[test]
     fn thousands_are_found_again_after_it_has_grown() {
-        let mut index = Index::default();
+        let mut index = Index::new(true);
         let hash = |name: u32| u64::from(name).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         (0..10_000).for_each(|name| index.insert(hash(name), name));
         assert!((0..10_000).all(|name| index.find(hash(name), |number| number == name) == Some(name)));

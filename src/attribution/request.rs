@@ -54,7 +54,7 @@ pub(super) struct Payload {
 }
 
 /// The payloads received, by id.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Payloads {
     by_key: Index,
     /// In the order they were received; none: taken out.
@@ -63,6 +63,14 @@ pub(super) struct Payloads {
 }
 
 impl Payloads {
+    pub(super) fn new(shares_clones: bool) -> Self {
+        Self {
+            by_key: Index::new(shares_clones),
+            held: Tail::new(shares_clones),
+            hasher: foldhash::fast::RandomState::default(),
+        }
+    }
+
     pub(super) fn get(&self, key: &PayloadKey) -> Option<&Payload> {
         self.number(key).and_then(|number| self.held.get(number)?.as_ref()).map(|(_, payload)| payload)
     }

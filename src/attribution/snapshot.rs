@@ -20,7 +20,6 @@ impl State {
             + size_of_val(self.changes.as_slice());
         plain
             + self.units.unshared_bytes(&earlier.units)
-            + self.first_state_of_unit.unshared_bytes(&earlier.first_state_of_unit, |_| 0)
             + self.states.unshared_bytes(&earlier.states, unit_state)
             + self.log.unshared_bytes(&earlier.log, |_| 0)
             + self.records.unshared_bytes(&earlier.records, |_| 0)

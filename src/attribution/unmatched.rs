@@ -1,19 +1,24 @@
 //! What is kept of the event keys no metric uses, by key.
 
 use super::index::Index;
-use super::shared::SharedVec;
+use super::list::List;
 use foldhash::fast::RandomState;
 use std::hash::BuildHasher;
 
 /// Event keys, each with the number of its evidence. Anyone can make up event keys, a hundred thousand of them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Unmatched {
-    keys: SharedVec<(Box<str>, u32), 32>,
+    keys: List<(Box<str>, u32), 32>,
     by_key: Index,
     hasher: RandomState,
 }
 
 impl Unmatched {
+    /// No keys.
+    pub(super) fn new(shares_clones: bool) -> Self {
+        Self { keys: List::new(shares_clones), by_key: Index::new(shares_clones), hasher: RandomState::default() }
+    }
+
     /// How many keys there are.
     pub(super) fn len(&self) -> usize {
         self.keys.len()

@@ -1,7 +1,7 @@
 //! The newest events, bounded by number and by bytes.
 
 use super::rows;
-use crate::attribution::shared::SharedVec;
+use crate::attribution::list::List;
 use crate::attribution::state::{Accepted, AcceptedClaims, State};
 use crate::envelope::Envelope;
 use crate::view::EventRow;
@@ -19,19 +19,20 @@ pub(super) struct Entry {
     pub(super) range: Range<usize>,
 }
 
-/// The newest events. Event numbers go on; the oldest scroll out. Clones share the rows that neither changes.
+/// The newest events. Event numbers go on; the oldest scroll out. With `shares_clones` clones share the rows
+/// that neither changes.
 #[derive(Clone, Debug)]
 pub struct Journal {
     first: u64,
-    entries: SharedVec<Entry, 8>,
+    entries: List<Entry, 8>,
     bytes: usize,
     max_events: usize,
     max_bytes: usize,
 }
 
 impl Journal {
-    pub(super) fn new(max_events: usize, max_bytes: usize) -> Self {
-        Self { first: 0, entries: SharedVec::default(), bytes: 0, max_events: max_events.max(1), max_bytes }
+    pub(super) fn new(max_events: usize, max_bytes: usize, shares_clones: bool) -> Self {
+        Self { first: 0, entries: List::new(shares_clones), bytes: 0, max_events: max_events.max(1), max_bytes }
     }
 
     /// Number of the oldest event that is still held.
@@ -93,7 +94,7 @@ impl Journal {
 
     /// Lets everything scroll out: the next event has this number.
     pub(super) fn scroll_to(&mut self, next: u64) {
-        self.entries = SharedVec::default();
+        self.entries = self.entries.emptied();
         (self.first, self.bytes) = (next, 0);
     }
 

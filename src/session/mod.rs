@@ -50,6 +50,8 @@ pub struct SessionOptions {
     pub max_units: usize,
     /// Conversions kept for judging again.
     pub max_conversions: usize,
+    /// Clones are cheap: see [`Options::shares_clones`].
+    pub shares_clones: bool,
 }
 
 impl SessionOptions {
@@ -63,6 +65,7 @@ impl SessionOptions {
             max_bytes: 256 * 1024 * 1024,
             max_units: 2_000_000,
             max_conversions: 2_000_000,
+            shares_clones: false,
         }
     }
 
@@ -75,6 +78,7 @@ impl SessionOptions {
             max_events,
             max_units: usize::MAX,
             max_conversions: usize::MAX,
+            shares_clones: true,
             ..Self::from_now(0)
         }
     }
@@ -87,6 +91,7 @@ impl SessionOptions {
             keep_receipts: false,
             max_units: self.max_units,
             max_conversions: self.max_conversions,
+            shares_clones: self.shares_clones,
             track_changes: true,
         }
     }
@@ -105,7 +110,8 @@ pub struct IterationName {
 
 /// A live session.
 ///
-/// A clone costs little: it shares with the original whatever neither changes afterwards, rows included.
+/// With [`SessionOptions::shares_clones`] a clone costs little: it shares with the original whatever neither changes
+/// afterwards, rows included.
 #[derive(Clone)]
 pub struct Session {
     options: SessionOptions,
@@ -130,7 +136,7 @@ impl Session {
         let catalog = catalog.unwrap_or_default();
         let state = State::new(Arc::new(Judge::new(&catalog)), options.attribution());
         let mut session = Self {
-            journal: Journal::new(options.max_events, options.max_bytes),
+            journal: Journal::new(options.max_events, options.max_bytes, options.shares_clones),
             options,
             catalog: Arc::new(catalog),
             inference,

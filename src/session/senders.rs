@@ -34,11 +34,17 @@ impl Contents {
     }
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Sender {
     row: SourceRow,
     /// A table of units and not a set, because its clones share what they have in common.
     instances: UnitTable,
+}
+
+impl Default for Sender {
+    fn default() -> Self {
+        Self { row: SourceRow::default(), instances: UnitTable::new(true) }
+    }
 }
 
 /// The senders seen, by SDK and environment. Clones share those that neither hears of again.
@@ -97,7 +103,7 @@ impl Senders {
         let changed = self.0.iter().map(|(key, sender)| match earlier.0.get(key) {
             Some(before) if Arc::ptr_eq(before, sender) => 0,
             before => {
-                let instances = before.map_or_else(UnitTable::default, |before| before.instances.clone());
+                let instances = before.map_or_else(|| UnitTable::new(true), |before| before.instances.clone());
                 size_of::<Sender>() + key.0.len() * 2 + sender.instances.unshared_bytes(&instances)
             }
         });
