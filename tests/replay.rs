@@ -432,6 +432,40 @@ fn the_end_is_what_the_report_says_whatever_the_file_is_packed_in() {
     assert!(reports.iter().skip(2).step_by(2).all(|report| *report == reports[0]));
     assert!(reports.iter().skip(3).step_by(2).all(|report| *report == reports[1]));
 
+    // With a table of its frames, and with one and two of them damaged in the middle, which costs what they hold.
+    let pieces: Vec<Vec<u8>> =
+        tape.text.chunks(5000).map(|chunk| zstd::stream::encode_all(chunk, 1).unwrap()).collect();
+    let sizes: Vec<(u32, u32)> =
+        pieces.iter().zip(tape.text.chunks(5000)).map(|(piece, chunk)| (piece.len() as u32, chunk.len() as u32)).collect();
+    assert!(pieces.len() > 8);
+    for (damaged, with_table) in [(0, true), (1, true), (2, true), (1, false), (2, false)] {
+        let mut bytes: Vec<u8> = Vec::new();
+        for (number, piece) in pieces.iter().enumerate() {
+            let mut piece = piece.clone();
+            if (4..4 + damaged).contains(&number) {
+                let middle = piece.len() / 2;
+                piece[middle..middle + 4].copy_from_slice(&[0xff; 4]);
+            }
+            bytes.extend(piece);
+        }
+        if with_table {
+            bytes.extend(recording::frames::seek_table(&sizes));
+        }
+        let disk = Disk::new("shop.exptap.zst", &bytes);
+        let mut replay = disk.engine(small());
+        replay.settle();
+        assert_eq!(replay.report(), disk.report(None), "{damaged} damaged, table {with_table}");
+        let is_told = replay.status().notes.iter().any(|note| note.contains("are damaged and are left out"));
+        assert_eq!(is_told, damaged > 0, "{:?}", replay.status().notes);
+        for position in shuffled(replay.status().records, 6).into_iter().take(20) {
+            replay.go(Target::Position(position));
+            let one_after = replay.report();
+            replay.go(Target::Start);
+            replay.go(Target::Position(position));
+            assert_eq!(replay.report(), one_after, "{damaged} damaged, table {with_table}, at {position}");
+        }
+    }
+
     // Cut off in the middle: what comes before is there, and it is said that something is not.
     for (name, bytes) in [("cut.exptap", &tape.text[..tape.text.len() / 2]), ("cut.gz", &gzip[..gzip.len() / 2])] {
         let disk = Disk::new(name, bytes);

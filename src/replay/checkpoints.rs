@@ -4,7 +4,8 @@
 //! other one goes, and from then on they are taken half as often: a recording of any length fits, and what grows is
 //! the time it takes to go back.
 
-use super::head::{Head, Place};
+use super::head::Head;
+use super::lines::Place;
 use crate::session::{Checkpoint, Session};
 
 /// A checkpoint, and where it was taken.

@@ -7,10 +7,10 @@
 use super::checkpoints::{Checkpoints, Recent};
 use super::file::RecordingFile;
 use super::findings::Findings;
-use super::head::{Gone, Head, Place, Seen, What};
+use super::head::{Gone, Head, What};
 use super::inferring::{Inferred, Inferring};
 use super::journey::{Journey, Leg};
-use super::lines::Remark;
+use super::lines::{Place, Remark};
 use super::player::{
     Command, Direction, Going, Idle, Reading, ReplayOptions, Silence, Speed, Status, Stop, Target, Update,
 };
@@ -315,8 +315,12 @@ impl Engine {
             match head.step(&mut self.file, with_rows)? {
                 Gone::On(seen) => {
                     self.index.add(&seen);
-                    if let Seen { what: What::Damaged(line, error), .. } = seen {
-                        faults.push((line, error));
+                    match seen.what {
+                        What::Damaged(line, error) => faults.push((line, error)),
+                        What::LeftOut(line, reason) => {
+                            self.broken_off.push(Fault { source: self.name.to_string(), line, byte: None, reason });
+                        }
+                        _ => {}
                     }
                 }
                 Gone::Remark(remark) => self.broken_off.push(remarked(&self.name, &remark)),
@@ -550,7 +554,7 @@ impl Engine {
 }
 
 fn beginning(catalog: Catalog, options: SessionOptions) -> Head {
-    Head::new(Session::new(Some(catalog), options), 0, Place { offset: 0, line: 1 }, None, true)
+    Head::new(Session::new(Some(catalog), options), 0, Place::BEGINNING, None, true)
 }
 
 fn remarked(name: &str, remark: &Remark) -> Fault {

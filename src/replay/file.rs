@@ -1,16 +1,17 @@
 //! A recording as text that can be read from anywhere.
 //!
-//! A plain file is read where it stands. What can only be read from its beginning (a pipe, gzip, zstd in frames of
-//! any size) is written, decompressed, into an unnamed temporary file while it is read for the first time, and read
+//! A plain file is read where it stands, and one in frames with a seek table, as the recorder writes it, frame by
+//! frame. What can only be read from its beginning (a pipe, gzip, zstd that has no table or is damaged) is written, decompressed, into an unnamed temporary file while it is read for the first time, and read
 //! from there ever after: it holds no more than the recording does, nobody else can open it, and it is gone with the
 //! program. The alternative, to decompress again from the beginning for every step back, takes seconds for a file
 //! that a step must show within a fifth of one.
 
 use crate::input::{Compression, InputError, Source, is_damage};
+use crate::recording::frames::{self, FrameError, FrameIndex, Frames};
 use crate::recording::{self, Header, HeaderError};
 use flate2::read::MultiGzDecoder;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -63,10 +64,17 @@ pub enum OpenError {
 }
 
 /// What reading at an offset came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Got {
     /// So many bytes.
     Bytes(usize),
+    /// Something is missing here; behind it reading goes on at an offset.
+    Hole {
+        /// The offset.
+        to: u64,
+        /// What is wrong.
+        what: String,
+    },
     /// There are no more.
     End,
     /// The sender of a pipe has not written more yet.
@@ -84,11 +92,27 @@ pub struct RecordingFile {
 
 enum Content {
     Plain(File),
+    Framed(Framed),
     Spooled(Spool),
 }
 
+/// Frames, looked into one at a time.
+struct Framed {
+    file: File,
+    index: FrameIndex,
+    /// The frame that was decompressed last, by its place among them.
+    decoded: Option<(usize, Vec<u8>)>,
+}
+
+enum Stream {
+    Bytes(Box<dyn Read + Send>),
+    Frames(Box<Frames<Box<dyn Read + Send>>>),
+}
+
 struct Spool {
-    stream: Option<Box<dyn Read + Send>>,
+    stream: Option<Stream>,
+    /// Where something is missing, and what is wrong with it.
+    holes: Vec<(u64, String)>,
     compression: Option<Compression>,
     /// Bytes taken from the source, compressed as they are.
     consumed: Arc<AtomicU64>,
@@ -145,19 +169,25 @@ impl RecordingFile {
         {
             return Ok(Self { name, header, content: Content::Plain(file), size });
         }
+        if let (Some(path), Some(Compression::Zstd)) = (path, compression)
+            && let Some(framed) = File::open(path).ok().and_then(Framed::open)
+        {
+            return Ok(Self { name, header, content: Content::Framed(framed), size });
+        }
         let file = tempfile::tempfile().map_err(|error| OpenError::Spool { name: name.clone(), error })?;
         let consumed = Arc::new(AtomicU64::new(0));
         let counted = Counted { inner: io::Cursor::new(head).chain(reader), count: Arc::clone(&consumed) };
-        let stream: Box<dyn Read + Send> = match compression {
-            None => Box::new(counted),
-            Some(Compression::Gzip) => Box::new(MultiGzDecoder::new(BufReader::new(counted))),
-            Some(Compression::Zstd) => match zstd::stream::read::Decoder::new(counted) {
-                Ok(decoder) => Box::new(decoder),
+        let stream = match compression {
+            None => Stream::Bytes(Box::new(counted)),
+            Some(Compression::Gzip) => Stream::Bytes(Box::new(MultiGzDecoder::new(BufReader::new(counted)))),
+            Some(Compression::Zstd) => match Frames::new(Box::new(counted) as Box<dyn Read + Send>) {
+                Ok(frames) => Stream::Frames(Box::new(frames)),
                 Err(error) => return Err(OpenError::Spool { name, error }),
             },
         };
         let spool = Spool {
             stream: Some(stream),
+            holes: Vec::new(),
             compression,
             consumed,
             is_pipe: path.is_none() && matches!(source, Source::Stdin) && compression.is_none(),
@@ -181,10 +211,7 @@ impl RecordingFile {
     /// Why reading came to an end before the end, if it did.
     pub(super) fn damage(&self) -> Option<String> {
         match &self.content {
-            Content::Spooled(Spool { damage: Some(what), compression, .. }) => {
-                let name = compression.map_or("recording's", Compression::name);
-                Some(format!("the {name} stream is damaged from here on: {what}"))
-            }
+            Content::Spooled(spool) => spool.damage.clone(),
             _ => None,
         }
     }
@@ -195,54 +222,152 @@ impl RecordingFile {
             Content::Spooled(spool) if spool.compression.is_some() => {
                 (spool.consumed.load(Ordering::Relaxed), self.size)
             }
+            Content::Framed(framed) => (offset, Some(framed.index.decompressed_len())),
             _ => (offset, self.size),
         }
     }
 
-    /// Reads some of its text from an offset.
+    /// Reads some of its text from an offset. A hole may stand at it that was passed already.
     ///
     /// # Errors
     /// What the file system says.
-    pub(super) fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<Got> {
+    pub(super) fn read_at(&mut self, offset: u64, is_past_hole: bool, buffer: &mut [u8]) -> io::Result<Got> {
         let got = |bytes| if bytes == 0 { Got::End } else { Got::Bytes(bytes) };
         match &mut self.content {
             Content::Plain(file) => Ok(got(retried(|| file.read_at(buffer, offset))?)),
+            Content::Framed(framed) => framed.read_at(offset, buffer),
             Content::Spooled(spool) => {
-                while spool.length <= offset && spool.stream.is_some() {
+                let hole_here = |spool: &Spool| {
+                    let hole = spool.holes.iter().find(|(at, _)| *at == offset && !is_past_hole);
+                    hole.map(|(to, what)| Got::Hole { to: *to, what: what.clone() })
+                };
+                while spool.length <= offset && spool.stream.is_some() && hole_here(spool).is_none() {
                     if !spool.pull()? {
                         return Ok(Got::Waiting);
                     }
                 }
+                if let Some(hole) = hole_here(spool) {
+                    return Ok(hole);
+                }
+                let next = spool.holes.iter().map(|(at, _)| *at).find(|at| *at > offset).unwrap_or(u64::MAX);
+                let most = usize::try_from(next - offset).unwrap_or(usize::MAX).min(buffer.len());
+                let buffer = buffer.get_mut(..most).unwrap_or_default();
                 Ok(got(retried(|| spool.file.read_at(buffer, offset))?))
             }
         }
     }
 }
 
+impl Framed {
+    /// None: there is no table that describes all of the file, or its end is damaged, so that as much as can be had of
+    /// it is had by reading from its beginning.
+    fn open(mut file: File) -> Option<Self> {
+        const SEEKABLE: [u8; 4] = 0x8f92_eab1_u32.to_le_bytes();
+        let mut foot = [0; 4];
+        file.seek(SeekFrom::End(-4)).ok()?;
+        file.read_exact(&mut foot).ok()?;
+        // Without a table the frames would have to be found first, which means reading all of it.
+        let index = (foot == SEEKABLE).then(|| FrameIndex::read(&mut file).ok()).flatten()?;
+        let mut end = 0;
+        // Bytes that a table lists as no frame are damage, of which the stream says what it is.
+        let is_whole = index.frames.iter().all(|frame| {
+            let follows = frame.compressed_offset == end;
+            end = frame.compressed_offset + frame.compressed_len;
+            follows
+        });
+        let is_all = !index.is_rebuilt && is_whole && end == index.end;
+        let last = index.frames.last().filter(|_| is_all)?;
+        frames::decode_frame(&mut file, last).ok()?;
+        Some(Self { file, index, decoded: None })
+    }
+
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<Got> {
+        let Some(position) = self.index.position(offset) else { return Ok(Got::End) };
+        let held = self.decoded.as_ref().is_some_and(|(held, _)| *held == position);
+        if !held && let Err(why) = self.decode(position)? {
+            // One stretch of damage is one loss, however many frames it takes.
+            let mut next = position + 1;
+            while next < self.index.frames.len() && self.decode(next)?.is_err() {
+                next += 1;
+            }
+            let from = self.index.frames.get(position).map_or(0, |frame| frame.compressed_offset);
+            let behind = self.index.frames.get(next);
+            let to = behind.map_or(self.index.decompressed_len(), |frame| frame.decompressed_offset);
+            let to_byte = behind.map_or(self.index.end, |frame| frame.compressed_offset);
+            return Ok(Got::Hole { to, what: left_out(from, to_byte, &why) });
+        }
+        let Some((_, text)) = &self.decoded else { return Ok(Got::End) };
+        let begins = self.index.frames.get(position).map_or(0, |frame| frame.decompressed_offset);
+        let skipped = usize::try_from(offset - begins).unwrap_or(usize::MAX);
+        let rest = text.get(skipped..).unwrap_or_default();
+        let bytes = rest.len().min(buffer.len());
+        if let (Some(to), Some(from)) = (buffer.get_mut(..bytes), rest.get(..bytes)) {
+            to.copy_from_slice(from);
+        }
+        Ok(Got::Bytes(bytes))
+    }
+
+    /// Decompresses a frame, or says what is wrong with it.
+    fn decode(&mut self, position: usize) -> io::Result<Result<(), String>> {
+        let Some(frame) = self.index.frames.get(position) else { return Ok(Err("it is not there".to_owned())) };
+        match frames::decode_frame(&mut self.file, frame) {
+            Ok(text) => {
+                self.decoded = Some((position, text));
+                Ok(Ok(()))
+            }
+            Err(FrameError::Io(error)) => Err(error),
+            Err(error) => Ok(Err(error.to_string())),
+        }
+    }
+}
+
+fn left_out(from: u64, to: u64, why: &str) -> String {
+    format!("bytes {from} to {to} of the file are damaged and are left out: {why}")
+}
+
 impl Spool {
     /// Reads on, from the source into the temporary file. False: there is nothing to be read yet.
     fn pull(&mut self) -> io::Result<bool> {
-        let Some(stream) = &mut self.stream else { return Ok(true) };
         if self.is_pipe && !is_ready(&io::stdin()) {
             return Ok(false);
         }
-        let mut buffer = vec![0; SPOOL_BYTES];
-        match retried(|| stream.read(&mut buffer)) {
-            Ok(0) => self.stream = None,
-            Ok(bytes) => {
-                self.file.write_all_at(buffer.get(..bytes).unwrap_or_default(), self.length).map_err(|error| {
-                    io::Error::new(error.kind(), format!("the temporary file for what is read of it: {error}"))
-                })?;
-                self.length += bytes as u64;
+        match &mut self.stream {
+            None => {}
+            Some(Stream::Bytes(stream)) => {
+                let mut buffer = vec![0; SPOOL_BYTES];
+                match retried(|| stream.read(&mut buffer)) {
+                    Ok(0) => self.stream = None,
+                    Ok(bytes) => self.keep(buffer.get(..bytes).unwrap_or_default())?,
+                    // What the decompressor says; what came before is as good as ever.
+                    Err(error) if let Some(compression) = self.compression.filter(|_| is_damage(&error)) => {
+                        let name = compression.name();
+                        self.damage = Some(format!("the {name} stream is damaged from here on: {error}"));
+                        self.stream = None;
+                    }
+                    Err(error) => return Err(error),
+                }
             }
-            // What the decompressor says; what came before is as good as ever.
-            Err(error) if self.compression.is_some() && is_damage(&error) => {
-                self.damage = Some(error.to_string());
-                self.stream = None;
-            }
-            Err(error) => return Err(error),
+            Some(Stream::Frames(frames)) => match frames.step()? {
+                Some(frames::Step::Content(text)) => self.keep(&text)?,
+                Some(frames::Step::LeftOut { from, to, why }) => {
+                    self.holes.push((self.length, left_out(from, to, &why)));
+                }
+                Some(frames::Step::BrokenOff { from, why }) => {
+                    self.damage = Some(format!("the zstd stream is damaged from byte {from} of the file on: {why}"));
+                    self.stream = None;
+                }
+                None => self.stream = None,
+            },
         }
         Ok(true)
+    }
+
+    fn keep(&mut self, text: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(text, self.length).map_err(|error| {
+            io::Error::new(error.kind(), format!("the temporary file for what is read of it: {error}"))
+        })?;
+        self.length += text.len() as u64;
+        Ok(())
     }
 }
 

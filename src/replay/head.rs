@@ -5,7 +5,7 @@
 //! depends on its position only, and not on how it got there.
 
 use super::file::RecordingFile;
-use super::lines::{Cursor, Entry, Next, Remark, Step};
+use super::lines::{Cursor, Entry, Next, Place, Remark, Step};
 use crate::recording::{LineError, Record};
 use crate::session::Session;
 use std::io;
@@ -25,12 +25,6 @@ pub(super) struct Head {
     peeked: Option<Next>,
 }
 
-/// A place in the text: offset and line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
-    pub(super) offset: u64,
-    pub(super) line: u64,
-}
 
 /// A record that was taken in, as far as the index asks.
 #[derive(Debug)]
@@ -48,6 +42,8 @@ pub(super) enum What {
     Mark(String),
     Gap(u64, String),
     Damaged(u64, LineError),
+    /// From this line on something is missing: what is wrong.
+    LeftOut(u64, String),
     Unknown,
 }
 
@@ -68,7 +64,7 @@ pub(super) enum Gone {
 
 impl Head {
     pub(super) fn new(session: Session, position: u64, place: Place, time_ms: Option<i64>, is_filled: bool) -> Self {
-        let cursor = Cursor::at(place.offset, place.line);
+        let cursor = Cursor::at(place);
         Self { session, position, time_ms, is_filled, cursor, place, peeked: None }
     }
 
@@ -95,16 +91,12 @@ impl Head {
         while self.peeked.is_none() {
             match self.cursor.next(file)? {
                 Step::Next(next) => self.peeked = Some(next),
-                Step::Remark(_) => self.place = self.here(),
+                Step::Remark(_) => self.place = self.cursor.place(),
                 Step::End | Step::Waiting => return Ok(None),
             }
         }
         let t_ms = self.peeked.as_ref().and_then(Next::t_ms);
         Ok(Some(Coming { t_ms: t_ms.max(self.time_ms) }))
-    }
-
-    fn here(&self) -> Place {
-        Place { offset: self.cursor.offset(), line: self.cursor.line() }
     }
 
     /// Takes in the next record; without rows, as if they had scrolled out.
@@ -117,14 +109,14 @@ impl Head {
             None => match self.cursor.next(file)? {
                 Step::Next(next) => next,
                 Step::Remark(remark) => {
-                    self.place = self.here();
+                    self.place = self.cursor.place();
                     return Ok(Gone::Remark(remark));
                 }
                 Step::End => return Ok(Gone::End),
                 Step::Waiting => return Ok(Gone::Waiting),
             },
         };
-        self.place = self.here();
+        self.place = self.cursor.place();
         self.position += 1;
         self.time_ms = next.t_ms().max(self.time_ms);
         if let Some(time_ms) = self.time_ms {
@@ -149,6 +141,11 @@ impl Head {
             Entry::Damaged(error) => {
                 self.session.lose(1);
                 What::Damaged(next.line, error)
+            }
+            // How many requests it was nobody can know: one at the least.
+            Entry::LeftOut(what) => {
+                self.session.lose(1);
+                What::LeftOut(next.line, what)
             }
         };
         Ok(Gone::On(Seen { what, events: self.events() - before, time_ms: self.time_ms }))

@@ -2,8 +2,8 @@
 //! does.
 
 use super::file::RecordingFile;
-use super::head::{Gone, Head, Place};
-use super::lines::{Cursor, Entry, Next, Step};
+use super::head::{Gone, Head};
+use super::lines::{Cursor, Entry, Next, Place, Step};
 use crate::catalog::Catalog;
 use crate::catalog::infer::Inference;
 use crate::recording::Record;
@@ -26,7 +26,7 @@ pub(super) struct Inferring {
 
 impl Default for Inferring {
     fn default() -> Self {
-        Self { cursor: Cursor::at(0, 1), inference: Inference::default(), records: 0, is_beginning_shown: false }
+        Self { cursor: Cursor::at(Place::BEGINNING), inference: Inference::default(), records: 0, is_beginning_shown: false }
     }
 }
 
@@ -44,11 +44,11 @@ pub(super) enum Inferred {
 
 impl Inferring {
     pub(super) fn offset(&self) -> u64 {
-        self.cursor.offset()
+        self.cursor.place().offset
     }
 
     pub(super) fn slice(&mut self, file: &mut RecordingFile, options: SessionOptions) -> io::Result<Inferred> {
-        let until = self.cursor.offset() + SLICE_BYTES;
+        let until = self.cursor.place().offset + SLICE_BYTES;
         for _ in 0..SLICE_RECORDS {
             match self.cursor.next(file)? {
                 Step::Next(Next { entry, .. }) => {
@@ -64,7 +64,7 @@ impl Inferring {
             if self.records >= BEGINNING && !self.is_beginning_shown {
                 self.is_beginning_shown = true;
                 let session = Session::new(Some(self.inference.catalog()), options);
-                let mut head = Head::new(session, 0, Place { offset: 0, line: 1 }, None, false);
+                let mut head = Head::new(session, 0, Place::BEGINNING, None, false);
                 while head.position < self.records {
                     if let Gone::End | Gone::Waiting = head.step(file, true)? {
                         break;
@@ -72,7 +72,7 @@ impl Inferring {
                 }
                 return Ok(Inferred::Beginning(Box::new(head)));
             }
-            if self.cursor.offset() >= until {
+            if self.cursor.place().offset >= until {
                 break;
             }
         }

@@ -6,8 +6,9 @@
 use super::checkpoints::{RECENT_EVENTS, Saved};
 use super::engine::{Engine, SLICE_EVENTS, SLICE_RECORDS, Shown};
 use super::head::{Gone, Head, cut_short};
-use super::lines::{Cursor, Step};
+use super::lines::{Cursor, Place, Step};
 use super::player::{Direction, Going};
+use crate::session::Session;
 use std::io;
 
 /// How much longer an event takes whose row is made.
@@ -104,8 +105,7 @@ impl Engine {
     }
 
     fn nothing(&self) -> Head {
-        let place = super::head::Place { offset: 0, line: 1 };
-        Head::new(crate::session::Session::new(None, self.session_options()), 0, place, None, true)
+        Head::new(Session::new(None, self.session_options()), 0, Place::BEGINNING, None, true)
     }
 
     pub(super) fn hunt(&mut self, from: u64, direction: Direction) -> Hunt {
@@ -232,7 +232,7 @@ impl Engine {
     pub(super) fn position_at(&mut self, t_ms: i64) -> io::Result<u64> {
         let mut found = self.index.position_before_time(t_ms);
         let Some((mut position, milestone)) = self.index.milestone(found) else { return Ok(0) };
-        let mut cursor = Cursor::at(milestone.place.offset, milestone.place.line);
+        let mut cursor = Cursor::at(milestone.place);
         let mut time_ms = milestone.time_ms;
         if time_ms.is_some_and(|time_ms| time_ms > t_ms) {
             return Ok(0);
@@ -257,7 +257,7 @@ impl Engine {
     /// The first position after this one whose last record is a request. None: none was read.
     pub(super) fn request_after(&mut self, base: u64) -> io::Result<Option<u64>> {
         let Some((mut position, milestone)) = self.index.milestone(base) else { return Ok(None) };
-        let mut cursor = Cursor::at(milestone.place.offset, milestone.place.line);
+        let mut cursor = Cursor::at(milestone.place);
         while position < self.index.timeline.records {
             match cursor.next(&mut self.file)? {
                 Step::Next(next) => {
@@ -278,7 +278,7 @@ impl Engine {
         let mut upto = base;
         while upto > 0 {
             let Some((from, milestone)) = self.index.milestone(upto - 1) else { break };
-            let mut cursor = Cursor::at(milestone.place.offset, milestone.place.line);
+            let mut cursor = Cursor::at(milestone.place);
             let (mut position, mut found) = (from, None);
             while position + 1 < upto || (position < upto && upto < base) {
                 match cursor.next(&mut self.file)? {

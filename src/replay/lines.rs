@@ -15,6 +15,23 @@ pub(super) enum Entry {
     Record(Record),
     /// A line that is damaged: what it held is lost.
     Damaged(LineError),
+    /// A part of the file is damaged: what is wrong with it.
+    LeftOut(String),
+}
+
+/// A place in the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) offset: u64,
+    /// The line that comes next, from 1.
+    pub(super) line: u64,
+    /// Something is missing right before it, and that was told.
+    is_past_hole: bool,
+}
+
+impl Place {
+    /// The beginning.
+    pub(super) const BEGINNING: Self = Self { offset: 0, line: 1, is_past_hole: false };
 }
 
 /// What stands next in the recording.
@@ -32,7 +49,7 @@ impl Next {
             Entry::Record(Record::Request(envelope)) => Some(envelope.arrival_ms),
             Entry::Record(Record::Mark(mark)) => Some(mark.t_ms),
             Entry::Record(Record::Gap(gap)) => Some(gap.t_ms),
-            Entry::Record(Record::Unknown) | Entry::Damaged(_) => None,
+            Entry::Record(Record::Unknown) | Entry::Damaged(_) | Entry::LeftOut(_) => None,
         }
     }
 
@@ -66,33 +83,28 @@ pub(super) enum Step {
 /// A place in the recording, going forward.
 #[derive(Debug)]
 pub(super) struct Cursor {
-    /// The offset of the line that comes next.
-    offset: u64,
-    /// Its number, counted from where the cursor was put.
-    line: u64,
+    /// Where the line stands that comes next.
+    place: Place,
     buffer: Vec<u8>,
     /// Where in the buffer the next line begins, and up to where its end was looked for.
     start: usize,
     searched: usize,
     at_end: bool,
+    /// Behind what is held something is missing: where reading goes on, and what is wrong.
+    hole: Option<(u64, String)>,
     /// The rest of a line that is too long is passed over.
     is_skipping: bool,
 }
 
 impl Cursor {
     /// At a line that begins at this offset.
-    pub(super) fn at(offset: u64, line: u64) -> Self {
-        Self { offset, line, buffer: Vec::new(), start: 0, searched: 0, at_end: false, is_skipping: false }
+    pub(super) fn at(place: Place) -> Self {
+        Self { place, hole: None, buffer: Vec::new(), start: 0, searched: 0, at_end: false, is_skipping: false }
     }
 
-    /// The offset of the line that comes next.
-    pub(super) fn offset(&self) -> u64 {
-        self.offset
-    }
-
-    /// The number of the line that comes next.
-    pub(super) fn line(&self) -> u64 {
-        self.line
+    /// Where the line stands that comes next.
+    pub(super) fn place(&self) -> Place {
+        self.place
     }
 
     /// Reads on, to the next record.
@@ -105,15 +117,21 @@ impl Cursor {
                 Some(at) => (self.searched + at + 1, true),
                 None => {
                     self.searched = self.buffer.len();
-                    if self.at_end {
-                        if self.start == self.buffer.len() {
-                            return Ok(Step::End);
-                        }
+                    if self.start == self.buffer.len()
+                        && let Some((to, what)) = self.hole.take()
+                    {
+                        self.place = Place { offset: to, is_past_hole: true, ..self.place };
+                        return Ok(Step::Next(Next { entry: Entry::LeftOut(what), line: self.place.line }));
+                    }
+                    if self.at_end && self.start == self.buffer.len() {
+                        return Ok(Step::End);
+                    }
+                    if self.at_end || (self.hole.is_some() && !self.is_skipping) {
                         (self.buffer.len(), false)
                     } else if self.is_skipping || self.buffer.len() - self.start > MAX_LINE_BYTES {
-                        let remark = (!self.is_skipping).then_some(Remark::TooLong(self.line));
+                        let remark = (!self.is_skipping).then_some(Remark::TooLong(self.place.line));
                         self.is_skipping = true;
-                        self.offset += (self.buffer.len() - self.start) as u64;
+                        self.place.offset += (self.buffer.len() - self.start) as u64;
                         self.start = self.buffer.len();
                         if let Some(remark) = remark {
                             return Ok(Step::Remark(remark));
@@ -132,10 +150,11 @@ impl Cursor {
             };
             let line = self.buffer.get(self.start..end).unwrap_or_default();
             let was_skipping = std::mem::take(&mut self.is_skipping);
-            let number = self.line;
+            let number = self.place.line;
             let step = if was_skipping { None } else { read(line, is_whole, number) };
-            self.offset += (end - self.start) as u64;
-            self.line += u64::from(is_whole);
+            self.place.offset += (end - self.start) as u64;
+            self.place.line += u64::from(is_whole);
+            self.place.is_past_hole &= end == self.start;
             (self.start, self.searched) = (end, end);
             if let Some(step) = step {
                 return Ok(step);
@@ -153,12 +172,19 @@ impl Cursor {
         let before = self.buffer.len();
         // Of a long line as much again, so that it is not moved about more than it takes.
         self.buffer.resize(before + READ_BYTES.max(before), 0);
-        let got = file.read_at(self.offset + before as u64, self.buffer.get_mut(before..).unwrap_or_default());
+        let place = self.place;
+        let is_past_hole = place.is_past_hole && before == 0;
+        let rest = self.buffer.get_mut(before..).unwrap_or_default();
+        let got = file.read_at(place.offset + before as u64, is_past_hole, rest);
         let bytes = if let Ok(Got::Bytes(bytes)) = got { bytes } else { 0 };
         self.buffer.truncate(before + bytes);
-        let got = got?;
-        self.at_end = got == Got::End;
-        Ok(got != Got::Waiting)
+        match got? {
+            Got::Waiting => return Ok(false),
+            Got::Hole { to, what } => self.hole = Some((to, what)),
+            Got::End => self.at_end = true,
+            Got::Bytes(_) => {}
+        }
+        Ok(true)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The recording as the bar shows it, and where in the file its records stand.
 
-use super::head::{Place, Seen, What};
+use super::head::{Seen, What};
+use super::lines::Place;
 use crate::reason::ReasonCode;
 
 /// Records between two places that are remembered. Reading over so few takes no time worth sparing, and a recording
@@ -165,6 +166,9 @@ impl Index {
             }
             What::Damaged(line, error) if timeline.gaps.len() < MAX_REMEMBERED => {
                 timeline.gaps.push(gap(1, format!("line {line} is damaged: {error}")));
+            }
+            What::LeftOut(_, what) if timeline.gaps.len() < MAX_REMEMBERED => {
+                timeline.gaps.push(gap(1, what.clone()));
             }
             _ => {}
         }
