@@ -72,6 +72,7 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ("crate::app", "the app is above the core"),
     ("crate::run", "the loop is above the core"),
     ("crate::terminal", "the terminal is above the core"),
+    ("crate::replay", "replaying is above the core"),
     ("crate::demo", "the demo is a source"),
 ];
 
