@@ -8,6 +8,8 @@ use crate::catalog::{Catalog, Experiment, Metric, Origin};
 use crate::near_miss;
 use crate::reason::{ReasonCode, Severity, fill};
 use crate::report::{Confidence, ExperimentReport, Finding, UnmatchedKey};
+use foldhash::fast::RandomState;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 /// What a finding is about.
@@ -97,7 +99,7 @@ fn decided_by_the_event(state: &State, cases: &mut Cases) {
         cases.entry(subject).or_default().merge(evidence, |unit| unit, |source| source, 0);
     }
     // What would fail next, once the first rule that fails is mended (O1c).
-    for (_, entry) in state.conversions().filter(|(_, entry)| !entry.failures.is_empty() && !entry.elsewhere) {
+    for entry in state.conversions().filter(|entry| !entry.failures.is_empty() && !entry.elsewhere) {
         let (Some(first), Some(slot)) = (entry.failures.first(), judge.slots().get(entry.slot as usize)) else {
             continue;
         };
@@ -110,7 +112,7 @@ fn decided_by_the_event(state: &State, cases: &mut Cases) {
 
 /// Conversions whose verdict rests on what exposures were seen.
 fn decided_by_exposures(state: &State, cases: &mut Cases) {
-    for (event, entry) in state.conversions().filter(|(_, entry)| entry.failures.is_empty()) {
+    for entry in state.conversions().filter(|entry| entry.failures.is_empty()) {
         if !matches!(
             entry.code,
             ReasonCode::NoExposure
@@ -126,7 +128,7 @@ fn decided_by_exposures(state: &State, cases: &mut Cases) {
         case.events += 1;
         case.see(Some(entry.t_ms));
         case.source(entry.source);
-        case.example(event);
+        case.example(state.event_of(entry));
         case.units.extend(state.state(entry.state).map(|state| state.unit));
     }
 }
@@ -170,7 +172,7 @@ fn confidence(code: ReasonCode, evidence: &Evidence) -> Confidence {
 
 /// "d-9", or "contexts (12 of them, d-9 among them)": the subject of a sentence that begins with the unit's kind.
 fn units_in_words(state: &State, evidence: &Evidence) -> Option<String> {
-    let first = evidence.units.iter().filter_map(|unit| state.units().name(*unit)).min()?;
+    let first = evidence.units.iter().filter_map(|unit| state.units().name(unit)).min()?;
     Some(match evidence.units.len() {
         1 => first.1.to_owned(),
         count => format!("contexts ({count} of them, such as {})", first.1),
@@ -275,28 +277,40 @@ fn unmatched_key(state: &State, catalog: &Catalog, unmatched: &UnmatchedKey) -> 
     finished(state, code, None, metric, evidence, &slots)
 }
 
+/// What keys that look alike have in common. Most keys are that already, and are not copied.
+fn folded(key: &str) -> Cow<'_, str> {
+    let key = key.trim();
+    if key.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+        Cow::Borrowed(key)
+    } else {
+        Cow::Owned(key.to_lowercase())
+    }
+}
+
 /// F4: a unit converts and was never exposed, while one whose key differs only by case or white space was.
 fn look_alikes(state: &State, catalog: &Catalog) -> Vec<Finding> {
-    let folded = |key: &str| key.trim().to_lowercase();
-    let mut exposed: HashMap<(u32, String), UnitId> = HashMap::new();
-    let mut unexposed: Vec<_> = state.states().iter().filter(|unit| unit.points.is_empty()).collect();
+    let mut unexposed: Vec<_> = state.states().filter(|unit| unit.points.is_empty()).collect();
     if unexposed.is_empty() {
         return Vec::new();
     }
-    for unit in state.states().iter().filter(|unit| !unit.points.is_empty()) {
-        if let Some((_, key)) = state.units().name(unit.unit) {
-            let folded = folded(key);
-            // Only keys that folding changes, or that are what a changed key folds to, can be a look-alike.
-            exposed.insert((unit.iteration, folded), unit.unit);
+    // Of all the exposed units, which are most, only those that a key without exposure folds to are worth keeping.
+    let mut exposed: HashMap<(u32, Cow<'_, str>), Option<UnitId>, RandomState> = unexposed
+        .iter()
+        .filter_map(|unit| Some(((unit.iteration, folded(state.units().name(unit.unit)?.1)), None)))
+        .collect();
+    for unit in state.states().filter(|unit| !unit.points.is_empty()) {
+        if let Some((_, key)) = state.units().name(unit.unit)
+            && let Some(near) = exposed.get_mut(&(unit.iteration, folded(key)))
+        {
+            *near = Some(unit.unit);
         }
     }
     let mut findings = Vec::new();
     unexposed.sort_by_key(|unit| (unit.iteration, state.units().name(unit.unit)));
     for unit in unexposed {
         let Some((_, key)) = state.units().name(unit.unit) else { continue };
-        let Some(near) = exposed.get(&(unit.iteration, folded(key))).and_then(|near| state.units().name(*near)) else {
-            continue;
-        };
+        let near = exposed.get(&(unit.iteration, folded(key))).copied().flatten();
+        let Some(near) = near.and_then(|near| state.units().name(near)) else { continue };
         let Some(how) = near_miss::units_differ_by(key, near.1) else { continue };
         let mut evidence = Evidence { events: state.conversions_of(unit).count() as u64, ..Evidence::default() };
         evidence.units.insert(unit.unit);

@@ -12,6 +12,7 @@ use exptap::envelope::Envelope;
 use exptap::intake;
 use exptap::report::{Report, build};
 use exptap::session::{Session, SessionOptions};
+use exptap::verdicts::{self, Judged};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -160,6 +161,42 @@ fn judged(catalog: &Catalog, envelopes: &[Envelope]) -> State {
     state
 }
 
+/// A state with the events it judged, whose verdicts are asked again and again.
+#[derive(Clone)]
+struct Followed {
+    state: State,
+    judged: Vec<Judged>,
+    changes: Vec<String>,
+}
+
+impl Followed {
+    fn new(catalog: &Catalog, options: Options) -> Self {
+        Self { state: State::new(Arc::new(Judge::new(catalog)), options), judged: Vec::new(), changes: Vec::new() }
+    }
+
+    fn take(&mut self, catalog: &Catalog, envelope: &Envelope) {
+        let judged = &mut self.judged;
+        intake::envelope(&mut self.state, &catalog.environment, envelope, |state, received| {
+            judged.push(Judged::new(state, &received, Some(envelope.request), Some(envelope.arrival_ms)));
+        });
+        self.state.advance(envelope.arrival_ms - 3);
+        self.changes.extend(self.state.take_changes().iter().map(|change| format!("{change:?}")));
+    }
+
+    /// The exact report, the rows of all verdicts, every unit and what changed on the way.
+    fn seen(&self, catalog: &Catalog) -> (Value, Vec<Value>, Vec<String>, Vec<String>) {
+        let rows = self.judged.iter().flat_map(|event| verdicts::rows(&self.state, catalog, event));
+        let rows = rows.map(|row| serde_json::to_value(row).unwrap()).collect();
+        let units = (0..self.state.units().len() as u32).map(|unit| {
+            let (kind, key) = self.state.units().name(unit).unwrap();
+            assert_eq!(self.state.units().find(kind, key), Some(unit));
+            format!("{kind}/{key} {:?}", self.state.states_of(unit).collect::<Vec<_>>())
+        });
+        let report = serde_json::to_value(build::report(&self.state, catalog)).unwrap();
+        (report, rows, units.collect(), self.changes.clone())
+    }
+}
+
 /// The report without what is a matter of order by its nature: the numbers of example events. Sums are rounded:
 /// floating point adds differently in another order.
 fn comparable(report: &Report) -> Value {
@@ -286,6 +323,52 @@ proptest! {
             report
         };
         prop_assert_eq!(strip(comparable(&live)), strip(report(&judged(&catalog, &envelopes), &catalog)));
+    }
+
+    #[test]
+    fn a_clone_goes_on_as_the_original_does_and_sees_nothing_of_it(
+        requests in requests(),
+        cuts in proptest::collection::vec(any::<prop::sample::Index>(), 1..4),
+        cap in prop_oneof![Just(usize::MAX), 0..6_usize],
+        shares_clones in any::<bool>(),
+        keep_receipts in any::<bool>(),
+        rounds in 1..40_usize,
+    ) {
+        let catalog = catalog();
+        // Many times over, with other payload ids, instants and units, so that there is more than one leaf of everything.
+        let again = |round: usize| {
+            let text = serde_json::to_string(&requests).unwrap().replace(r#""key":"1""#, &format!(r#""key":"1-{round}""#));
+            let more: Vec<Sent> = serde_json::from_str(&text).unwrap();
+            more.into_iter().map(move |(sender, payload, events)| (sender, payload.map(|id| id + 4 * (round / 2)), events))
+        };
+        let all: Vec<Sent> = (0..rounds).flat_map(again).collect();
+        let envelopes: Vec<Envelope> = all.iter().enumerate().map(|(number, sent)| envelope(number, sent)).collect();
+        let options = Options {
+            shares_clones, keep_receipts, max_conversions: cap, grace_ms: Some(5), track_changes: true, ..Options::default()
+        };
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(envelopes.len() + 1)).collect();
+        cuts.sort_unstable();
+        let mut original = Followed::new(&catalog, options);
+        let mut clones = Vec::new();
+        for at in 0..=envelopes.len() {
+            for _ in cuts.iter().filter(|cut| **cut == at) {
+                clones.push((at, original.clone(), original.seen(&catalog)));
+            }
+            if let Some(envelope) = envelopes.get(at) {
+                original.take(&catalog, envelope);
+            }
+        }
+        let whole = original.seen(&catalog);
+        for (at, clone, then) in clones {
+            prop_assert_eq!(&clone.seen(&catalog), &then, "the clone taken at {} after the original went on", at);
+            let mut twin = clone.clone();
+            for envelope in &envelopes[at..] {
+                twin.take(&catalog, envelope);
+            }
+            prop_assert_eq!(&twin.seen(&catalog), &whole, "gone on from {}", at);
+            prop_assert_eq!(&clone.seen(&catalog), &then, "the clone taken at {} after another clone went on", at);
+            prop_assert_eq!(&original.seen(&catalog), &whole, "the original after a clone went on from {}", at);
+        }
     }
 
     #[test]

@@ -270,7 +270,7 @@ impl State {
         let record = self.records.next();
         self.records.push(Record { event: number, first_entry, entries, best_elsewhere, category: Category::NotAbout });
         for entry in first_entry..first_entry + entries {
-            self.judge_new(entry, request.arrival_ms);
+            self.judge_new(entry, number, request.arrival_ms);
         }
         let category = self.best_of(record);
         if let Some(record) = self.records.get_mut(record) {

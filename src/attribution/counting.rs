@@ -63,7 +63,7 @@ impl State {
 
     pub(super) fn unmatched_evidence(&mut self, key: &str) -> u32 {
         if let Some(evidence) = self.unmatched.get(key) {
-            return *evidence;
+            return evidence;
         }
         // Anyone can make up event keys; past the limit they share one row.
         const TOLD_APART: usize = 100_000;
@@ -71,7 +71,7 @@ impl State {
             return self.unmatched_evidence(OTHER_KEYS);
         }
         let evidence = self.new_evidence();
-        self.unmatched.insert(key.into(), evidence);
+        self.unmatched.insert(key, evidence);
         evidence
     }
 

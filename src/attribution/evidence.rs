@@ -2,15 +2,64 @@
 
 use super::codes::CodeSet;
 use super::units::UnitId;
-use foldhash::fast::FixedState;
+use roaring::RoaringBitmap;
 use smallvec::SmallVec;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
+use triomphe::Arc;
 
 /// Examples kept per finding.
 pub const EXAMPLES: usize = 5;
 
 /// Number of a sender ([`super::state::State::source_name`]).
 pub type SourceId = u16;
+
+/// A set of units. Clones share it until one of them adds to it; units are numbered densely, so that it is small.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UnitSet(Option<Arc<RoaringBitmap>>);
+
+impl UnitSet {
+    /// Adds a unit.
+    pub fn insert(&mut self, unit: UnitId) {
+        match &mut self.0 {
+            // Most are there already, and a set that is only asked stays shared.
+            Some(units) if units.contains(unit) => {}
+            Some(units) => {
+                Arc::make_mut(units).insert(unit);
+            }
+            None => self.0 = Some(Arc::new([unit].into_iter().collect())),
+        }
+    }
+
+    /// The units, by number.
+    pub fn iter(&self) -> impl Iterator<Item = UnitId> {
+        self.0.iter().flat_map(|units| units.iter())
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |units| units.len() as usize)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Bytes that it holds and an earlier clone of it does not share; about as many as it would take to write it.
+    pub(super) fn unshared_bytes(&self, earlier: Option<&Self>) -> usize {
+        match (&self.0, earlier.and_then(|earlier| earlier.0.as_ref())) {
+            (Some(now), Some(earlier)) if Arc::ptr_eq(now, earlier) => 0,
+            (Some(now), _) => now.serialized_size(),
+            (None, _) => 0,
+        }
+    }
+}
+
+impl Extend<UnitId> for UnitSet {
+    fn extend<I: IntoIterator<Item = UnitId>>(&mut self, units: I) {
+        units.into_iter().for_each(|unit| self.insert(unit));
+    }
+}
 
 /// The events behind a finding, summed up. Everything in it is a set, an extreme or a count, so the order in which
 /// events are added, and merging, change nothing.
@@ -25,7 +74,7 @@ pub struct Evidence {
     /// Senders, sorted.
     pub sources: SmallVec<[SourceId; 4]>,
     /// Units.
-    pub units: HashSet<UnitId, FixedState>,
+    pub units: UnitSet,
     /// Context kinds the events carried, all of them, a handful at most.
     pub kinds: BTreeSet<Box<str>>,
     /// What else fails, beside the rule that decides.
@@ -81,7 +130,7 @@ impl Evidence {
         self.see(other.first_ms);
         self.see(other.last_ms);
         other.sources.iter().for_each(|id| self.source(source(*id)));
-        self.units.extend(other.units.iter().map(|id| unit(*id)));
+        self.units.extend(other.units.iter().map(unit));
         other.examples.iter().for_each(|event| self.example(event + events_before));
         other.kinds.iter().for_each(|kind| self.kind(kind));
         self.then.extend(other.then.iter());

@@ -36,7 +36,7 @@ impl State {
         let evidence = self.merge_evidence(&other, &units, events_before);
         let log_before = (self.log.next(), self.records.next());
         self.merge_log(&other, &states, events_before);
-        self.merge_payloads(other, &states, &evidence, log_before, events_before);
+        self.merge_payloads(&other, &states, &evidence, log_before, events_before);
         for state in states {
             if self.state(state).is_some_and(|state| state.newest_conversion != NONE) {
                 self.rejudge(state);
@@ -46,10 +46,15 @@ impl State {
     }
 
     fn withdraw_retries(&mut self, other: &mut State) {
-        let shared: Vec<PayloadKey> =
-            other.payloads.by_key.keys().filter(|key| self.payloads.by_key.contains_key(key)).cloned().collect();
+        let shared: Vec<PayloadKey> = other
+            .payloads
+            .iter()
+            .map(|(key, _)| key)
+            .filter(|key| self.payloads.get(key).is_some())
+            .cloned()
+            .collect();
         for key in shared {
-            let arrival = |state: &State| state.payloads.by_key.get(&key).and_then(|payload| payload.arrival_ms);
+            let arrival = |state: &State| state.payloads.get(&key).and_then(|payload| payload.arrival_ms);
             // Of two that arrived in the same millisecond either may go: they hold the same events.
             if arrival(other).cmp(&arrival(self)) == Ordering::Less {
                 self.withdraw(&key);
@@ -61,21 +66,20 @@ impl State {
 
     /// Takes a payload back: its events stay, as duplicates.
     fn withdraw(&mut self, key: &PayloadKey) {
-        let Some(payload) = self.payloads.by_key.remove(key) else { return };
-        self.payloads.order.retain(|other| other != key);
+        let Some(payload) = self.payloads.remove(key) else { return };
         self.totals.duplicate_payloads += 1;
         let Some(receipt) = payload.receipt else { return };
-        for effect in receipt.effects {
-            self.count(effect, -1);
+        for effect in &receipt.effects {
+            self.count(*effect, -1);
         }
         let mut touched = Vec::new();
-        for index in receipt.records {
+        for index in receipt.records.clone() {
             if let Some(record) = self.records.get(index) {
                 let category = record.category;
                 self.totals.category(category, -1);
             }
         }
-        for index in receipt.entries {
+        for index in receipt.entries.clone() {
             let Some(entry) = self.log.get_mut(index) else { continue };
             entry.is_withdrawn = true;
             let (slot, code, state) = (entry.slot, entry.code, entry.state);
@@ -101,7 +105,7 @@ impl State {
     /// Gives the number here of each of the other part's states.
     fn merge_units(&mut self, other: &State, units: &[u32], events_before: u64) -> Vec<u32> {
         let mut states = Vec::with_capacity(other.states.len());
-        for from in &other.states {
+        for from in other.states.iter() {
             let unit = units.get(from.unit as usize).copied().filter(|unit| *unit != NONE);
             let index = unit.map_or(NONE, |unit| self.state_for(unit, from.iteration));
             states.push(index);
@@ -144,11 +148,11 @@ impl State {
                 here.merge(there, unit, source, events_before);
             }
         }
-        for (key, index) in &other.unmatched {
+        for (key, index) in other.unmatched.iter() {
             let here = self.unmatched_evidence(key);
-            number(*index, here);
+            number(index, here);
             if let (Some(here), Some(there)) =
-                (self.evidence.get_mut(here as usize), other.evidence.get(*index as usize))
+                (self.evidence.get_mut(here as usize), other.evidence.get(index as usize))
             {
                 here.merge(there, unit, source, events_before);
             }
@@ -158,7 +162,7 @@ impl State {
 
     fn merge_payloads(
         &mut self,
-        mut other: State,
+        other: &State,
         states: &[u32],
         evidence: &[u32],
         (entries, records): (u32, u32),
@@ -168,9 +172,9 @@ impl State {
         let sources: Vec<_> = other.sources.iter().map(|name| self.source(name)).collect();
         let source = |id: u16| sources.get(usize::from(id)).copied().unwrap_or(id);
         // In the order they were remembered, so that the oldest are forgotten first.
-        for key in std::mem::take(&mut other.payloads.order) {
-            let Some(mut payload) = other.payloads.by_key.remove(&key) else { continue };
-            if let Some(receipt) = &mut payload.receipt {
+        for (key, payload) in other.payloads.iter() {
+            let mut payload = payload.clone();
+            if let Some(receipt) = payload.receipt.as_mut().map(triomphe::Arc::make_mut) {
                 receipt.entries = receipt.entries.start + entries..receipt.entries.end + entries;
                 receipt.records = receipt.records.start + records..receipt.records.end + records;
                 let readable = std::mem::take(&mut receipt.readable);
@@ -183,7 +187,7 @@ impl State {
                     }
                 }
             }
-            self.payloads.insert(key, payload);
+            self.payloads.insert(key.clone(), payload);
         }
     }
 

@@ -69,6 +69,12 @@ impl Points {
         self.kept.len()
     }
 
+    /// Bytes held beside the value itself.
+    pub fn heap_bytes(&self) -> usize {
+        let kept = if self.kept.spilled() { self.kept.capacity() * size_of::<Point>() } else { 0 };
+        kept + self.thinned.capacity() * size_of::<i64>()
+    }
+
     /// Adds an exposure. Gives true if it can change whom a conversion at `until_ms` or before it credits.
     pub fn add(&mut self, point: Point, until_ms: i64) -> bool {
         let Err(at) = self.kept.binary_search(&point) else { return false };

@@ -2,13 +2,15 @@
 //! for (E13).
 
 use super::evidence::{Evidence, SourceId};
+use super::index::Index;
 use super::judge::{EnvironmentMatch, Judge};
 use super::state::State;
+use super::tail::Tail;
 use super::tally::{Effect, EvidenceKey};
 use crate::event::Event;
 use crate::event::summary::{self, Counter, FlagSummary};
 use crate::reason::ReasonCode;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::ops::Range;
 use std::sync::Arc;
@@ -38,29 +40,79 @@ pub(super) struct Receipt {
     pub(super) readable: Evidence,
 }
 
+impl Receipt {
+    fn heap_bytes(&self) -> usize {
+        size_of::<Self>() + self.effects.capacity() * size_of::<Effect>()
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Payload {
     pub(super) arrival_ms: Option<i64>,
     body_hash: u64,
-    pub(super) receipt: Option<Box<Receipt>>,
+    pub(super) receipt: Option<triomphe::Arc<Receipt>>,
 }
 
 /// The payloads received, by id.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Payloads {
-    pub(super) by_key: HashMap<PayloadKey, Payload, foldhash::fast::RandomState>,
-    pub(super) order: VecDeque<PayloadKey>,
+    by_key: Index,
+    /// In the order they were received; none: taken out.
+    held: Tail<Option<(PayloadKey, Payload)>, 16>,
+    hasher: foldhash::fast::RandomState,
 }
 
 impl Payloads {
-    pub(super) fn insert(&mut self, key: PayloadKey, payload: Payload) {
-        self.order.push_back(key.clone());
-        self.by_key.insert(key, payload);
-        if self.order.len() > PAYLOADS_REMEMBERED
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.by_key.remove(&oldest);
+    pub(super) fn new(shares_clones: bool) -> Self {
+        Self {
+            by_key: Index::new(shares_clones),
+            held: Tail::new(shares_clones),
+            hasher: foldhash::fast::RandomState::default(),
         }
+    }
+
+    pub(super) fn get(&self, key: &PayloadKey) -> Option<&Payload> {
+        self.number(key).and_then(|number| self.held.get(number)?.as_ref()).map(|(_, payload)| payload)
+    }
+
+    pub(super) fn insert(&mut self, key: PayloadKey, payload: Payload) {
+        self.remove(&key);
+        self.by_key.insert(self.hasher.hash_one(&key), self.held.next());
+        self.held.push(Some((key, payload)));
+        while self.by_key.len() > PAYLOADS_REMEMBERED {
+            let Some((number, oldest)) = self.held.drop_oldest() else { return };
+            if let Some((key, _)) = oldest {
+                self.by_key.remove(self.hasher.hash_one(&key), |other| other == number);
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, key: &PayloadKey) -> Option<Payload> {
+        let number = self.number(key)?;
+        self.by_key.remove(self.hasher.hash_one(key), |other| other == number);
+        self.held.get_mut(number)?.take().map(|(_, payload)| payload)
+    }
+
+    /// The payloads, oldest first.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&PayloadKey, &Payload)> {
+        self.held.iter().flatten().map(|(key, payload)| (key, payload))
+    }
+
+    fn number(&self, key: &PayloadKey) -> Option<u32> {
+        let is_it = |number| matches!(self.held.get(number), Some(Some((known, _))) if known == key);
+        self.by_key.find(self.hasher.hash_one(key), is_it)
+    }
+
+    /// See [`State::unshared_bytes`].
+    pub(super) fn unshared_bytes(&self, earlier: &Self) -> usize {
+        let elsewhere = |held: &Option<(PayloadKey, Payload)>| {
+            // Text and receipt are shared by clones, whether or not the leaf is: this says too much rather than too
+            // little.
+            held.as_ref().map_or(0, |(key, payload)| {
+                key.0.len() + payload.receipt.as_ref().map_or(0, |receipt| receipt.heap_bytes())
+            })
+        };
+        self.held.unshared_bytes(&earlier.held, elsewhere) + self.by_key.unshared_bytes(&earlier.by_key)
     }
 }
 
@@ -189,7 +241,7 @@ impl State {
         body: &str,
     ) -> Request {
         let body_hash = if payload.is_some() { foldhash::fast::FixedState::default().hash_one(body) } else { 0 };
-        let known = payload.as_ref().and_then(|key| self.payloads.by_key.get(key));
+        let known = payload.as_ref().and_then(|key| self.payloads.get(key));
         let is_duplicate = known.is_some();
         let is_reused = known.is_some_and(|known| known.body_hash != body_hash);
         let mut request = Request {
@@ -237,7 +289,7 @@ impl State {
         }
         if let Some(key) = request.payload.take() {
             let receipt = self.options.keep_receipts.then(|| {
-                Box::new(Receipt {
+                triomphe::Arc::new(Receipt {
                     effects: std::mem::take(&mut request.effects),
                     entries: request.first_entry..self.log.next(),
                     records: request.first_record..self.records.next(),

@@ -13,22 +13,10 @@ impl State {
         matches!(code, ReasonCode::NoExposure | ReasonCode::ConversionBeforeExposure | ReasonCode::UnknownNotObserved)
     }
 
-    pub(super) fn code_of_credit(&self, credit: Credit, iteration: u32) -> (ReasonCode, Option<i64>) {
-        match credit {
-            Credit::To(point) => (ReasonCode::Counted, Some(point.variation)),
-            Credit::Expired(_) => (ReasonCode::AttributionWindowExpired, None),
-            Credit::NoExposure | Credit::BeforeExposure(_) if self.is_partial(iteration) => {
-                (ReasonCode::UnknownNotObserved, None)
-            }
-            Credit::NoExposure => (ReasonCode::NoExposure, None),
-            Credit::BeforeExposure(_) => (ReasonCode::ConversionBeforeExposure, None),
-        }
-    }
-
     /// What A8–A11 say of a conversion, were A1–A7 no obstacle: for a decided one, what would fail next.
     pub fn attribution_of(&self, entry: &Conversion) -> (ReasonCode, Option<i64>) {
         let Some(state) = self.state(entry.state) else { return (ReasonCode::NoExposure, None) };
-        self.code_of_credit(state.points.credit(entry.t_ms), state.iteration)
+        code_of_credit(state.points.credit(entry.t_ms), self.is_partial(state.iteration))
     }
 
     /// What would fail next, once the rule that decides is mended (O1c). Before an iteration starts no exposure is
@@ -50,20 +38,15 @@ impl State {
     }
 
     /// Judges a conversion that has just been put into the log.
-    pub(super) fn judge_new(&mut self, index: u32, arrival_ms: Option<i64>) {
-        let Some(entry) = self.log.get(index) else { return };
-        if !entry.failures.is_empty() {
-            return;
-        }
+    pub(super) fn judge_new(&mut self, index: u32, event: u64, arrival_ms: Option<i64>) {
+        let Some(entry) = self.log.get_mut(index).filter(|entry| entry.failures.is_empty()) else { return };
         let (slot, state_index, t_ms, value) = (entry.slot, entry.state, entry.t_ms, entry.value);
-        let event = self.event_of(entry);
-        let (mut code, variation) = self.attribution_of(entry);
+        let (mut code, mut variation) = (ReasonCode::NoExposure, None);
         let occurrence = self.is_occurrence(slot);
-        let mut overtaken = None;
+        let (mut overtaken, mut next) = (None, NONE);
         if let Some(state) = self.states.get_mut(state_index as usize) {
-            if let Some(entry) = self.log.get_mut(index) {
-                entry.next = std::mem::replace(&mut state.newest_conversion, index);
-            }
+            (code, variation) = code_of_credit(state.points.credit(t_ms), is_partial(&self.partial, state.iteration));
+            next = std::mem::replace(&mut state.newest_conversion, index);
             state.last_conversion_ms = state.last_conversion_ms.max(t_ms);
             if let Some(variation) = variation {
                 let found = state
@@ -93,16 +76,15 @@ impl State {
                 }
             }
         }
-        if let (Some(grace), Some(arrival)) = (self.options.grace_ms, arrival_ms)
-            && Self::may_be_pending(code)
-        {
+        let pending_until = self.options.grace_ms.zip(arrival_ms).map(|(grace, arrival)| arrival.saturating_add(grace));
+        let pending_until = pending_until.filter(|_| Self::may_be_pending(code));
+        if let Some(until) = pending_until {
             code = ReasonCode::Pending;
-            self.pending.push_back((arrival.saturating_add(grace), index));
-            if let Some(entry) = self.log.get_mut(index) {
-                entry.is_pending = true;
-            }
+            self.pending.push((until, index));
         }
         if let Some(entry) = self.log.get_mut(index) {
+            entry.is_pending = pending_until.is_some();
+            entry.next = next;
             entry.code = code;
             entry.variation = variation;
         }
@@ -126,8 +108,8 @@ impl State {
 
     /// Judges all conversions of a unit in an iteration again.
     pub(super) fn rejudge(&mut self, index: u32) {
-        let Some(state) = self.states.get_mut(index as usize) else { return };
-        state.aggregates.clear();
+        let Some(state) = self.states.get(index as usize) else { return };
+        let mut aggregates = state.settled.as_deref().cloned().unwrap_or_default();
         let mut at = state.newest_conversion;
         let mut entries = Vec::new();
         while let Some(entry) = self.log.get(at) {
@@ -138,7 +120,6 @@ impl State {
         }
         // In the order of time, so that the first of several conversions is the one that counts (A12).
         entries.sort_unstable();
-        let mut aggregates = self.settled.get(&index).cloned().unwrap_or_default();
         for (t_ms, event, at) in entries {
             let Some(entry) = self.log.get(at) else { continue };
             let (slot, value, is_pending) = (entry.slot, entry.value, entry.is_pending);
@@ -174,10 +155,11 @@ impl State {
     }
 
     pub(super) fn set_verdict(&mut self, index: u32, code: ReasonCode, variation: Option<i64>) {
-        let Some(entry) = self.log.get_mut(index) else { return };
-        if (entry.code, entry.variation) == (code, variation) {
+        // Asked first: most verdicts stand, and what is not written stays shared with the clones of this state.
+        if self.log.get(index).is_none_or(|entry| (entry.code, entry.variation) == (code, variation)) {
             return;
         }
+        let Some(entry) = self.log.get_mut(index) else { return };
         let before = std::mem::replace(&mut entry.code, code);
         entry.variation = variation;
         let (slot, record_index) = (entry.slot, entry.record);
@@ -186,21 +168,24 @@ impl State {
             counts.add(code, 1);
         }
         let category = self.best_of(record_index);
-        if let Some(record) = self.records.get_mut(record_index) {
-            self.totals.category(record.category, -1);
-            self.totals.category(category, 1);
+        let Some(record) = self.records.get(record_index) else { return };
+        let (before, event) = (record.category, record.event);
+        if self.options.track_changes {
+            self.changes.push(Change::Event(event));
+        }
+        if before != category
+            && let Some(record) = self.records.get_mut(record_index)
+        {
             record.category = category;
-            if self.options.track_changes {
-                self.changes.push(Change::Event(record.event));
-            }
+            self.totals.category(before, -1);
+            self.totals.category(category, 1);
         }
     }
 
     /// Lets time pass: conversions whose grace is over are no longer pending (O2).
     pub fn advance(&mut self, now_ms: i64) {
-        while let Some((due_ms, index)) = self.pending.front().copied().filter(|(due_ms, _)| *due_ms <= now_ms) {
+        while let Some((_, index)) = self.pending.get(0).copied().filter(|(due_ms, _)| *due_ms <= now_ms) {
             self.pending.pop_front();
-            debug_assert!(due_ms <= now_ms);
             let Some(entry) = self.log.get_mut(index) else { continue };
             entry.is_pending = false;
             if entry.code == ReasonCode::Pending && !entry.is_withdrawn {
@@ -261,5 +246,19 @@ impl State {
             Some(state) if state.own_arm() == Some(variation) => ReasonCode::RepeatExposure,
             _ => ReasonCode::CrossoverExposure,
         }
+    }
+}
+
+fn is_partial(partial: &[bool], iteration: u32) -> bool {
+    partial.get(iteration as usize).copied().unwrap_or_default()
+}
+
+fn code_of_credit(credit: Credit, is_partial: bool) -> (ReasonCode, Option<i64>) {
+    match credit {
+        Credit::To(point) => (ReasonCode::Counted, Some(point.variation)),
+        Credit::Expired(_) => (ReasonCode::AttributionWindowExpired, None),
+        Credit::NoExposure | Credit::BeforeExposure(_) if is_partial => (ReasonCode::UnknownNotObserved, None),
+        Credit::NoExposure => (ReasonCode::NoExposure, None),
+        Credit::BeforeExposure(_) => (ReasonCode::ConversionBeforeExposure, None),
     }
 }

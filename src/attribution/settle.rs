@@ -37,7 +37,8 @@ impl State {
             return;
         }
         if let Some(variation) = entry.variation {
-            let settled = self.settled.entry(entry.state).or_default();
+            let Some(state) = self.states.get_mut(entry.state as usize) else { return };
+            let settled = state.settled.get_or_insert_default();
             match settled.iter_mut().find(|have| have.slot == entry.slot && have.variation == variation) {
                 Some(aggregate) => {
                     aggregate.count += 1;

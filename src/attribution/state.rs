@@ -7,15 +7,17 @@
 use super::codes::CodeSet;
 use super::evidence::{Evidence, SourceId};
 use super::judge::{Codes, Judge};
+use super::list::List;
 use super::points::Points;
 use super::request::Payloads;
 use super::tail::Tail;
 use super::tally::{CodeCounts, EvidenceKey, IterationCounts, Totals};
 use super::units::{UnitId, UnitTable};
+use super::unmatched::Unmatched;
 use crate::reason::{Category, ReasonCode};
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// No index: the end of a chain.
@@ -56,6 +58,9 @@ pub struct Options {
     pub max_units: usize,
     /// Conversions kept for judging again; past it the verdicts of the oldest are final.
     pub max_conversions: usize,
+    /// Clones of the state are checkpoints: each costs what changed since the one before it, in time and memory.
+    /// Judging then takes about a seventh longer. Otherwise a clone copies everything.
+    pub shares_clones: bool,
     /// Report which conversions changed their verdict ([`State::take_changes`]).
     pub track_changes: bool,
 }
@@ -69,6 +74,7 @@ impl Default for Options {
             keep_receipts: false,
             max_units: usize::MAX,
             max_conversions: usize::MAX,
+            shares_clones: false,
             track_changes: false,
         }
     }
@@ -108,7 +114,9 @@ pub struct UnitState {
     /// How often it was exposed to each variation.
     pub per_variation: SmallVec<[(i64, u32); 1]>,
     /// Conversions credited, per metric and arm.
-    pub aggregates: Vec<Aggregate>,
+    pub aggregates: SmallVec<[Aggregate; 1]>,
+    /// What conversions that are no longer kept came to.
+    pub(super) settled: Option<Box<SmallVec<[Aggregate; 1]>>>,
     /// Number of the event that is its first exposure.
     pub first_event: u64,
     pub(super) next_of_unit: u32,
@@ -210,26 +218,27 @@ pub enum Accepted {
 pub type AcceptedClaims = SmallVec<[Accepted; 2]>;
 
 /// The state of attribution.
+///
+/// A clone is a checkpoint: attribution can go on from it as from the original. With [`Options::shares_clones`] it
+/// costs little to take, and shares with the original whatever neither changes afterwards.
+#[derive(Clone)]
 pub struct State {
     pub(super) judge: Arc<Judge>,
     pub(super) options: Options,
     pub(super) units: UnitTable,
-    first_state_of_unit: Vec<u32>,
-    pub(super) states: Vec<UnitState>,
-    pub(super) log: Tail<Conversion>,
-    pub(super) records: Tail<Record>,
+    pub(super) states: List<UnitState, 8>,
+    pub(super) log: Tail<Conversion, 16>,
+    pub(super) records: Tail<Record, 32>,
     pub(super) totals: Totals,
     pub(super) slot_counts: Vec<CodeCounts>,
     pub(super) iteration_counts: Vec<IterationCounts>,
     pub(super) partial: Vec<bool>,
-    pub(super) evidence: Vec<Evidence>,
+    pub(super) evidence: List<Evidence, 4>,
     pub(super) evidence_by_key: HashMap<EvidenceKey, u32, RandomState>,
-    pub(super) unmatched: HashMap<Box<str>, u32, RandomState>,
+    pub(super) unmatched: Unmatched,
     pub(super) sources: Vec<Arc<str>>,
-    /// What conversions that are no longer kept came to, by unit state.
-    pub(super) settled: HashMap<u32, Vec<Aggregate>, RandomState>,
     pub(super) payloads: Payloads,
-    pub(super) pending: VecDeque<(i64, u32)>,
+    pub(super) pending: List<(i64, u32), 64>,
     pub(super) changes: Vec<Change>,
     /// States to judge again when the request ends: once then, not once for every exposure in it.
     pub(super) stale: Vec<u32>,
@@ -250,25 +259,24 @@ pub enum Change {
 impl State {
     /// An empty state.
     pub fn new(judge: Arc<Judge>, options: Options) -> Self {
+        let shares_clones = options.shares_clones;
         let mut state = Self {
             slot_counts: vec![CodeCounts::default(); judge.slots().len()],
             iteration_counts: vec![IterationCounts::default(); judge.iterations().len()],
             partial: vec![false; judge.iterations().len()],
             judge,
             options,
-            units: UnitTable::default(),
-            first_state_of_unit: Vec::new(),
-            states: Vec::new(),
-            log: Tail::default(),
-            records: Tail::default(),
+            units: UnitTable::new(shares_clones),
+            states: List::new(shares_clones),
+            log: Tail::new(shares_clones),
+            records: Tail::new(shares_clones),
             totals: Totals::default(),
-            evidence: Vec::new(),
+            evidence: List::new(shares_clones),
             evidence_by_key: HashMap::default(),
-            unmatched: HashMap::default(),
+            unmatched: Unmatched::new(shares_clones),
             sources: Vec::new(),
-            settled: HashMap::default(),
-            payloads: Payloads::default(),
-            pending: VecDeque::new(),
+            payloads: Payloads::new(shares_clones),
+            pending: List::new(shares_clones),
             changes: Vec::new(),
             stale: Vec::new(),
             is_over_capacity: false,
@@ -299,8 +307,8 @@ impl State {
     }
 
     /// Units per iteration.
-    pub fn states(&self) -> &[UnitState] {
-        &self.states
+    pub fn states(&self) -> impl Iterator<Item = &UnitState> {
+        self.states.iter()
     }
 
     /// One unit in one iteration.
@@ -309,8 +317,8 @@ impl State {
     }
 
     /// The conversions, in the order they were received. Those of withdrawn payloads are left out.
-    pub fn conversions(&self) -> impl Iterator<Item = (u64, &Conversion)> {
-        self.log.iter().filter(|entry| !entry.is_withdrawn).map(|entry| (self.event_of(entry), entry))
+    pub fn conversions(&self) -> impl Iterator<Item = &Conversion> {
+        self.log.iter().filter(|entry| !entry.is_withdrawn)
     }
 
     /// One conversion.
@@ -330,7 +338,8 @@ impl State {
         .map(|entry| (self.event_of(entry), entry))
     }
 
-    pub(super) fn event_of(&self, entry: &Conversion) -> u64 {
+    /// The number of a conversion's event.
+    pub fn event_of(&self, entry: &Conversion) -> u64 {
         self.records.get(entry.record).map_or(0, |record| record.event)
     }
 
@@ -356,12 +365,12 @@ impl State {
 
     /// The event keys no metric uses.
     pub fn unmatched_keys(&self) -> impl Iterator<Item = (&str, &Evidence)> {
-        self.unmatched.iter().filter_map(|(key, index)| Some((&**key, self.evidence.get(*index as usize)?)))
+        self.unmatched.iter().filter_map(|(key, index)| Some((key, self.evidence.get(index as usize)?)))
     }
 
     /// What is kept of one event key no metric uses.
     pub fn unmatched_key(&self, key: &str) -> Option<&Evidence> {
-        self.evidence.get(*self.unmatched.get(key)? as usize)
+        self.evidence.get(self.unmatched.get(key)? as usize)
     }
 
     /// The number of a sender.
@@ -395,7 +404,7 @@ impl State {
 
     /// The unit's states, in all iterations.
     pub fn states_of(&self, unit: UnitId) -> impl Iterator<Item = (u32, &UnitState)> {
-        let mut at = self.first_state_of_unit.get(unit as usize).copied().unwrap_or(NONE);
+        let mut at = self.units.first_state(unit);
         std::iter::from_fn(move || {
             let state = self.states.get(at as usize)?;
             Some((std::mem::replace(&mut at, state.next_of_unit), state))
@@ -410,11 +419,7 @@ impl State {
             }
             return None;
         }
-        let unit = self.units.number(kind, key);
-        if self.first_state_of_unit.len() < self.units.len() {
-            self.first_state_of_unit.resize(self.units.len(), NONE);
-        }
-        Some(unit)
+        Some(self.units.number(kind, key))
     }
 
     pub(super) fn state_for(&mut self, unit: UnitId, iteration: u32) -> u32 {
@@ -422,15 +427,17 @@ impl State {
             return index;
         }
         let index = self.states.len() as u32;
-        let Some(first) = self.first_state_of_unit.get_mut(unit as usize) else { return NONE };
+        let next_of_unit = self.units.first_state(unit);
+        self.units.set_first_state(unit, index);
         self.states.push(UnitState {
             unit,
             iteration,
             points: Points::default(),
             per_variation: SmallVec::new(),
-            aggregates: Vec::new(),
+            aggregates: SmallVec::new(),
+            settled: None,
             first_event: u64::MAX,
-            next_of_unit: std::mem::replace(first, index),
+            next_of_unit,
             newest_conversion: NONE,
             last_conversion_ms: i64::MIN,
             is_stale: false,

@@ -111,7 +111,7 @@ fn gather(state: &State, catalog: &Catalog) -> Vec<Gathered> {
     if !wanted.iter().any(|(percentile, funnel)| *percentile || *funnel) {
         return all;
     }
-    for (_, entry) in state.conversions() {
+    for entry in state.conversions() {
         let Some((percentile, funnel)) = wanted.get(entry.slot as usize) else { continue };
         let (Some(variation), Some(slot)) = (entry.variation, state.judge().slots().get(entry.slot as usize)) else {
             continue;

@@ -202,7 +202,6 @@ impl Session {
                 let key = event.context_keys.key(unit)?;
                 self.state
                     .states()
-                    .iter()
                     .filter(|state| state.iteration == index && !state.points.is_empty())
                     .find_map(|state| {
                         let (_, other) = self.state.units().name(state.unit)?;

@@ -48,6 +48,8 @@ pub struct SessionOptions {
     pub max_units: usize,
     /// Conversions kept for judging again.
     pub max_conversions: usize,
+    /// Clones of the state of attribution are cheap: see [`Options::shares_clones`].
+    pub shares_clones: bool,
 }
 
 impl SessionOptions {
@@ -61,6 +63,7 @@ impl SessionOptions {
             max_bytes: 256 * 1024 * 1024,
             max_units: 2_000_000,
             max_conversions: 2_000_000,
+            shares_clones: false,
         }
     }
 
@@ -72,6 +75,7 @@ impl SessionOptions {
             keep_receipts: false,
             max_units: self.max_units,
             max_conversions: self.max_conversions,
+            shares_clones: self.shares_clones,
             track_changes: true,
         }
     }

@@ -58,7 +58,7 @@ impl Session {
         // Two would do to find one that is not the unit itself; spellings of one key can be made up by the thousand.
         const LOOK_ALIKES: usize = 8;
         let mut folded: HashMap<String, Vec<UnitId>> = HashMap::new();
-        for state in self.state.states().iter().filter(|state| !state.points.is_empty()) {
+        for state in self.state.states().filter(|state| !state.points.is_empty()) {
             if let Some((_, key)) = self.state.units().name(state.unit) {
                 let units = folded.entry(key.trim().to_lowercase()).or_default();
                 if units.len() < LOOK_ALIKES && !units.contains(&state.unit) {
