@@ -105,7 +105,8 @@ fn run(judge: &Arc<Judge>, batches: &[String], shares_clones: bool, keeps: bool)
     }
     let resident = resident().zip(before).map(|(now, before)| now.saturating_sub(before));
     let earlier = std::iter::once(&empty).chain(&kept);
-    let own_bytes: Vec<usize> = kept.iter().zip(earlier).map(|(clone, earlier)| clone.unshared_bytes(earlier)).collect();
+    let own_bytes: Vec<usize> =
+        kept.iter().zip(earlier).map(|(clone, earlier)| clone.unshared_bytes(earlier)).collect();
     let started = Instant::now();
     if let [.., one, other] = kept.as_slice() {
         other.unshared_bytes(one);

@@ -10,7 +10,7 @@ use crate::reason::{ReasonCode, Severity, fill};
 use crate::report::{Confidence, ExperimentReport, Finding, UnmatchedKey};
 use foldhash::fast::RandomState;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// What a finding is about.
 type Subject = (ReasonCode, Option<usize>, Option<usize>);
@@ -42,6 +42,7 @@ pub fn findings(
     );
     findings.extend(look_alikes(state, catalog));
     findings.extend(placeholder_keys(state));
+    findings.extend(double_sources(state, catalog));
     findings.extend(experiments.iter().flat_map(|experiment| uneven_arms(catalog, experiment)));
     findings.extend(silent_metrics(state, catalog, experiments));
     if catalog.origin == Origin::Inferred {
@@ -361,6 +362,71 @@ fn placeholder_keys(state: &State) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// How far apart two sources may date the same action.
+const SAME_ACTION_MS: i64 = 2_000;
+/// So many actions that arrive twice are no coincidence.
+const DOUBLED: u64 = 3;
+
+/// F42: the same unit converts by the same metric at the same moment, as two different senders tell.
+fn double_sources(state: &State, catalog: &Catalog) -> Vec<Finding> {
+    // Versions of one SDK are one sender, and most sessions have one.
+    let product = |source: u16| state.source_name(source).and_then(|name| name.split('/').next());
+    let products: HashSet<&str> = (0..).map_while(product).collect();
+    if products.len() < 2 {
+        return Vec::new();
+    }
+    let mut doubled: BTreeMap<u32, (Evidence, BTreeSet<&str>)> = BTreeMap::new();
+    for unit in state.states() {
+        let mut conversions: Vec<_> = state.conversions_of(unit).collect();
+        conversions.sort_unstable_by_key(|(event, entry)| (entry.slot, entry.t_ms, *event));
+        let told: Vec<_> =
+            conversions.iter().map(|(_, entry)| (entry.slot, entry.t_ms, product(entry.source))).collect();
+        let earlier = latest_of_another(told.iter().copied());
+        let mut later =
+            latest_of_another(told.iter().rev().map(|(slot, t_ms, sender)| (*slot, t_ms.saturating_neg(), *sender)));
+        later.reverse();
+        for (((event, entry), earlier), later) in conversions.iter().zip(earlier).zip(later) {
+            let Some(twin) = earlier.or(later) else { continue };
+            let (evidence, senders) = doubled.entry(entry.slot).or_default();
+            evidence.events += 1;
+            evidence.see(Some(entry.t_ms));
+            evidence.source(entry.source);
+            evidence.example(*event);
+            evidence.units.insert(unit.unit);
+            senders.extend(product(entry.source).into_iter().chain([twin]));
+        }
+    }
+    let finding = |(slot, (evidence, senders)): (u32, (Evidence, BTreeSet<&str>))| {
+        let slot = state.judge().slots().get(slot as usize)?;
+        let experiment = state.judge().iterations().get(slot.iteration as usize)?.experiment;
+        let (experiment, metric) = (catalog.experiments.get(experiment), catalog.metrics.get(slot.metric as usize));
+        let senders: Vec<&str> = senders.into_iter().collect();
+        let mut slots = vec![("count", evidence.events.to_string()), ("senders", senders.join(" and "))];
+        texts(ReasonCode::DoubleSource, experiment, metric, &mut slots);
+        let finding = finished(state, ReasonCode::DoubleSource, experiment, metric, &evidence, &slots);
+        Some(Finding { confidence: Confidence::Likely, ..finding })
+    };
+    doubled.into_iter().filter(|(_, (evidence, _))| evidence.events >= 2 * DOUBLED).filter_map(finding).collect()
+}
+
+/// For each of what is told, in order of metric and time, the sender of the same action shortly before, if it is
+/// another one. Two are remembered, so that it takes one pass however many there are.
+fn latest_of_another<'a>(told: impl Iterator<Item = (u32, i64, Option<&'a str>)>) -> Vec<Option<&'a str>> {
+    let (mut last, mut last_of_another) = (None, None);
+    told.map(|(slot, t_ms, sender)| {
+        let is_twin = |&(before, at, other): &(u32, i64, Option<&str>)| {
+            before == slot && t_ms.saturating_sub(at) <= SAME_ACTION_MS && other != sender
+        };
+        let twin = [last, last_of_another].into_iter().flatten().find(is_twin).and_then(|(_, _, other)| other);
+        if last.is_some_and(|(_, _, other)| other != sender) {
+            last_of_another = last;
+        }
+        last = Some((slot, t_ms, sender));
+        twin
+    })
+    .collect()
 }
 
 /// F52: the arms are not filled as allocated.

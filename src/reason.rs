@@ -355,6 +355,9 @@ reasons! {
     QueueOverflow "queue-overflow" "F38" Code Error Finding;
         "An SDK dropped {count} events because its queue was full.";
         "Raise the SDK's event capacity, or flush more often."
+    DoubleSource "double-source" "F42" Code Warning Finding;
+        "{count} conversions of {metric} arrive twice, within two seconds of each other: from {senders}.";
+        "Track each action from one place only; where Segment is one of them, disconnect it for this event, or the classic destination where both LaunchDarkly destinations are on."
     HttpRejected "http-rejected" "F37" Code Error Finding;
         "Upstream answered {count} batches of events with an error.";
         "Look at the statuses under Sources and check the credential; after a 401, 403 or 404 an SDK sends nothing until it is restarted."

@@ -46,13 +46,8 @@ impl State {
     }
 
     fn withdraw_retries(&mut self, other: &mut State) {
-        let shared: Vec<PayloadKey> = other
-            .payloads
-            .iter()
-            .map(|(key, _)| key)
-            .filter(|key| self.payloads.get(key).is_some())
-            .cloned()
-            .collect();
+        let shared: Vec<PayloadKey> =
+            other.payloads.iter().map(|(key, _)| key).filter(|key| self.payloads.get(key).is_some()).cloned().collect();
         for key in shared {
             let arrival = |state: &State| state.payloads.get(&key).and_then(|payload| payload.arrival_ms);
             // Of two that arrived in the same millisecond either may go: they hold the same events.

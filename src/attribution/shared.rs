@@ -274,6 +274,9 @@ mod tests {
         assert_eq!((list.len(), clone.len()), (16 * FAN, 3 * 16 * FAN));
         assert_eq!(list.unshared_bytes(&clone, |_| 0), size_of::<usize>(), "what is left is still shared");
         // Nor does a list that dropped less than the earlier one take its nodes for others.
-        assert_eq!(clone.unshared_bytes(&list, |_| 0), 3 * size_of::<usize>() + 2 * (size_of::<Node<u64, 16>>() + FAN * size_of::<Leaf<u64, 16>>()));
+        assert_eq!(
+            clone.unshared_bytes(&list, |_| 0),
+            3 * size_of::<usize>() + 2 * (size_of::<Node<u64, 16>>() + FAN * size_of::<Leaf<u64, 16>>())
+        );
     }
 }

@@ -113,6 +113,7 @@ impl UnitTable {
 
     /// See [`super::state::State::unshared_bytes`].
     pub(super) fn unshared_bytes(&self, earlier: &Self) -> usize {
-        self.units.unshared_bytes(&earlier.units, |unit| if unit.key.is_heap_allocated() { unit.key.len() } else { 0 }) + self.by_name.unshared_bytes(&earlier.by_name)
+        self.units.unshared_bytes(&earlier.units, |unit| if unit.key.is_heap_allocated() { unit.key.len() } else { 0 })
+            + self.by_name.unshared_bytes(&earlier.by_name)
     }
 }

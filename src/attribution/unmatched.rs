@@ -16,11 +16,7 @@ pub(super) struct Unmatched {
 impl Unmatched {
     /// No keys.
     pub(super) fn new(shares_clones: bool) -> Self {
-        Self {
-            keys: List::new(shares_clones),
-            by_key: Index::new(shares_clones),
-            hasher: RandomState::default(),
-        }
+        Self { keys: List::new(shares_clones), by_key: Index::new(shares_clones), hasher: RandomState::default() }
     }
 
     /// How many keys there are.

@@ -200,14 +200,13 @@ impl Session {
             }),
             ReasonCode::NoExposure | ReasonCode::UnknownNotObserved => {
                 let key = event.context_keys.key(unit)?;
-                self.state
-                    .states()
-                    .filter(|state| state.iteration == index && !state.points.is_empty())
-                    .find_map(|state| {
+                self.state.states().filter(|state| state.iteration == index && !state.points.is_empty()).find_map(
+                    |state| {
                         let (_, other) = self.state.units().name(state.unit)?;
                         let how = near_miss::units_differ_by(key, other)?;
                         Some(format!("{unit}/{other} was exposed; the keys differ by {how}"))
-                    })
+                    },
+                )
             }
             _ => None,
         }
