@@ -36,6 +36,8 @@ pub enum Command {
     Listen(Listen),
     /// Watch a simulated shop, with the faults that are common, through the same endpoint.
     Demo(Demo),
+    /// Follow a growing file of events, or a pipe, on the screen.
+    Tail(Tail),
     /// Say what files of events come to: what counts, what does not, and why.
     Report(Report),
     /// Print one verdict per event, iteration and metric, as NDJSON.
@@ -119,6 +121,23 @@ pub struct Listen {
     /// With --no-tui: write one verdict per event, iteration and metric to this file at the end.
     #[arg(long, value_name = "FILE", requires = "no_tui")]
     pub verdicts: Option<PathBuf>,
+}
+
+/// Options of `tail`.
+#[derive(Debug, Clone, Args)]
+pub struct Tail {
+    /// A file of events or a recording, read to its end and on as it grows; - is standard input.
+    #[arg(value_name = "FILE")]
+    pub source: String,
+    /// How to judge.
+    #[command(flatten)]
+    pub judging: Judging,
+    /// Since when every event is in the file; without it the file is taken as complete. RFC 3339 or epoch ms.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub observed_from: Option<i64>,
+    /// Options of the screen.
+    #[command(flatten)]
+    pub screen: Screen,
 }
 
 /// Options of `demo`.

@@ -47,6 +47,8 @@ const UNITS: usize = 1_000;
 pub struct Setting {
     /// Addresses that are listened on; empty: nothing is (a file is shown).
     pub addresses: Vec<SocketAddr>,
+    /// What is read instead: the name of a file.
+    pub reading: Option<String>,
     /// Where requests are forwarded to.
     pub forward: Option<String>,
     /// Names of the themes there are.

@@ -12,6 +12,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 fn app(store: &mut Fixture) -> App<'_> {
     let setting = Setting {
         addresses: vec!["127.0.0.1:8033".parse().unwrap()],
+        reading: None,
         forward: None,
         themes: vec!["default".into(), "light".into(), "mono".into()],
     };

@@ -4,6 +4,7 @@ mod collect;
 mod live;
 mod pace;
 mod screen;
+mod tail;
 pub mod tui;
 
 use crate::cli::{self, Cli, Command, Format};
@@ -63,6 +64,7 @@ pub fn main() -> ExitCode {
         }),
         Command::Listen(options) => listen(options),
         Command::Demo(options) => demo(options),
+        Command::Tail(options) => tail::run(options),
         Command::Sources => sources(),
     }
 }

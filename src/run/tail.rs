@@ -3,17 +3,22 @@
 //! A thread reads and hands on what it read as envelopes, as the endpoint does; but unlike an SDK a file can wait, so
 //! it waits where the session does not keep up, and nothing is lost.
 
-use crate::endpoint::Intake;
+use super::{BAD_INPUT, now_ms, say, screen};
+use crate::app::Health;
+use crate::cli;
+use crate::endpoint::{self, Caps, Intake};
 use crate::envelope::{BodyLoss, Envelope, Via};
 use crate::input::{InputError, Piece, Source};
 use crate::json::Walker;
-use crate::recording::{self, Record};
+use crate::recording::{self, Header, Record};
+use crate::session::{Session, SessionOptions};
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How often a file that has no more is looked at again.
@@ -26,11 +31,69 @@ const WAITING_BYTES: u64 = 16 * 1024 * 1024;
 /// The longest line that is taken in.
 const MAX_LINE_BYTES: usize = 64 * 1024 * 1024;
 
+/// Shows a file, or standard input, as it grows.
+pub(super) fn run(options: cli::Tail) -> ExitCode {
+    if let Err(code) = screen::require() {
+        return code;
+    }
+    let source = Source::parse(&options.source);
+    let named = match super::catalog(&options.judging) {
+        Ok(catalog) => catalog,
+        Err(code) => return code,
+    };
+    // Of a file it is known before the first frame whether it can be read, and what it says of itself.
+    let header = match &source {
+        Source::File(path) if source.can_be_read_again() || !path.exists() => match header(&source) {
+            Ok(header) => header,
+            Err(error) => {
+                say(error);
+                return BAD_INPUT.into();
+            }
+        },
+        _ => None,
+    }
+    .unwrap_or_default();
+    let observed_from_ms = options.observed_from.or(header.observed_from_ms);
+    let session_options = SessionOptions {
+        clock: options.judging.clock.into(),
+        // A file is complete unless it, or the user, says otherwise.
+        observed_from_ms: observed_from_ms.unwrap_or(0),
+        ..SessionOptions::from_now(now_ms())
+    };
+    let session = Session::new(named.or(header.catalog), session_options);
+    let (sender, intake) = endpoint::intake(Caps::default());
+    let (stop, told) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(None)));
+    let reading = source.name();
+    let tell: Tell = {
+        let told = Arc::clone(&told);
+        Box::new(move |text| *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(text))
+    };
+    let tail = Tail::new(source, sender, Arc::clone(&stop), now_ms, tell);
+    // Not waited for at the end: it may be in the middle of waiting for a pipe that says nothing.
+    if let Err(error) = std::thread::Builder::new().name("tail".to_owned()).spawn(move || tail.run()) {
+        say(format_args!("cannot start a thread to read with: {error}"));
+        return BAD_INPUT.into();
+    }
+    let health =
+        move || Health { trouble: told.lock().unwrap_or_else(PoisonError::into_inner).clone(), ..Health::default() };
+    let code = screen::show_read(session, intake, reading, options.screen, Box::new(health));
+    stop.store(true, Ordering::Relaxed);
+    code
+}
+
+/// The header, where the file is a recording.
+fn header(source: &Source) -> Result<Option<Header>, String> {
+    let opened = source.open().map_err(|error| error.to_string())?;
+    let line = opened.first_line().filter(|line| recording::is_header(line));
+    let header = line.map(|line| recording::parse_header(line, &source.name())).transpose();
+    header.map_err(|error| format!("{}: {error}", source.name()))
+}
+
 /// What happened to the file, for the screen.
-pub(super) type Tell = Box<dyn Fn(String) + Send>;
+type Tell = Box<dyn Fn(String) + Send>;
 
 /// Reads until told to stop, or until a pipe ends.
-pub(super) struct Tail {
+struct Tail {
     source: Source,
     intake: Intake,
     stop: Arc<AtomicBool>,
@@ -40,13 +103,13 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    pub(super) fn new(source: Source, intake: Intake, stop: Arc<AtomicBool>, now_ms: fn() -> i64, tell: Tell) -> Self {
+    fn new(source: Source, intake: Intake, stop: Arc<AtomicBool>, now_ms: fn() -> i64, tell: Tell) -> Self {
         let lines = Lines::default();
         Self { source, intake, stop, now_ms, tell, lines }
     }
 
     /// Reads. What cannot be read is told.
-    pub(super) fn run(mut self) {
+    fn run(mut self) {
         let ended = match &self.source {
             Source::File(path) if self.source.can_be_read_again() => {
                 let path = path.clone();
@@ -169,9 +232,7 @@ impl Tail {
         let Some(line) = line else { return };
         let (bytes, loss) = match line {
             Line::Whole(bytes) => (bytes, None),
-            Line::TooLong(bytes) => {
-                (Vec::new(), Some(BodyLoss::TooLarge { bytes, limit: MAX_LINE_BYTES as u64 }))
-            }
+            Line::TooLong(bytes) => (Vec::new(), Some(BodyLoss::TooLarge { bytes, limit: MAX_LINE_BYTES as u64 })),
         };
         let text = String::from_utf8_lossy(&bytes);
         let content = text.trim();
@@ -252,14 +313,14 @@ impl Lines {
         self.buffer.extend_from_slice(bytes);
         if self.on_lines.is_none() && !self.buffer.trim_ascii_start().is_empty() {
             // One byte decides in most files; a first line that is not whole yet may still turn out to be an object.
-            let is_decided = memchr::memchr(b'\n', self.buffer.trim_ascii_start()).is_some() || self.buffer.len() > 64 * 1024;
+            let is_decided =
+                memchr::memchr(b'\n', self.buffer.trim_ascii_start()).is_some() || self.buffer.len() > 64 * 1024;
             self.on_lines = is_decided.then(|| crate::input::stands_on_lines(&self.buffer));
         }
     }
 
     fn is_one_value(&self) -> bool {
-        self.on_lines == Some(false)
-            || (self.on_lines.is_none() && !crate::input::stands_on_lines(&self.buffer))
+        self.on_lines == Some(false) || (self.on_lines.is_none() && !crate::input::stands_on_lines(&self.buffer))
     }
 
     /// Whether what is left is a whole value.

@@ -36,6 +36,8 @@ pub struct TuiOptions {
     pub intake: Option<IntakeReceiver>,
     /// Addresses listened on.
     pub addresses: Vec<SocketAddr>,
+    /// What is read instead of listening: the name of a file.
+    pub reading: Option<String>,
     /// Where requests are forwarded to.
     pub forward: Option<String>,
     /// How forwarding is doing, asked now and then.
@@ -66,7 +68,7 @@ const COPY_BYTES: usize = 100_000;
 ///
 /// Where there is no terminal ([`crate::terminal::TerminalError`]), or it fails.
 pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
-    let TuiOptions { mut session, intake, addresses, forward, health, theme, fps, filter } = options;
+    let TuiOptions { mut session, intake, addresses, reading, forward, health, theme, fps, filter } = options;
     let mut abilities = Abilities::read(|name| std::env::var(name).ok());
     crate::terminal::require()?;
     let mut themes = Themes::built_in();
@@ -74,7 +76,7 @@ pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
     if theme == "mono" {
         abilities.depth = Depth::Mono;
     }
-    let setting = Setting { addresses, forward, themes: themes.names() };
+    let setting = Setting { addresses, reading, forward, themes: themes.names() };
     let mut app = App::new(&mut session, setting, TimeZone::system());
     app.take_theme(theme);
     if let Some(warning) = warnings.into_iter().next() {

@@ -4,6 +4,7 @@ use super::Session;
 use super::journal::Entry;
 use super::ladder::{self, ConversionRungs, instant, span};
 use crate::attribution::state::{Accepted, Clock, Options, State};
+use crate::envelope::Via;
 use crate::event::{Event, body, decode};
 use crate::intake;
 use crate::json::{self, Value, Walker};
@@ -262,6 +263,10 @@ impl Session {
 
     fn provenance(&self, entry: &Entry, event: Option<&Event<'_>>) -> Vec<(&'static str, String)> {
         let envelope = &entry.envelope;
+        if envelope.via == Via::File {
+            let created = event.and_then(|event| event.creation_ms).map(|creation| ("created", instant(creation)));
+            return created.into_iter().chain([("read from", envelope.path.clone())]).collect();
+        }
         let mut lines = vec![("arrived", instant(envelope.arrival_ms))];
         if let Some(creation) = event.and_then(|event| event.creation_ms) {
             let delay = envelope.arrival_ms.saturating_sub(creation);

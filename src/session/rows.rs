@@ -115,6 +115,9 @@ pub(super) fn row(
         Received::Event { number, event, offset, claims } => {
             row.event = number;
             row.t_ms = state.instant(event, envelope.arrival());
+            // Of events from a file it is not known when they were sent; when they happened says more than when the
+            // file was read.
+            row.arrival_ms = envelope.arrival().or(row.t_ms).unwrap_or(envelope.arrival_ms);
             row.kind = notes.share(event.kind.name().unwrap_or(&event.kind_name));
             row.key = notes.share(&name(event));
             row.units = event.context_keys.iter().map(|(kind, key)| (notes.share(kind), notes.share(key))).collect();

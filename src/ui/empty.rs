@@ -8,7 +8,7 @@ use ratatui::layout::Rect;
 
 pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let Some(address) = canvas.app.setting().addresses.first().copied() else {
-        nothing(canvas, area, "nothing was read yet");
+        nothing(canvas, area, "no event was read yet; what comes is shown as it is read");
         return;
     };
     let name_columns = 10;

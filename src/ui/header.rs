@@ -1,6 +1,6 @@
 //! The header: where exptap listens, how fast events come, and what became of each of them.
 
-use super::paint::{Canvas, Strip, columns, grouped, short, zone_name};
+use super::paint::{Canvas, Strip, columns, fixed, grouped, short, zone_name};
 use super::theme::Role;
 use crate::app::{App, Pane, View};
 use crate::reason::Category;
@@ -80,7 +80,11 @@ fn identity(app: &App<'_>, full: bool, name: bool) -> Pieces {
             pieces.push((" ● ".into(), Role::Good));
             pieces.push((format!(":{}", address.port()), Role::Text));
         }
-        None => pieces.push((" not listening".into(), Role::Muted)),
+        None => match &setting.reading {
+            Some(name) => pieces
+                .push((format!(" reading {}", fixed(name, columns(name).min(if full { 40 } else { 16 }))), Role::Text)),
+            None => pieces.push((" not listening".into(), Role::Muted)),
+        },
     }
     if let Some(forward) = &setting.forward {
         let host = forward.split_once("://").map_or(forward.as_str(), |(_, host)| host).trim_end_matches('/');

@@ -18,6 +18,7 @@ use std::time::Duration;
 fn app(store: &mut Fixture) -> App<'_> {
     let setting = Setting {
         addresses: vec!["127.0.0.1:8033".parse().unwrap()],
+        reading: None,
         forward: Some("https://events.launchdarkly.com".into()),
         themes: Themes::built_in().names(),
     };
