@@ -6,6 +6,7 @@ use super::points::Point;
 use super::request::Request;
 use super::state::{Accepted, AcceptedClaims, Change, Clock, Conversion, NONE, Record, State};
 use super::tally::{Effect, EvidenceKey};
+use crate::event::wrapped::Format;
 use crate::event::{Event, Kind};
 use crate::reason::{Category, ReasonCode};
 use smallvec::SmallVec;
@@ -18,6 +19,7 @@ impl State {
         self.totals.events += 1;
         self.totals.kind(event.kind.name().unwrap_or(&event.kind_name));
         let t_ms = self.instant(event, request.arrival_ms);
+        let arrival_ms = request.arrival_ms.or(event.received_ms());
         if self.options.keep_receipts {
             request.readable.events += 1;
             request.readable.see(t_ms);
@@ -40,16 +42,23 @@ impl State {
             self.apply(request, Effect::Evidence { evidence, count: dropped });
             self.witness(evidence, request.source, number, t_ms, None);
         }
+        if event.wrapping.as_ref().is_some_and(|wrapping| wrapping.format == Format::DebugSession) {
+            self.add_evidence(request, EvidenceKey::Code(ReasonCode::SourceLacksHeaders), number, t_ms, None);
+        }
+        let environment = match self.judge.environment_of(event) {
+            EnvironmentMatch::Other => EnvironmentMatch::Other,
+            EnvironmentMatch::Same => request.environment,
+        };
         if event.kind == Kind::Summary {
-            request.summary(&self.judge, event, number, t_ms);
+            request.summary(&self.judge, event, environment, number, t_ms);
         } else if event.kind == Kind::Feature {
             request.feature(&self.judge, event);
         }
         let judge = Arc::clone(&self.judge);
         let circumstances = Circumstances {
             t_ms: t_ms.unwrap_or_default(),
-            arrival_ms: request.arrival_ms,
-            environment: request.environment,
+            arrival_ms,
+            environment,
         };
         let claims = match judge.judge(event, circumstances) {
             Judgement::Apart(code, metric) => {
@@ -105,7 +114,7 @@ impl State {
     pub fn instant(&self, event: &Event<'_>, arrival_ms: Option<i64>) -> Option<i64> {
         match self.options.clock {
             Clock::Creation => event.creation_ms,
-            Clock::Received => arrival_ms.or(event.creation_ms),
+            Clock::Received => arrival_ms.or(event.received_ms()).or(event.creation_ms),
         }
     }
 
@@ -181,6 +190,22 @@ impl State {
                         warnings,
                     });
                 }
+                Claim::OtherContext { iteration, slot } => {
+                    consider(Category::NotAbout);
+                    let code = ReasonCode::OtherContextKind;
+                    let key = match slot {
+                        Some(slot) => EvidenceKey::Slot(code, slot),
+                        None => EvidenceKey::Iteration(code, iteration),
+                    };
+                    self.add_evidence(request, key.clone(), number, seen_ms, event.context_keys.iter().next());
+                    if let Some(evidence) = self.evidence_by_key.get(&key).copied()
+                        && let Some(evidence) = self.evidence.get_mut(evidence as usize)
+                    {
+                        event.context_keys.iter().for_each(|(kind, _)| evidence.kind(kind));
+                    }
+                    let (failures, warnings) = (CodeSet::default(), Codes::new());
+                    accepted.push(Accepted::Decided { iteration, slot, code, failures, warnings });
+                }
                 Claim::Exposes { iteration, key, variation, warnings } => {
                     consider(Category::Exposure);
                     remarks.extend(warnings.iter().copied());
@@ -244,7 +269,7 @@ impl State {
         }
         // Once per event, however many iterations it is judged for.
         self.remark(request, remarks.iter(), number, seen_ms);
-        self.finish_event(request, number, first_entry, best);
+        self.finish_event(request, number, first_entry, best, circumstances.arrival_ms);
         accepted
     }
 
@@ -261,6 +286,7 @@ impl State {
         number: u64,
         first_entry: u32,
         best_elsewhere: Category,
+        arrival_ms: Option<i64>,
     ) {
         let entries = self.log.next() - first_entry;
         if entries == 0 {
@@ -270,7 +296,7 @@ impl State {
         let record = self.records.next();
         self.records.push(Record { event: number, first_entry, entries, best_elsewhere, category: Category::NotAbout });
         for entry in first_entry..first_entry + entries {
-            self.judge_new(entry, request.arrival_ms);
+            self.judge_new(entry, arrival_ms);
         }
         let category = self.best_of(record);
         if let Some(record) = self.records.get_mut(record) {

@@ -5,11 +5,13 @@
 
 use super::filter::{CompiledFilter, EventView, Outcome};
 use super::url::CompiledMatcher;
-use crate::catalog::{Catalog, Iteration, Measure, Metric, MetricKind, Rule};
+use crate::catalog::{Catalog, Environment, Iteration, Measure, Metric, MetricKind, Rule};
+use crate::event::wrapped::Wrapping;
 use crate::event::{Event, Kind, MetricValue};
 use crate::reason::ReasonCode;
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// Reason codes that go together: failures in the order of the rules, or warnings.
@@ -68,6 +70,14 @@ pub enum Claim<'e> {
         /// Another iteration of the same experiment was running then.
         elsewhere: bool,
     },
+    /// It is a row of another context than the one the iteration asks about; the event's own row, if it has one, is
+    /// judged.
+    OtherContext {
+        /// Index of the iteration.
+        iteration: u32,
+        /// Index of the (iteration, metric) pair, for a conversion.
+        slot: Option<u32>,
+    },
     /// It matches a metric of the iteration.
     Converts {
         /// Index of the (iteration, metric) pair.
@@ -124,6 +134,7 @@ struct CompiledMetric {
 
 /// A catalog made ready to judge by.
 pub struct Judge {
+    environment: Environment,
     iterations: Vec<JudgedIteration>,
     slots: Vec<Slot>,
     metrics: Vec<CompiledMetric>,
@@ -136,6 +147,7 @@ impl Judge {
     /// Makes a catalog ready.
     pub fn new(catalog: &Catalog) -> Self {
         let mut judge = Self {
+            environment: catalog.environment.clone(),
             iterations: Vec::new(),
             slots: Vec::new(),
             metrics: Vec::new(),
@@ -291,15 +303,42 @@ impl Judge {
             return Judgement::Apart(ReasonCode::NotAnExperimentEvent, None);
         }
         let mut claims = SmallVec::new();
+        let settled = event.row().and_then(|row| self.settled(row, iterations));
         for index in iterations {
             let Some(iteration) = self.iterations.get(*index as usize) else { continue };
+            if is_other_context(event, &iteration.iteration) {
+                claims.push(Claim::OtherContext { iteration: *index, slot: None });
+                continue;
+            }
             let mut warnings = warnings(event, circumstances);
             if let (Some(needed), Some(version)) = (iteration.iteration.flag_config_version, event.version)
                 && version < needed
             {
                 warnings.push(ReasonCode::StaleFlagConfig);
             }
-            claims.push(match exposure_failure(event, &iteration.iteration, circumstances) {
+            let exposure = match (settled, event.row().and_then(|row| row.iteration_id.as_ref())) {
+                (Some(settled), _) => {
+                    let own = self.iterations.get(settled as usize).filter(|_| settled != *index);
+                    match own {
+                        // LaunchDarkly itself says which of the experiment's iterations it belongs to.
+                        Some(own) if own.experiment == iteration.experiment => {
+                            match time_failure(&iteration.iteration, circumstances.t_ms) {
+                                Some(code) => Err(code),
+                                None => continue,
+                            }
+                        }
+                        Some(_) => Err(ReasonCode::OtherRule),
+                        None => settled_exposure(event, &iteration.iteration, circumstances),
+                    }
+                }
+                (None, named) => {
+                    if named.is_some() {
+                        warnings.push(ReasonCode::UnknownIteration);
+                    }
+                    exposure_failure(event, &iteration.iteration, circumstances)
+                }
+            };
+            claims.push(match exposure {
                 Err(code) => {
                     let is_outside = time_failure(&iteration.iteration, circumstances.t_ms).is_some();
                     let elsewhere = is_outside && self.runs_elsewhere(iteration, circumstances.t_ms);
@@ -309,6 +348,31 @@ impl Judge {
             });
         }
         Judgement::Claims(claims)
+    }
+
+    /// The iteration a row names, if the catalog knows it: one of those on the row's flag.
+    fn settled(&self, row: &Wrapping<'_>, iterations: &[u32]) -> Option<u32> {
+        let id = row.iteration_id.as_deref()?;
+        let is_named = |index: &&u32| self.iterations.get(**index as usize).is_some_and(|it| it.iteration.id == id);
+        iterations.iter().find(is_named).copied()
+    }
+
+    /// R5 for an event that names its environment itself, as Data Export's do: by the environment's id, which is the
+    /// client-side id. What the catalog does not say is not judged; its project is a key where the export's is an id,
+    /// so that the two cannot be compared.
+    pub fn environment_of(&self, event: &Event<'_>) -> EnvironmentMatch {
+        let Some(named) = event.wrapping.as_ref().and_then(|wrapping| wrapping.environment.as_deref()) else {
+            return EnvironmentMatch::Same;
+        };
+        let Environment { key, client_side_id, .. } = &self.environment;
+        // Somebody's own pipeline may have put the key where LaunchDarkly puts the id.
+        let is_an_id = named.len() == 24 && named.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let can_be_told = client_side_id.is_some() || (key.is_some() && !is_an_id);
+        if !can_be_told || client_side_id.as_deref() == Some(named) || key.as_deref() == Some(named) {
+            EnvironmentMatch::Same
+        } else {
+            EnvironmentMatch::Other
+        }
     }
 
     /// Rules A1–A7, for every iteration of every metric the event matches.
@@ -328,6 +392,11 @@ impl Judge {
             for slot in &compiled.slots {
                 let Some(iteration) = self.slot_iteration(*slot) else { continue };
                 let unit = &iteration.iteration.randomization_unit;
+                if is_other_context(event, &iteration.iteration) {
+                    let iteration = self.slots.get(*slot as usize).map_or(0, |slot| slot.iteration);
+                    claims.push(Claim::OtherContext { iteration, slot: Some(*slot) });
+                    continue;
+                }
                 let failures = conversion_failures(event, compiled, &iteration.iteration, circumstances);
                 let about_time = failures.iter().any(|code| is_about_time(*code));
                 let mut warnings = warnings(event, circumstances);
@@ -337,8 +406,8 @@ impl Judge {
                     elsewhere: about_time && self.runs_elsewhere(iteration, circumstances.t_ms),
                     failures,
                     key: event.context_keys.key(unit),
-                    value: match (compiled.metric.measure, event.metric_value) {
-                        (Measure::Value, MetricValue::Number(number)) => number,
+                    value: match (compiled.metric.measure, &event.metric_value) {
+                        (Measure::Value, MetricValue::Number(number)) => *number,
                         (Measure::Value, _) => 0.0,
                         (Measure::Occurrence | Measure::Count, _) => 1.0,
                     },
@@ -414,13 +483,23 @@ fn exposure_failure<'e>(
             _ => ReasonCode::NotInExperiment,
         });
     }
+    // A row need not say which rule it was, nor that it was one: what it does not say cannot fail (O1d).
+    let is_row = event.row().is_some();
     let by_the_rule = match &iteration.rule {
         None => true,
-        Some(Rule::Fallthrough) => reason_kind == "FALLTHROUGH",
+        Some(Rule::Fallthrough) => reason_kind == "FALLTHROUGH" || (is_row && reason_kind.is_empty()),
+        Some(Rule::Id(_)) if is_row && reason.rule_id.is_none() => matches!(reason_kind, "RULE_MATCH" | ""),
         Some(Rule::Id(id)) => reason.rule_id.as_deref() == Some(id),
     };
     if !by_the_rule {
         return Err(ReasonCode::OtherRule);
+    }
+    if is_row {
+        // It names its variation by id. Where the catalog does not, the times can decide all the same.
+        return match time_failure(iteration, circumstances.t_ms) {
+            Some(code) => Err(code),
+            None => Ok((key, arm_of_row(event, iteration)?)),
+        };
     }
     let is_arm = |variation: i64| match &iteration.arms {
         None => true,
@@ -431,6 +510,34 @@ fn exposure_failure<'e>(
         Some(code) => Err(code),
         None => Ok((key, variation)),
     }
+}
+
+/// The arm with the variation id a row carries.
+fn arm_of_row(event: &Event<'_>, iteration: &Iteration) -> Result<i64, ReasonCode> {
+    let id = event.row().and_then(|row| row.variation_id.as_deref()).ok_or(ReasonCode::ArmUnknown)?;
+    let arm = iteration.arms.iter().flatten().find(|arm| arm.id.as_deref() == Some(id));
+    arm.map(|arm| arm.variation).ok_or(ReasonCode::ArmUnknown)
+}
+
+/// An exposure LaunchDarkly itself attributed to this iteration: E4–E10 are settled by that, and only the environment
+/// and the unit are the event's own.
+fn settled_exposure<'e>(
+    event: &'e Event<'_>,
+    iteration: &Iteration,
+    circumstances: Circumstances,
+) -> Result<(&'e str, i64), ReasonCode> {
+    if circumstances.environment == EnvironmentMatch::Other {
+        return Err(ReasonCode::WrongEnvironment);
+    }
+    let key = event.context_keys.key(&iteration.randomization_unit).ok_or(ReasonCode::ExposureLacksUnit)?;
+    Ok((key, arm_of_row(event, iteration)?))
+}
+
+/// Warehouses have a row for every context of an event. A row of another kind than the iteration's unit does not show
+/// that the event lacks it (E3 and A3 are not verifiable on one row, O1d), and judged beside its fellow row it would
+/// count one event twice.
+fn is_other_context(event: &Event<'_>, iteration: &Iteration) -> bool {
+    event.row().is_some() && event.context_keys.key(&iteration.randomization_unit).is_none()
 }
 
 /// All of A1–A7 that fail, in their order (O1c).
@@ -452,7 +559,7 @@ fn conversion_failures(
         failures.push(ReasonCode::EventLacksUnit);
     }
     if metric.measure == Measure::Value {
-        match event.metric_value {
+        match &event.metric_value {
             MetricValue::Number(_) => {}
             MetricValue::Missing => failures.push(ReasonCode::NumericValueMissing),
             MetricValue::Invalid(_) => failures.push(ReasonCode::NumericValueInvalid),
@@ -464,8 +571,13 @@ fn conversion_failures(
 }
 
 fn filter_failure(event: &Event<'_>, filter: &CompiledFilter) -> Option<ReasonCode> {
-    let view =
-        EventView::new(event.context.map(str::as_bytes), event.user.map(str::as_bytes), event.data.map(str::as_bytes));
+    fn bytes<'a>(text: &'a Option<Cow<'_, str>>) -> Option<&'a [u8]> {
+        text.as_ref().map(|text| text.as_bytes())
+    }
+    let view = match event.row() {
+        Some(_) => EventView::of_part(bytes(&event.context)),
+        None => EventView::new(bytes(&event.context), bytes(&event.user), bytes(&event.data)),
+    };
     match filter.judge(&view) {
         Outcome::Passes => None,
         Outcome::Fails => Some(ReasonCode::FilterMismatch),

@@ -241,7 +241,7 @@ impl ConversionRungs<'_, '_> {
             },
         );
         if metric.measure == Measure::Value {
-            let (code, holds, text) = match event.metric_value {
+            let (code, holds, text) = match &event.metric_value {
                 MetricValue::Number(value) => {
                     (ReasonCode::NumericValueMissing, true, format!("metricValue is {value}"))
                 }
