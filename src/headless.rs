@@ -5,7 +5,7 @@ use crate::attribution::state::{Clock, Options, State};
 use crate::catalog::infer::Inference;
 use crate::catalog::load::{self, Format};
 use crate::catalog::{Catalog, Origin};
-use crate::event::body;
+use crate::event::{Item, body};
 use crate::input::{Chunk, InputError, Part, Piece, Source};
 use crate::intake;
 use crate::report::{Report, build};
@@ -34,11 +34,11 @@ pub enum Failure {
     /// A source cannot be read.
     #[error(transparent)]
     Input(#[from] InputError),
-    /// The received clock was asked of events that carry no arrival.
+    /// The received clock was asked of an event that carries no arrival.
     #[error(
-        "--clock received needs arrival times, and plain events carry none; judge them on the creation clock, or use what `exptap listen` received"
+        "{0}; judge by --clock creation, or use a source whose events say when they arrived (rows of a warehouse, debug sessions of ldcli)"
     )]
-    NoArrival,
+    NoArrival(Fault),
     /// Nothing in the sources is an event.
     #[error(
         "nothing readable: none of the {} lines or values in {names} is a LaunchDarkly event; the first: {}", unreadable.count, unreadable.first
@@ -157,7 +157,9 @@ fn hold(source: &Source) -> Result<Text, InputError> {
 
 fn texts(request: &Request) -> Result<Vec<Text>, InputError> {
     let text = |source: &Source| match request.catalog {
-        None if !source.can_be_read_again() => hold(source),
+        _ if !source.can_be_read_again() && (request.catalog.is_none() || request.clock == Clock::Received) => {
+            hold(source)
+        }
         _ => Ok(Text::Source(source.clone())),
     };
     request.sources.iter().map(text).collect()
@@ -177,6 +179,35 @@ fn catalog(request: &Request, texts: &[Text]) -> Result<Catalog, InputError> {
     Ok(inference.catalog())
 }
 
+/// The received clock needs the arrival of every event that is judged: one event without would be judged by another
+/// clock than the rest.
+fn arrivals(request: &Request, texts: &[Text]) -> Result<(), Failure> {
+    if request.clock != Clock::Received {
+        return Ok(());
+    }
+    for text in texts {
+        let mut without = None;
+        text.pieces(|piece| {
+            let Piece::Text(chunk) = piece else { return };
+            body::items(chunk.text, |item| match item {
+                Item::Event { event, offset }
+                    if without.is_none() && event.kind.is_judged() && event.received_ms().is_none() =>
+                {
+                    let (line, byte) = chunk.place(offset);
+                    let reason =
+                        "--clock received needs the arrival of every event, and this one carries none".to_owned();
+                    without = Some(Fault { source: text.name(), line, byte: Some(byte), reason });
+                }
+                _ => {}
+            });
+        })?;
+        if let Some(fault) = without {
+            return Err(Failure::NoArrival(fault));
+        }
+    }
+    Ok(())
+}
+
 fn options(request: &Request) -> Options {
     Options { clock: request.clock, observed_from_ms: request.observed_from_ms, ..Options::default() }
 }
@@ -187,10 +218,8 @@ fn options(request: &Request) -> Options {
 /// # Errors
 /// See [`Failure`].
 pub fn read(request: &Request) -> Result<Read, Failure> {
-    if request.clock == Clock::Received {
-        return Err(Failure::NoArrival);
-    }
     let texts = texts(request)?;
+    arrivals(request, &texts)?;
     let catalog = catalog(request, &texts)?;
     let judge = Arc::new(Judge::new(&catalog));
     let new_state = || State::new(Arc::clone(&judge), options(request));
@@ -293,10 +322,8 @@ fn readable(request: &Request, state: &State, unreadable: &Option<Unreadable>) -
 /// # Errors
 /// See [`Failure`].
 pub fn verdicts(request: &Request, output: &mut impl Write) -> Result<Read, Failure> {
-    if request.clock == Clock::Received {
-        return Err(Failure::NoArrival);
-    }
     let texts = texts(request)?;
+    arrivals(request, &texts)?;
     let catalog = catalog(request, &texts)?;
     let mut state = State::new(Arc::new(Judge::new(&catalog)), options(request));
     let (mut judged, mut unreadable) = (Vec::new(), None);

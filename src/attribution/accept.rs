@@ -55,11 +55,7 @@ impl State {
             request.feature(&self.judge, event);
         }
         let judge = Arc::clone(&self.judge);
-        let circumstances = Circumstances {
-            t_ms: t_ms.unwrap_or_default(),
-            arrival_ms,
-            environment,
-        };
+        let circumstances = Circumstances { t_ms: t_ms.unwrap_or_default(), arrival_ms, environment };
         let claims = match judge.judge(event, circumstances) {
             Judgement::Apart(code, metric) => {
                 let mut warnings = warnings(event, circumstances);

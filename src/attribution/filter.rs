@@ -248,7 +248,9 @@ impl Node {
 /// The attribute `kind` is compared with every context kind of the event, whatever kind the filter names.
 fn judge_kinds(event: &EventView<'_>, test: &Test, inverted: bool) -> Outcome {
     let Some(kinds) = event.kinds() else { return Outcome::Unsupported };
-    passed(any(kinds.into_iter().map(|kind| test.matches(&Value::String(kind.to_owned())))), inverted)
+    let matched = any(kinds.into_iter().map(|kind| test.matches(&Value::String(kind.to_owned()))));
+    // Another context of the event may be of a kind that matches.
+    passed(matched.filter(|matched| *matched || !event.is_part), inverted)
 }
 
 fn passed(matched: Option<bool>, inverted: bool) -> Outcome {

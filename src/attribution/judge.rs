@@ -320,6 +320,9 @@ impl Judge {
                 (Some(settled), _) => {
                     let own = self.iterations.get(settled as usize).filter(|_| settled != *index);
                     match own {
+                        Some(_) if circumstances.environment == EnvironmentMatch::Other => {
+                            Err(ReasonCode::WrongEnvironment)
+                        }
                         // LaunchDarkly itself says which of the experiment's iterations it belongs to.
                         Some(own) if own.experiment == iteration.experiment => {
                             match time_failure(&iteration.iteration, circumstances.t_ms) {

@@ -367,7 +367,10 @@ fn read_arms(reader: &mut Reader, section: &Section<'_>) -> Option<Vec<Arm>> {
         let name = reader.text(arm, "name").unwrap_or_else(|| format!("variation {variation}"));
         let id = reader.text(arm, "id");
         if let Some(id) = id.as_ref().filter(|id| arms.iter().any(|other| other.id.as_ref() == Some(id))) {
-            reader.fault(arm.at, format!("{}: there is another variation with the id {}; ids are unique", arm.name, quoted(id)));
+            reader.fault(
+                arm.at,
+                format!("{}: there is another variation with the id {}; ids are unique", arm.name, quoted(id)),
+            );
         }
         arms.push(Arm { variation, id, name, allocation: allocation.unwrap_or(1.0) });
     }

@@ -224,9 +224,9 @@ fn creation<'a>(members: &Members<'a>, kind: Kind) -> Option<Value<'a>> {
 fn made_of<'a>(members: Members<'a>, kind: Kind, raw: &'a str) -> Event<'a> {
     let metric_value = match members.metric_value {
         None | Some(Value::Null) => MetricValue::Missing,
-        Some(value) => value
-            .number()
-            .map_or(MetricValue::Invalid(Cow::Borrowed(members.metric_value_text)), MetricValue::Number),
+        Some(value) => {
+            value.number().map_or(MetricValue::Invalid(Cow::Borrowed(members.metric_value_text)), MetricValue::Number)
+        }
     };
     Event {
         kind,

@@ -273,7 +273,8 @@ fn required<'a>(name: &str, value: Option<Value<'a>>) -> Result<JsonString<'a>, 
 /// An evaluation or a conversion of one context, as a warehouse has it.
 fn row<'a>(raw: &'a str, members: &Members<'a>, format: Format) -> Result<Event<'a>, String> {
     let is_evaluation = format == Format::EvaluationRow;
-    let key = if is_evaluation { required("flag_key", members.flag_key) } else { required("event_key", members.event_key) };
+    let key =
+        if is_evaluation { required("flag_key", members.flag_key) } else { required("event_key", members.event_key) };
     let key = key?;
     let context_kind = required("context_kind", members.context_kind)?;
     let context_key = required("context_key", members.context_key)?;
