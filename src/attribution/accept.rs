@@ -42,12 +42,9 @@ impl State {
             self.apply(request, Effect::Evidence { evidence, count: dropped });
             self.witness(evidence, request.source, number, t_ms, None);
         }
-        if event.wrapping.as_ref().is_some_and(|wrapping| wrapping.format == Format::DebugSession) {
-            self.add_evidence(request, EvidenceKey::Code(ReasonCode::SourceLacksHeaders), number, t_ms, None);
-        }
-        let environment = match self.judge.environment_of(event) {
-            EnvironmentMatch::Other => EnvironmentMatch::Other,
-            EnvironmentMatch::Same => request.environment,
+        let environment = match &event.wrapping {
+            None => request.environment,
+            Some(wrapping) => self.wrapped(request, event, wrapping.format, number, t_ms),
         };
         if event.kind == Kind::Summary {
             request.summary(&self.judge, event, environment, number, t_ms);
@@ -188,19 +185,7 @@ impl State {
                 }
                 Claim::OtherContext { iteration, slot } => {
                     consider(Category::NotAbout);
-                    let code = ReasonCode::OtherContextKind;
-                    let key = match slot {
-                        Some(slot) => EvidenceKey::Slot(code, slot),
-                        None => EvidenceKey::Iteration(code, iteration),
-                    };
-                    self.add_evidence(request, key.clone(), number, seen_ms, event.context_keys.iter().next());
-                    if let Some(evidence) = self.evidence_by_key.get(&key).copied()
-                        && let Some(evidence) = self.evidence.get_mut(evidence as usize)
-                    {
-                        event.context_keys.iter().for_each(|(kind, _)| evidence.kind(kind));
-                    }
-                    let (failures, warnings) = (CodeSet::default(), Codes::new());
-                    accepted.push(Accepted::Decided { iteration, slot, code, failures, warnings });
+                    accepted.push(self.other_context(request, event, number, seen_ms, iteration, slot));
                 }
                 Claim::Exposes { iteration, key, variation, warnings } => {
                     consider(Category::Exposure);
@@ -267,6 +252,49 @@ impl State {
         self.remark(request, remarks.iter(), number, seen_ms);
         self.finish_event(request, number, first_entry, best, circumstances.arrival_ms);
         accepted
+    }
+
+    /// Notes what an event came wrapped in, and gives whose environment it is. Out of the way of bare events.
+    #[cold]
+    fn wrapped(
+        &mut self,
+        request: &mut Request,
+        event: &Event<'_>,
+        format: Format,
+        number: u64,
+        t_ms: Option<i64>,
+    ) -> EnvironmentMatch {
+        if format == Format::DebugSession {
+            self.add_evidence(request, EvidenceKey::Code(ReasonCode::SourceLacksHeaders), number, t_ms, None);
+        }
+        match self.judge.environment_of(event) {
+            EnvironmentMatch::Other => EnvironmentMatch::Other,
+            EnvironmentMatch::Same => request.environment,
+        }
+    }
+
+    /// A row of another context than the iteration asks about (O1d).
+    #[cold]
+    fn other_context(
+        &mut self,
+        request: &mut Request,
+        event: &Event<'_>,
+        number: u64,
+        t_ms: Option<i64>,
+        iteration: u32,
+        slot: Option<u32>,
+    ) -> Accepted {
+        let code = ReasonCode::OtherContextKind;
+        let key = match slot {
+            Some(slot) => EvidenceKey::Slot(code, slot),
+            None => EvidenceKey::Iteration(code, iteration),
+        };
+        let evidence = self.evidence_for(key);
+        self.add_to_evidence(request, evidence, number, t_ms, event.context_keys.iter().next());
+        if let Some(evidence) = self.evidence.get_mut(evidence as usize) {
+            event.context_keys.iter().for_each(|(kind, _)| evidence.kind(kind));
+        }
+        Accepted::Decided { iteration, slot, code, failures: CodeSet::default(), warnings: Codes::new() }
     }
 
     /// A claim of a unit past the cap: nothing can be said of it.

@@ -188,51 +188,45 @@ fn shape(members: &Members<'_>) -> Result<Kind, String> {
 /// # Errors
 /// The first byte that is not JSON.
 pub fn event<'a>(walker: &mut Walker<'a>) -> Result<Result<Event<'a>, String>, Fault> {
-    let (members, raw) = members(walker)?;
-    let kind = match shape(&members) {
-        Ok(kind) => kind,
-        Err(reason) => return Ok(wrapped::unwrap(raw).unwrap_or(Err(reason))),
-    };
-    // What `ldcli` wraps around an event has a kind too, and no date of its own.
-    if creation(&members, kind).is_none()
-        && let Some(unwrapped) = wrapped::unwrap(raw)
-    {
-        return Ok(unwrapped);
-    }
-    Ok(Ok(made_of(members, kind, raw)))
+    read(walker, true)
 }
 
 /// Reads a text that is one object, as it was unwrapped: what is wrapped twice is no event.
 pub(super) fn bare(text: &str) -> Result<Event<'_>, String> {
-    let (members, raw) = members(&mut Walker::new(text)).map_err(|fault| format!("it is not JSON: {}", fault.what))?;
-    let kind = shape(&members)?;
-    Ok(made_of(members, kind, raw))
+    read(&mut Walker::new(text), false).map_err(|fault| format!("it is not JSON: {}", fault.what))?
 }
 
-fn members<'a>(walker: &mut Walker<'a>) -> Result<(Members<'a>, &'a str), Fault> {
+// One function for both, because whatever two functions share is called and not inlined, and every bare event pays.
+#[inline(never)]
+fn read<'a>(walker: &mut Walker<'a>, may_be_wrapped: bool) -> Result<Result<Event<'a>, String>, Fault> {
     let mut members = Members::default();
     walker.next_byte();
     let start = walker.offset();
     walker.object(|key, value| members.take(key, value))?;
-    Ok((members, walker.between(start, walker.offset())))
-}
-
-fn creation<'a>(members: &Members<'a>, kind: Kind) -> Option<Value<'a>> {
-    if kind == Kind::Summary { members.end_date } else { members.creation_date }
-}
-
-fn made_of<'a>(members: Members<'a>, kind: Kind, raw: &'a str) -> Event<'a> {
+    let raw = walker.between(start, walker.offset());
+    let unwrapped = || if may_be_wrapped { wrapped::unwrap(raw) } else { None };
+    let kind = match shape(&members) {
+        Ok(kind) => kind,
+        Err(reason) => return Ok(unwrapped().unwrap_or(Err(reason))),
+    };
+    let creation = if kind == Kind::Summary { members.end_date } else { members.creation_date };
+    // What `ldcli` wraps around an event has a kind too, and no date of its own.
+    if creation.is_none()
+        && let Some(unwrapped) = unwrapped()
+    {
+        return Ok(unwrapped);
+    }
     let metric_value = match members.metric_value {
         None | Some(Value::Null) => MetricValue::Missing,
         Some(value) => {
             value.number().map_or(MetricValue::Invalid(Cow::Borrowed(members.metric_value_text)), MetricValue::Number)
         }
     };
-    Event {
+    Ok(Ok(Event {
         kind,
         kind_name: members.kind.and_then(Value::string).map_or(Cow::Borrowed(""), JsonString::text),
         key: members.key.and_then(Value::string).map(JsonString::text),
-        creation_ms: creation(&members, kind).and_then(instant),
+        creation_ms: creation.and_then(instant),
         context_keys: members.context_keys(),
         variation: members.variation,
         version: members.version,
@@ -248,7 +242,7 @@ fn made_of<'a>(members: Members<'a>, kind: Kind, raw: &'a str) -> Event<'a> {
         dropped_events: members.dropped_events,
         wrapping: None,
         raw,
-    }
+    }))
 }
 
 #[cfg(test)]
