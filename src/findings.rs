@@ -44,7 +44,8 @@ pub fn findings(
     findings.extend(placeholder_keys(state));
     findings.extend(double_sources(state, catalog));
     findings.extend(experiments.iter().flat_map(|experiment| uneven_arms(catalog, experiment)));
-    findings.extend(silent_metrics(state, catalog, experiments));
+    let silent = silent_metrics(state, catalog, experiments, &findings);
+    findings.extend(silent);
     if catalog.origin == Origin::Inferred {
         for finding in &mut findings {
             finding.confidence = finding.confidence.max(Confidence::Likely);
@@ -81,6 +82,15 @@ fn decided_by_the_event(state: &State, cases: &mut Cases) {
     let experiment_of = |iteration: u32| judge.iterations().get(iteration as usize).map(|judged| judged.experiment);
     for (key, evidence) in state.evidence() {
         let subject = match key {
+            // Beside the rows of the unit, those of the other contexts are as they should be.
+            EvidenceKey::Slot(ReasonCode::OtherContextKind, slot)
+                if state.slot_counts(*slot).is_some_and(|counts| counts.iter().next().is_some()) =>
+            {
+                continue;
+            }
+            EvidenceKey::Iteration(ReasonCode::OtherContextKind, iteration) if is_evaluated(state, *iteration) => {
+                continue;
+            }
             EvidenceKey::Slot(code, slot) => {
                 let Some(slot) = judge.slots().get(*slot as usize) else { continue };
                 (*code, experiment_of(slot.iteration), Some(slot.metric as usize))
@@ -109,6 +119,12 @@ fn decided_by_the_event(state: &State, cases: &mut Cases) {
         };
         case.then.extend(state.next_failures(entry).iter());
     }
+}
+
+/// Whether an evaluation was judged for an iteration.
+fn is_evaluated(state: &State, iteration: u32) -> bool {
+    state.iteration_counts(iteration).is_some_and(|counts| counts.evaluations.iter().next().is_some())
+        || state.states().any(|unit| unit.iteration == iteration && !unit.points.is_empty())
 }
 
 /// Conversions whose verdict rests on what exposures were seen.
@@ -165,7 +181,10 @@ fn source_names(state: &State, evidence: &Evidence) -> Vec<String> {
 
 fn confidence(code: ReasonCode, evidence: &Evidence) -> Confidence {
     match code {
-        ReasonCode::NoFeatureEvent | ReasonCode::UnknownNotObserved | ReasonCode::NoMetricForKey => Confidence::Ask,
+        ReasonCode::NoFeatureEvent
+        | ReasonCode::UnknownNotObserved
+        | ReasonCode::NoMetricForKey
+        | ReasonCode::OtherContextKind => Confidence::Ask,
         _ if evidence.only_likely => Confidence::Likely,
         _ => Confidence::Decided,
     }
@@ -472,7 +491,12 @@ fn uneven_arms(catalog: &Catalog, report: &ExperimentReport) -> Option<Finding> 
 }
 
 /// F67: a metric of an iteration that has exposures, for which nothing arrived while other events did.
-fn silent_metrics(state: &State, catalog: &Catalog, experiments: &[ExperimentReport]) -> Vec<Finding> {
+fn silent_metrics(
+    state: &State,
+    catalog: &Catalog,
+    experiments: &[ExperimentReport],
+    found: &[Finding],
+) -> Vec<Finding> {
     let any_custom = state.totals().by_kind.get("custom").is_some_and(|count| *count > 0);
     let mut findings: Vec<Finding> = Vec::new();
     for report in experiments.iter().filter(|report| any_custom && report.arms.iter().any(|arm| arm.units > 0)) {
@@ -482,7 +506,10 @@ fn silent_metrics(state: &State, catalog: &Catalog, experiments: &[ExperimentRep
             let already = |finding: &Finding| {
                 finding.experiment.as_ref() == Some(&report.key) && finding.metric.as_ref() == Some(&metric.key)
             };
-            if metric.event_key.is_none() || findings.iter().any(already) {
+            // Something did arrive, in rows of another context.
+            let of_other_contexts =
+                |finding: &Finding| finding.code == ReasonCode::OtherContextKind && already(finding);
+            if metric.event_key.is_none() || findings.iter().any(already) || found.iter().any(of_other_contexts) {
                 continue;
             }
             let mut slots = Vec::new();

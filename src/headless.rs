@@ -46,11 +46,11 @@ pub enum Failure {
         /// Why.
         error: HeaderError,
     },
-    /// The received clock was asked of events that carry no arrival.
+    /// The received clock was asked of an event that carries no arrival.
     #[error(
-        "--clock received needs arrival times, and plain events carry none; judge them on the creation clock, or use what `exptap listen` received"
+        "{0}; judge by --clock creation, or use a source whose events say when they arrived (a recording, rows of a warehouse, debug sessions of ldcli)"
     )]
-    NoArrival,
+    NoArrival(Fault),
     /// Nothing in the sources is an event.
     #[error(
         "nothing readable: none of the {} lines or values in {names} is a LaunchDarkly event; the first: {}", unreadable.count, unreadable.first
@@ -179,8 +179,10 @@ pub fn read(request: &Request) -> Result<Read, Failure> {
 /// Opens the sources, and sees to it that the clock asked for has something to go by.
 fn open(request: &Request) -> Result<Sources, Failure> {
     let sources = Sources::open(request)?;
-    if request.clock == Clock::Received && !sources.texts.iter().all(Text::is_recording) {
-        return Err(Failure::NoArrival);
+    if request.clock == Clock::Received
+        && let Some(fault) = sources.without_arrival()?
+    {
+        return Err(Failure::NoArrival(fault));
     }
     Ok(sources)
 }

@@ -12,7 +12,7 @@ use std::io::Write;
 use std::path::Path;
 
 /// Texts that look like what each room expects.
-const BODIES: [&str; 12] = [
+const BODIES: [&str; 17] = [
     r#"[{"kind":"feature","key":"f","creationDate":10,"variation":1,"version":3,"context":{"kind":"multi","user":{"key":"u"},"device":{"key":"d"}},"reason":{"kind":"RULE_MATCH","ruleId":"r","inExperiment":true},"samplingRatio":2}]"#,
     r#"[{"kind":"custom","key":"checkout","creationDate":20,"metricValue":-1e400,"data":[1,{"a":null}],"contextKeys":{"user":"u"}}]"#,
     r#"[{"kind":"custom","key":"checkout","creationDate":9,"metricValue":7,"user":{"key":"u"}},{"kind":"custom","key":"\ud800"}]"#,
@@ -22,6 +22,11 @@ const BODIES: [&str; 12] = [
     r#"[{"kind":"identify","key":"6" nails"},{"kind":"index"} {"kind":"alias"}}, 7 8]"#,
     "[{\"kind\":\"index\"},{\"kind\":\"al\n[{\"kind\":\"index\"}\n{\"kind\":\"alias\"}\n",
     "{\"kind\":\"custom\",\"key\":\"checkout\",\"creationDate\":1e3,\"userKey\":\"u\"}\r\n\r\nnot JSON",
+    r#"{"project":"p","environment":"62f0c0ffee62f0c0ffee62f0","event":{"kind":"custom","key":"checkout","creationDate":20,"contextKeys":{"user":"u"}},"version":2}"#,
+    r#"{"FLAG_KEY":"f","CONTEXT_KEY":"u","CONTEXT_KIND":"user","CONTEXT_ATTRIBUTES":"{\"a\":1}","VARIATION_ID":"v","REASON_DETAIL":"{\"in_experiment\":true}","EXPERIMENT_ITERATION_ID":"1","RECEIVED_TIME":"2026-01-01 00:00:00.1 +0000"}"#,
+    r#"[{"event_key":"checkout","event_value":"1e1","context_key":"u","context_kind":"user","received_time":"1767225600000","environment_id":"e"}]"#,
+    r#"{"events":[{"id":1,"written_at":"2026-01-01T00:00:00Z","kind":"index","data":{"kind":"index"}},7],"total_count":1,"has_more":false}"#,
+    r#"{"id":1,"written_at":"2026-01-01 00:00:00","kind":"custom","data":"{\"kind\":\"custom\",\"key\":\"k\",\"creationDate\":1,\"metricValue\":\"x\"}"}"#,
     "\u{feff}[]",
     "W3sia2luZCI6ImluZGV4In1d",
     "",

@@ -67,7 +67,7 @@ impl Fixture {
                 names
                     .iter()
                     .zip(0..)
-                    .map(|(name, variation)| Arm { variation, name: (*name).into(), allocation: 50.0 })
+                    .map(|(name, variation)| Arm { variation, id: None, name: (*name).into(), allocation: 50.0 })
                     .collect(),
             )
         };

@@ -243,8 +243,8 @@ pub struct State {
     /// States to judge again when the request ends: once then, not once for every exposure in it.
     pub(super) stale: Vec<u32>,
     pub(super) is_over_capacity: bool,
-    /// Which iterations' flags were known to be sampled at the last review.
-    pub(super) sampled: Vec<bool>,
+    /// Of which iterations exposures were known to be missing at the last review.
+    pub(super) lacking: Vec<bool>,
 }
 
 /// Something whose verdict may not be what it was.
@@ -280,7 +280,7 @@ impl State {
             changes: Vec::new(),
             stale: Vec::new(),
             is_over_capacity: false,
-            sampled: Vec::new(),
+            lacking: Vec::new(),
         };
         state.review_completeness();
         state

@@ -108,6 +108,12 @@ impl IterationCounts {
         self.sampled > 0 || (self.maybe_sampled_sent > 0 && self.maybe_sampled_summarised > self.maybe_sampled_sent)
     }
 
+    /// Whether there were exposures that are missing among those that are judged by: left out by sampling (R7), or to
+    /// an arm that cannot be named.
+    pub fn lacks_exposures(&self) -> bool {
+        self.is_sampled() || self.evaluations.get(ReasonCode::ArmUnknown) > 0
+    }
+
     /// Adds another part's counts.
     pub fn merge(&mut self, other: &Self) {
         self.evaluations.merge(&other.evaluations);

@@ -3,6 +3,7 @@
 use super::Session;
 use super::journal::Entry;
 use super::ladder::{self, ConversionRungs, instant, span};
+use crate::attribution::judge::EnvironmentMatch;
 use crate::attribution::state::{Accepted, Clock, Options, State};
 use crate::envelope::Via;
 use crate::event::{Event, body, decode};
@@ -57,8 +58,14 @@ impl Session {
         let experiment = judged.and_then(|judged| self.catalog.experiments.get(judged.experiment));
         let metric = outcome.metric.and_then(|index| self.catalog.metrics.get(index as usize));
         let t_ms = entry.row.t_ms.unwrap_or_default();
-        let environment = intake::environment_of(&entry.envelope, &self.catalog.environment);
+        let environment = match judge.environment_of(event) {
+            EnvironmentMatch::Other => EnvironmentMatch::Other,
+            EnvironmentMatch::Same => intake::environment_of(&entry.envelope, &self.catalog.environment),
+        };
+        let is_settled = outcome.code == ReasonCode::OtherContextKind || (event.row().is_some() && metric.is_none());
         let rungs = match (judged, metric) {
+            // LaunchDarkly's own word, or what a row cannot say, takes the place of the rules.
+            (Some(judged), _) if is_settled => vec![ladder::row(event, judged, outcome.code)],
             (Some(judged), Some(metric)) => {
                 let (conversion, failures) = match claim {
                     Accepted::Conversion { entry, .. } => {

@@ -5,7 +5,7 @@ use crate::attribution::points::Credit;
 use crate::attribution::state::{Conversion, State, UnitState};
 use crate::catalog::{Catalog, Iteration, Measure, Metric, MetricKind, Rule};
 use crate::event::{Event, Kind, MetricValue};
-use crate::reason::ReasonCode;
+use crate::reason::{Category, ReasonCode};
 use crate::view::{Outcome, Rung};
 use jiff::Timestamp;
 
@@ -161,6 +161,25 @@ pub(super) fn evaluation(
     rungs.rungs
 }
 
+/// What a row of a warehouse comes to, in one rung: it holds too little of the event for the rules one by one.
+pub(super) fn row(event: &Event<'_>, judged: &JudgedIteration, code: ReasonCode) -> Rung {
+    let reason = code.reason();
+    let kinds = kinds(event);
+    let mut text = crate::reason::fill(
+        reason.text,
+        &[("unit", judged.iteration.randomization_unit.as_str()), ("kinds", kinds.as_str())],
+    );
+    if let Some(id) = event.row().and_then(|row| row.iteration_id.as_deref()) {
+        text = format!("LaunchDarkly attributes the row to iteration {id}. {text}");
+    }
+    let outcome = match code.category() {
+        Category::Exposure => Outcome::Passed,
+        Category::Dropped => Outcome::Failed,
+        _ => Outcome::NotJudged,
+    };
+    Rung { outcome, rule: reason.rule, grade: reason.grade, code: Some(code), text }
+}
+
 fn add_environment(rungs: &mut Rungs, rule: &'static str, environment: EnvironmentMatch) {
     rungs.add(
         ReasonCode::WrongEnvironment,
@@ -241,7 +260,7 @@ impl ConversionRungs<'_, '_> {
             },
         );
         if metric.measure == Measure::Value {
-            let (code, holds, text) = match event.metric_value {
+            let (code, holds, text) = match &event.metric_value {
                 MetricValue::Number(value) => {
                     (ReasonCode::NumericValueMissing, true, format!("metricValue is {value}"))
                 }

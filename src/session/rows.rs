@@ -68,7 +68,7 @@ fn name(event: &Event<'_>) -> String {
         let path = page.split_once("://").and_then(|(_, rest)| rest.find('/').and_then(|at| rest.get(at..)));
         return path.unwrap_or(page).to_owned();
     }
-    match (&event.key, event.features) {
+    match (&event.key, event.features.as_deref()) {
         (Some(key), _) if !key.is_empty() => key.to_string(),
         (_, Some(features)) => {
             let flags = crate::event::summary::flags(features);
