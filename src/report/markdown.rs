@@ -1,0 +1,427 @@
+//! A report as Markdown, for a ticket: what was watched, what counts, what does not and why, and what to change.
+//!
+//! Names come from events, and a ticket is read by people who click. So a name stands in a code span, in which
+//! nothing is a link, a mention or HTML, and in which what could end the span or the table's cell is written as an
+//! escape that can be read back (`\x60`, `\x7c`). Sentences that quote names are escaped sign by sign, and what a
+//! tracker would turn into a mention or a link (`@`, `://`, `www.`, `#1`) is taken apart by a code span around the
+//! sign: a backslash would not do, because trackers look for those in the rendered text.
+
+use super::table::grouped;
+use super::{ArmMetric, Confidence, ExperimentReport, Finding, MetricReport, Report, words};
+use crate::explain::ladder::seconds;
+use crate::reason::{Category, Severity};
+use crate::untrusted::Untrusted;
+use std::fmt::{self, Write};
+
+/// Findings told in full; the rest are counted.
+const FINDINGS_SHOWN: usize = 20;
+/// Unmatched event keys shown.
+const KEYS_SHOWN: usize = 10;
+/// Sources named.
+const SOURCES_SHOWN: usize = 8;
+/// Events named behind a finding.
+const EXAMPLES_SHOWN: usize = 3;
+/// A name longer than this is cut.
+const NAME_CHARACTERS: usize = 120;
+/// A sentence longer than this is cut.
+const SENTENCE_CHARACTERS: usize = 700;
+
+/// What the report itself does not hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Watched {
+    /// What was read, by the names it was given by.
+    pub sources: Vec<String>,
+    /// First and last instant on the judging clock, epoch ms.
+    pub span_ms: Option<(i64, i64)>,
+    /// Where the first unreadable event is, and what is wrong with it.
+    pub first_unreadable: Option<String>,
+}
+
+/// The report as Markdown.
+pub fn text(report: &Report, watched: &Watched) -> String {
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_report(&mut out, report, watched);
+    out
+}
+
+/// A name in a code span.
+fn code(text: &str) -> String {
+    if text.is_empty() {
+        return "(empty)".to_owned();
+    }
+    let escaped = Untrusted::from(text).escaped().to_string();
+    let mut out = String::with_capacity(escaped.len() + 2);
+    out.push('`');
+    let last = escaped.chars().count() - 1;
+    for (index, character) in escaped.chars().enumerate() {
+        match character {
+            _ if index >= NAME_CHARACTERS => {
+                out.push('…');
+                break;
+            }
+            '`' => out.push_str("\\x60"),
+            '|' => out.push_str("\\x7c"),
+            // Markdown takes a space off both ends, and a space at an end is what the reader must see.
+            ' ' if index == 0 || index == last => out.push_str("\\x20"),
+            character => out.push(character),
+        }
+    }
+    out.push('`');
+    out
+}
+
+/// A sentence that may quote names.
+fn prose(text: &str) -> String {
+    let escaped = Untrusted::from(text).escaped().to_string();
+    let characters: Vec<char> = escaped.chars().collect();
+    let mut out = String::with_capacity(escaped.len() + 8);
+    let mut is_code = false;
+    for (index, character) in characters.iter().copied().enumerate() {
+        let rest = characters.get(index..).unwrap_or_default();
+        let before = index.checked_sub(1).and_then(|before| characters.get(before)).copied();
+        let is_taken_apart = match rest {
+            ['@', ..] | [':', '/', '/', ..] => true,
+            ['#', next, ..] => next.is_alphanumeric(),
+            ['.', ..] => {
+                let from = index.saturating_sub(3);
+                characters.get(from..index).is_some_and(|three| three.iter().all(|it| it.eq_ignore_ascii_case(&'w')) && three.len() == 3)
+            }
+            _ => false,
+        };
+        if is_taken_apart != is_code {
+            out.push('`');
+            is_code = is_taken_apart;
+        }
+        if index >= SENTENCE_CHARACTERS && !is_code {
+            out.push('…');
+            return out;
+        }
+        let is_special = match character {
+            // Between letters and digits it emphasises nothing, and event keys are full of it.
+            '_' => !(before.is_some_and(char::is_alphanumeric) && rest.get(1).copied().is_some_and(char::is_alphanumeric)),
+            character => "\\`*[]<>|~&$#!".contains(character),
+        };
+        if is_special && !is_code {
+            out.push('\\');
+        }
+        out.push(character);
+    }
+    if is_code {
+        out.push('`');
+    }
+    out
+}
+
+fn counted(count: u64, one: &str, several: &str) -> String {
+    format!("{} {}", grouped(count), if count == 1 { one } else { several })
+}
+
+fn write_report(out: &mut String, report: &Report, watched: &Watched) -> fmt::Result {
+    writeln!(out, "## exptap report: {}\n", verdict_in_words(report))?;
+    write_watched(out, report, watched)?;
+    write_counting(out, report)?;
+    write_losses(out, report)?;
+    write_findings(out, &report.findings)?;
+    write_keys(out, report)?;
+    writeln!(
+        out,
+        "\n*exptap predicts, by published rules, what LaunchDarkly counts; this is not LaunchDarkly's result.*"
+    )
+}
+
+fn verdict_in_words(report: &Report) -> String {
+    let of = |severity: Severity| report.findings.iter().filter(|finding| finding.severity == severity).count() as u64;
+    let found: Vec<String> = [(Severity::Error, "error", "errors"), (Severity::Warning, "warning", "warnings")]
+        .into_iter()
+        .filter(|(severity, ..)| of(*severity) > 0)
+        .map(|(severity, one, several)| counted(of(severity), one, several))
+        .collect();
+    match (report.totals.events, found.as_slice()) {
+        (0, _) => "no events".to_owned(),
+        (_, []) => "nothing is lost for a known reason".to_owned(),
+        _ => found.join(", "),
+    }
+}
+
+fn write_watched(out: &mut String, report: &Report, watched: &Watched) -> fmt::Result {
+    let totals = &report.totals;
+    let mut names: Vec<String> = watched.sources.iter().take(SOURCES_SHOWN).map(|source| code(source)).collect();
+    if watched.sources.len() > SOURCES_SHOWN {
+        names.push(format!("{} more", watched.sources.len() - SOURCES_SHOWN));
+    }
+    let requests = match totals.requests {
+        0 => String::new(),
+        requests => format!(" in {}", counted(requests, "request", "requests")),
+    };
+    writeln!(out, "- **Watched:** {}: {}{requests}", names.join(", "), counted(totals.events, "event", "events"))?;
+    if let Some((first, last)) = watched.span_ms {
+        writeln!(out, "- **From** {} **to** {} UTC, by the {} clock", seconds(first), seconds(last), report.clock)?;
+    }
+    let history = match report.observed_from {
+        Some(from) => format!("observed from {} UTC; exposures before that are not known", seconds(from)),
+        None => "the history is taken as complete".to_owned(),
+    };
+    let catalog = match report.catalog {
+        "inferred" => "**inferred from the events**: what experiments and metrics there are is a guess",
+        "recording" => "from the recording",
+        _ => "from a file",
+    };
+    writeln!(out, "- **Catalog:** {catalog}; {history}")?;
+    let verdicts: Vec<String> = totals
+        .verdicts
+        .iter()
+        .filter(|(_, count)| **count > 0)
+        .map(|(name, count)| format!("{} {}", grouped(*count), name.replace('-', " ")))
+        .collect();
+    if !verdicts.is_empty() {
+        writeln!(out, "- **Events by best verdict:** {}", verdicts.join(", "))?;
+    }
+    let mut losses = Vec::new();
+    if totals.lost > 0 {
+        losses.push(format!("{} lost before they could be looked at", counted(totals.lost, "event was", "events were")));
+    }
+    if totals.undecodable > 0 {
+        let first = watched.first_unreadable.as_ref().map_or_else(String::new, |first| format!(" (the first: {})", prose(first)));
+        losses.push(format!("{} not be read{first}", counted(totals.undecodable, "event could", "events could")));
+    }
+    if totals.duplicate_payloads > 0 {
+        losses.push(format!("{} a retry and not counted twice", counted(totals.duplicate_payloads, "payload was", "payloads were")));
+    }
+    if losses.is_empty() { Ok(()) } else { writeln!(out, "- **Losses:** {}", losses.join("; ")) }
+}
+
+/// Whether anything was seen of an iteration.
+fn is_silent(experiment: &ExperimentReport) -> bool {
+    experiment.exposures.values().all(|count| *count == 0) && experiment.metrics.iter().all(|metric| metric.received == 0)
+}
+
+fn title(experiment: &ExperimentReport) -> String {
+    format!("{} (iteration {})", code(&experiment.key), code(&experiment.iteration))
+}
+
+fn write_counting(out: &mut String, report: &Report) -> fmt::Result {
+    if report.experiments.is_empty() {
+        return writeln!(out, "\nThere is no experiment to count for.");
+    }
+    writeln!(out, "\n### What counts")?;
+    for experiment in report.experiments.iter().filter(|experiment| !is_silent(experiment)) {
+        let partial = if experiment.complete {
+            ""
+        } else {
+            " The history is not complete, so no rates or means are given."
+        };
+        writeln!(
+            out,
+            "\n**{}**, flag {}, randomized by {}. {}{partial}\n",
+            title(experiment),
+            code(&experiment.flag),
+            code(&experiment.randomization_unit),
+            words::sample_ratio(experiment.sample_ratio.as_ref())
+        )?;
+        write_arms(out, experiment)?;
+    }
+    let silent: Vec<String> = report.experiments.iter().filter(|experiment| is_silent(experiment)).map(title).collect();
+    if silent.is_empty() { Ok(()) } else { writeln!(out, "\nNothing was seen of {}.", silent.join(", ")) }
+}
+
+fn write_arms(out: &mut String, experiment: &ExperimentReport) -> fmt::Result {
+    if experiment.arms.is_empty() {
+        return writeln!(out, "No unit was exposed.");
+    }
+    writeln!(out, "| arm | units | metric | converting units | conversions | rate or mean | 95 % interval |")?;
+    writeln!(out, "|---|---:|---|---:|---:|---:|---|")?;
+    for arm in &experiment.arms {
+        let crossover = match arm.crossover_units {
+            0 => String::new(),
+            units => format!(" ({} saw another arm later)", grouped(units)),
+        };
+        let units = format!("{}{crossover}", grouped(arm.units));
+        if arm.metrics.is_empty() {
+            writeln!(out, "| {} | {units} | – | – | – | – | – |", code(&arm.name))?;
+        }
+        for metric in &arm.metrics {
+            let (figure, interval) = figures(metric, experiment.complete);
+            let cross = match metric.cross_arm_units {
+                0 => String::new(),
+                units => format!(" ({} of other arms)", grouped(units)),
+            };
+            writeln!(
+                out,
+                "| {} | {units} | {} | {}{cross} | {} | {figure} | {interval} |",
+                code(&arm.name),
+                code(&metric.metric),
+                grouped(metric.converting_units),
+                grouped(metric.conversions)
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn figures(metric: &ArmMetric, complete: bool) -> (String, String) {
+    let figure = match (metric.rate, metric.mean, metric.percentile) {
+        (Some(rate), ..) => format!("{:.2} %", rate * 100.0),
+        (_, Some(mean), _) => format!("{mean:.3}"),
+        (.., Some(percentile)) => format!("{percentile:.3} (percentile)"),
+        _ if !complete => "partial".to_owned(),
+        _ => "–".to_owned(),
+    };
+    let interval = match (metric.interval, metric.rate) {
+        (Some([low, high]), Some(_)) => format!("{:.2} to {:.2} %", low * 100.0, high * 100.0),
+        (Some([low, high]), None) => format!("{low:.3} to {high:.3}"),
+        (None, _) => "–".to_owned(),
+    };
+    (figure, interval)
+}
+
+/// What was received and did not count, metric by metric.
+fn write_losses(out: &mut String, report: &Report) -> fmt::Result {
+    let mut is_first = true;
+    for experiment in report.experiments.iter().filter(|experiment| !is_silent(experiment)) {
+        let exposed_nobody: Vec<_> =
+            words::ranked(&experiment.exposures).into_iter().filter(|(code, _)| code.category() != Category::Exposure).collect();
+        let lossy: Vec<&MetricReport> =
+            experiment.metrics.iter().filter(|metric| metric.received > metric.counted).collect();
+        if exposed_nobody.is_empty() && lossy.is_empty() {
+            continue;
+        }
+        if std::mem::take(&mut is_first) {
+            writeln!(out, "\n### What does not count, and why")?;
+        }
+        writeln!(out, "\n**{}**\n", title(experiment))?;
+        if !exposed_nobody.is_empty() {
+            let count = exposed_nobody.iter().map(|(_, count)| count).sum();
+            writeln!(out, "- {} of {} exposed nobody", counted(count, "evaluation", "evaluations"), code(&experiment.flag))?;
+            for (reason, count) in exposed_nobody {
+                let (sentence, _) = words::in_general(reason, experiment, None);
+                writeln!(out, "  - {} `{reason}`: {}", grouped(count), prose(&sentence))?;
+            }
+        }
+        for metric in lossy {
+            writeln!(out, "- {}: {} received → {} counted", code(&metric.metric), grouped(metric.received), grouped(metric.counted))?;
+            for (reason, count) in words::ranked(&metric.verdicts) {
+                if reason.category() != Category::Counted {
+                    let (sentence, _) = words::in_general(reason, experiment, Some(&metric.metric));
+                    writeln!(out, "  - {} `{reason}`: {}", grouped(count), prose(&sentence))?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn write_findings(out: &mut String, findings: &[Finding]) -> fmt::Result {
+    if findings.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n### Findings, the costliest first")?;
+    for (index, finding) in findings.iter().take(FINDINGS_SHOWN).enumerate() {
+        write_finding(out, index + 1, finding)?;
+    }
+    if findings.len() > FINDINGS_SHOWN {
+        writeln!(out, "\n… and {} more (`--format json` has them all).", findings.len() - FINDINGS_SHOWN)?;
+    }
+    writeln!(
+        out,
+        "\n`exptap explain SRC UNIT` tells the story of one unit; `exptap verdicts SRC` numbers the events as above."
+    )
+}
+
+fn write_finding(out: &mut String, number: usize, finding: &Finding) -> fmt::Result {
+    let about: Vec<String> = [&finding.experiment, &finding.metric].into_iter().flatten().map(|name| code(name)).collect();
+    let about = if about.is_empty() { String::new() } else { format!(" · {}", about.join(" · ")) };
+    let reason = finding.code.reason();
+    let confidence = match finding.confidence {
+        Confidence::Decided => "decided by the events",
+        Confidence::Likely => "likely",
+        Confidence::Ask => "worth asking",
+    };
+    // Indented by the width of the number, so that the list stays one list past the ninth.
+    let indent = " ".repeat(number.to_string().len() + 2);
+    writeln!(out, "\n{number}. **{} `{}`**{about}\\", finding.severity.word(), finding.code)?;
+    writeln!(out, "{indent}{}", prose(&finding.summary))?;
+    if !finding.fix.is_empty() {
+        writeln!(out, "{indent}- **What to change:** {}", prose(&finding.fix))?;
+    }
+    writeln!(
+        out,
+        "{indent}- **Why:** {confidence}; rule {}, {} (docs/reasons.md, `#{}`)",
+        reason.rule,
+        reason.grade.meaning(),
+        reason.anchor()
+    )?;
+    if !finding.then.is_empty() {
+        let then: Vec<String> = finding.then.iter().map(|code| format!("`{code}`")).collect();
+        writeln!(out, "{indent}- **Would fail next:** {}", then.join(", "))?;
+    }
+    let mut seen = Vec::new();
+    if finding.events > 0 {
+        let units = if finding.units > 0 { format!(" of {}", counted(finding.units, "unit", "units")) } else { String::new() };
+        seen.push(format!("{}{units}", counted(finding.events, "event", "events")));
+    } else if finding.units > 0 {
+        seen.push(counted(finding.units, "unit", "units"));
+    }
+    match (finding.first, finding.last) {
+        (Some(first), Some(last)) if first != last => seen.push(format!("{} to {} UTC", seconds(first), seconds(last))),
+        (Some(first), _) => seen.push(format!("{} UTC", seconds(first))),
+        _ => {}
+    }
+    if !finding.sources.is_empty() {
+        let names: Vec<String> = finding.sources.iter().take(SOURCES_SHOWN).map(|source| code(source)).collect();
+        seen.push(format!("from {}", names.join(", ")));
+    }
+    if !finding.examples.is_empty() {
+        let numbers: Vec<String> = finding.examples.iter().take(EXAMPLES_SHOWN).map(|event| format!("{event}")).collect();
+        seen.push(format!("such as {} {}", if numbers.len() == 1 { "event" } else { "events" }, numbers.join(", ")));
+    }
+    if seen.is_empty() { Ok(()) } else { writeln!(out, "{indent}- **Seen:** {}", seen.join("; ")) }
+}
+
+fn write_keys(out: &mut String, report: &Report) -> fmt::Result {
+    if report.unmatched_event_keys.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n### Event keys no metric uses\n")?;
+    writeln!(out, "| event key | events | nearest |")?;
+    writeln!(out, "|---|---:|---|")?;
+    for key in report.unmatched_event_keys.iter().take(KEYS_SHOWN) {
+        let near = key.nearest.as_ref().map_or_else(
+            || "–".to_owned(),
+            |near| match near.how {
+                "metric-key" => format!("it is the key of a metric, whose event key is {}", code(&near.event_key)),
+                how => format!("{} of {} ({how})", code(&near.event_key), code(&near.metric)),
+            },
+        );
+        writeln!(out, "| {} | {} | {near} |", code(&key.key), grouped(key.events))?;
+    }
+    match report.unmatched_event_keys.len().saturating_sub(KEYS_SHOWN) {
+        0 => Ok(()),
+        more => writeln!(out, "\n… and {more} more (`--format json` has them all)."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stays_inside_its_code_span_and_its_cell() {
+        assert_eq!(code("checkout-cta"), "`checkout-cta`");
+        assert_eq!(code("a`b|c"), r"`a\x60b\x7cc`");
+        assert_eq!(code(" checkout "), r"`\x20checkout\x20`");
+        assert_eq!(code("a\nb\u{202e}\u{1b}[2J"), r"`a\nb\u{202e}\x1b[2J`");
+        assert_eq!(code(""), "(empty)");
+        assert_eq!(code(&"x".repeat(1000)).chars().count(), NAME_CHARACTERS + 3);
+    }
+
+    #[test]
+    fn a_sentence_pings_nobody_and_links_nowhere() {
+        assert_eq!(prose("“@everyone” is not “checkout”"), "“`@`everyone” is not “checkout”");
+        assert_eq!(prose("see [this](https://evil.example)"), r"see \[this\](https`:`//evil.example)");
+        assert_eq!(prose("www.evil.example #12 @@a"), "www`.`evil.example `#`12 `@@`a");
+        assert_eq!(prose("<img src=x> &lt; a_b _c_ **d**"), r"\<img src=x\> \&lt; a_b \_c\_ \*\*d\*\*");
+        assert_eq!(prose("a`b"), r"a\`b");
+        assert_eq!(prose("a\nb"), r"a\\nb", "a line feed is told, not obeyed");
+    }
+}
