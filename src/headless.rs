@@ -1,14 +1,17 @@
-//! The commands without a screen: `report` and `verdicts`.
+//! The commands without a screen: `report`, `verdicts`, and going through events one by one for those that need it.
 
-use crate::attribution::judge::Judge;
+use crate::attribution::judge::{EnvironmentMatch, Judge};
 use crate::attribution::state::{Clock, Options, State};
 use crate::catalog::infer::Inference;
 use crate::catalog::load::{self, Format};
 use crate::catalog::{Catalog, Origin};
 use crate::event::body;
+use crate::explain::story::{self, Arrival};
 use crate::input::{Chunk, InputError, Part, Piece, Source};
 use crate::intake;
+use crate::query::Query;
 use crate::report::{Report, build};
+use crate::session::rows::{self, Came, Notes};
 use crate::verdicts::{self, Judged};
 use std::fmt;
 use std::io::{self, Write};
@@ -317,4 +320,84 @@ pub fn verdicts(request: &Request, output: &mut impl Write) -> Result<Read, Fail
     }
     output.flush()?;
     Ok(Read { state, catalog, unreadable })
+}
+
+/// Sources that can be gone through event by event, more than once: on the clock that judges and on the other one.
+pub struct Passes {
+    request: Request,
+    texts: Vec<Text>,
+    catalog: Catalog,
+}
+
+impl Passes {
+    /// Opens the sources. What can be read only once is held.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub fn open(request: &Request) -> Result<Self, Failure> {
+        if request.clock == Clock::Received {
+            return Err(Failure::NoArrival);
+        }
+        let text = |source: &Source| match source.can_be_read_again() {
+            true => Ok(Text::Source(source.clone())),
+            false => hold(source),
+        };
+        let texts = request.sources.iter().map(text).collect::<Result<Vec<_>, _>>()?;
+        let catalog = catalog(request, &texts)?;
+        Ok(Self { request: request.clone(), texts, catalog })
+    }
+
+    /// Reads and judges everything on a clock, in order, and hands on each event as it was taken in.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub fn events(
+        &self,
+        clock: Clock,
+        mut visit: impl FnMut(&State, &Catalog, Arrival<'_>, intake::Received<'_, '_>),
+    ) -> Result<Read, Failure> {
+        let options = Options { clock, ..options(&self.request) };
+        let mut state = State::new(Arc::new(Judge::new(&self.catalog)), options);
+        let mut unreadable = None;
+        for text in &self.texts {
+            let name = text.name();
+            let arrival =
+                Arrival { request: None, arrival_ms: None, source: &name, environment: EnvironmentMatch::Same };
+            text.pieces(|piece| {
+                plain(&mut state, &name, piece, &mut unreadable, |state, received| {
+                    visit(state, &self.catalog, arrival, received);
+                });
+            })?;
+        }
+        readable(&self.request, &state, &unreadable)?;
+        Ok(Read { state, catalog: self.catalog.clone(), unreadable })
+    }
+}
+
+/// Writes the verdict rows of the events that a filter lets through: the same events as on screen, with all their
+/// rows.
+///
+/// # Errors
+/// See [`Failure`].
+pub fn verdicts_matching(request: &Request, filter: &Query, output: &mut impl Write) -> Result<Read, Failure> {
+    let mut kept = Vec::new();
+    let mut notes = Notes::default();
+    let read = Passes::open(request)?.events(request.clock, |state, catalog, arrival, received| {
+        let judged = Judged::new(state, &received, arrival.request, arrival.arrival_ms);
+        let came = Came { request: arrival.request, arrival_ms: arrival.arrival_ms, source: arrival.source };
+        let (row, ..) = rows::row(state, catalog, &mut notes, came, received);
+        kept.push((judged, row));
+    })?;
+    let names = story::names(&read.state, &read.catalog);
+    for (judged, row) in &mut kept {
+        rows::resolve(row, &judged.claims, &read.state, false);
+        if filter.matches(row, &names) {
+            for row in verdicts::rows(&read.state, &read.catalog, judged) {
+                serde_json::to_writer(&mut *output, &row).map_err(io::Error::from)?;
+                output.write_all(b"\n")?;
+            }
+        }
+    }
+    output.flush()?;
+    Ok(read)
 }

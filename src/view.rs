@@ -3,6 +3,7 @@
 //! The session makes these from its state; the screens only read them. None of the text in them is trusted: it
 //! goes to a terminal only through `untrusted`.
 
+use crate::attribution::judge::is_about_time;
 use crate::attribution::state::Clock;
 use crate::reason::{Category, Grade, ReasonCode};
 use std::sync::Arc;
@@ -212,6 +213,19 @@ pub struct Ladder {
 }
 
 impl Ladder {
+    /// Whether it failed, or would fail, because the iteration was not running then.
+    pub fn is_outside(&self) -> bool {
+        self.rungs.iter().filter_map(|rung| rung.code).any(is_about_time)
+    }
+
+    /// Whether another ladder tells of the same metric, or evaluation, in an iteration of the experiment that was
+    /// running: then that this one was not is no news.
+    pub fn is_told_by(&self, other: &Self) -> bool {
+        (&self.experiment, &self.metric) == (&other.experiment, &other.metric)
+            && self.is_outside()
+            && !other.is_outside()
+    }
+
     /// Notes the verdict on the other clock where it is another one (O3). What is still open there says nothing.
     pub fn note_other_clock(&mut self, clock: Clock, code: Option<ReasonCode>) {
         self.other_clock =

@@ -111,9 +111,16 @@ fn finding(report: &Report, none: bool, severity: Option<Severity>, code: Option
 fn named(findings: Vec<&Finding>) -> Vec<String> {
     let mut lines = Vec::new();
     for finding in findings.iter().take(NAMED) {
-        let about: Vec<&str> = [&finding.experiment, &finding.metric].into_iter().flatten().map(String::as_str).collect();
+        let about: Vec<&str> =
+            [&finding.experiment, &finding.metric].into_iter().flatten().map(String::as_str).collect();
         let about = if about.is_empty() { String::new() } else { format!(", {}", about.join(" · ")) };
-        lines.push(format!("{} {} ({}{about}): {}", finding.severity.word(), finding.code, events(finding.events), finding.summary));
+        lines.push(format!(
+            "{} {} ({}{about}): {}",
+            finding.severity.word(),
+            finding.code,
+            events(finding.events),
+            finding.summary
+        ));
         push_fix(&mut lines, &finding.fix);
     }
     if findings.len() > NAMED {
@@ -150,12 +157,16 @@ fn figure<'a>(
         let figure = field::of_experiment(experiment, field, part)?;
         return Ok((figure, Box::new(move || of_experiment(report, experiment))));
     };
-    let metric = find(&experiment.metrics, metric, "metric", &format!("the experiment {}", experiment.key), |metric| &metric.metric)?;
+    let metric =
+        find(&experiment.metrics, metric, "metric", &format!("the experiment {}", experiment.key), |metric| {
+            &metric.metric
+        })?;
     let figure = match arm {
         None => field::of_metric(experiment, metric, field, part)?,
         Some(name) => {
             let by_index = || experiment.arms.iter().find(|arm| arm.variation.to_string() == name.text);
-            let by_name = find(&experiment.arms, name, "arm", &format!("the experiment {}", experiment.key), |arm| &arm.name);
+            let by_name =
+                find(&experiment.arms, name, "arm", &format!("the experiment {}", experiment.key), |arm| &arm.name);
             let arm = by_name.or_else(|error| by_index().ok_or(error))?;
             let figures = arm.metrics.iter().find(|have| have.metric == metric.metric).ok_or_else(|| CheckError {
                 column: name.column,
@@ -174,18 +185,29 @@ fn find_experiment<'a>(
     experiment: &Name,
     iteration: Option<&Name>,
 ) -> Result<&'a ExperimentReport, CheckError> {
-    let known = if report.catalog == "inferred" { "what the traffic suggests (name a catalog with --catalog)" } else { "the catalog" };
+    let known = if report.catalog == "inferred" {
+        "what the traffic suggests (name a catalog with --catalog)"
+    } else {
+        "the catalog"
+    };
     find(&report.experiments, experiment, "experiment", known, |experiment| &experiment.key)?;
     let iterations: Vec<&ExperimentReport> =
         report.experiments.iter().filter(|report| report.key == experiment.text).collect();
     if let Some(wanted) = iteration {
-        return find(&iterations, wanted, "iteration", &format!("the experiment {}", experiment.text), |report| &report.iteration)
-            .copied();
+        return find(&iterations, wanted, "iteration", &format!("the experiment {}", experiment.text), |report| {
+            &report.iteration
+        })
+        .copied();
     }
     let in_catalog = catalog.experiments.iter().find(|have| have.key == experiment.text);
     let by_id = |id: &str| iterations.iter().copied().find(|report| report.iteration == id);
     let last = |is_wanted: fn(&crate::catalog::Iteration) -> bool| {
-        in_catalog?.iterations.iter().rev().find(|iteration| is_wanted(iteration)).and_then(|iteration| by_id(&iteration.id))
+        in_catalog?
+            .iterations
+            .iter()
+            .rev()
+            .find(|iteration| is_wanted(iteration))
+            .and_then(|iteration| by_id(&iteration.id))
     };
     last(|iteration| iteration.started_at_ms.is_some() && iteration.ended_at_ms.is_none())
         .or_else(|| last(|iteration| iteration.started_at_ms.is_some()))
@@ -193,7 +215,13 @@ fn find_experiment<'a>(
         .ok_or_else(|| unknown(experiment, "experiment", known, Vec::new()))
 }
 
-fn find<'a, T>(all: &'a [T], name: &Name, what: &str, of: &str, named: impl Fn(&T) -> &String) -> Result<&'a T, CheckError> {
+fn find<'a, T>(
+    all: &'a [T],
+    name: &Name,
+    what: &str,
+    of: &str,
+    named: impl Fn(&T) -> &String,
+) -> Result<&'a T, CheckError> {
     all.iter().find(|one| *named(one) == name.text).ok_or_else(|| {
         let mut known: Vec<String> = all.iter().map(|one| named(one).clone()).collect();
         known.dedup();
@@ -231,10 +259,9 @@ fn totals(report: &Report) -> Vec<String> {
 }
 
 fn of_experiment(report: &Report, experiment: &ExperimentReport) -> Vec<String> {
-    let arms: Vec<String> =
-        experiment.arms.iter().map(|arm| format!("{} {}", arm.name, grouped(arm.units))).collect();
+    let arms: Vec<String> = experiment.arms.iter().map(|arm| format!("{} {}", arm.name, grouped(arm.units))).collect();
     let arms = if arms.is_empty() { "none".to_owned() } else { arms.join(", ") };
-    let mut lines = vec![format!("iteration {}, units by arm: {arms}", experiment.iteration)];
+    let mut lines = vec![format!("{}, units by arm: {arms}", iteration(report, experiment))];
     let counts = words::ranked(&experiment.exposures);
     lines.extend(reasons(report, experiment, None, &counts));
     if lines.len() == 1 && counts.is_empty() {
@@ -245,8 +272,8 @@ fn of_experiment(report: &Report, experiment: &ExperimentReport) -> Vec<String> 
 
 fn of_metric(report: &Report, experiment: &ExperimentReport, metric: &MetricReport) -> Vec<String> {
     let mut lines = vec![format!(
-        "iteration {}: {} received, {} counted",
-        experiment.iteration,
+        "{}: {} received, {} counted",
+        iteration(report, experiment),
         grouped(metric.received),
         grouped(metric.counted)
     )];
@@ -256,10 +283,30 @@ fn of_metric(report: &Report, experiment: &ExperimentReport, metric: &MetricRepo
         .findings
         .iter()
         .filter(|finding| finding.metric.as_ref() == Some(&metric.metric))
-        .filter(|finding| finding.experiment.is_none() || (finding.experiment.as_ref() == Some(&experiment.key) && finding.code == ReasonCode::NoMetricEvents))
+        .filter(|finding| {
+            finding.experiment.is_none()
+                || (finding.experiment.as_ref() == Some(&experiment.key) && finding.code == ReasonCode::NoMetricEvents)
+        })
         .collect();
     lines.extend(named(near));
     lines
+}
+
+/// Which iteration it is, and how to ask for the others.
+fn iteration(report: &Report, experiment: &ExperimentReport) -> String {
+    let others: Vec<String> = report
+        .experiments
+        .iter()
+        .filter(|other| other.key == experiment.key && other.iteration != experiment.iteration)
+        .map(|other| {
+            let name = |text: &str| Name { text: text.to_owned(), column: 0 };
+            format!("{}@{}", name(&other.key), name(&other.iteration))
+        })
+        .collect();
+    match others.as_slice() {
+        [] => format!("iteration {}", experiment.iteration),
+        others => format!("iteration {} (there is also {})", experiment.iteration, others.join(", ")),
+    }
 }
 
 /// The reasons that cost most, with what to change.

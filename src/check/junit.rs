@@ -3,16 +3,8 @@
 //! Written by hand: it is three elements and one attribute list, and the only hard part, leaving out the characters
 //! XML 1.0 cannot hold even escaped, is what XML crates leave to their callers.
 
+use super::Case;
 use std::fmt::{self, Write};
-
-/// One expectation and what came of it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Case {
-    /// The expectation, as it was written.
-    pub expectation: String,
-    /// What is there instead, and what is behind it, a line each; none where it holds.
-    pub failure: Option<(String, Vec<String>)>,
-}
 
 /// The report for a build server. There is no time in it: no expectation takes any.
 pub fn xml(suite: &str, cases: &[Case]) -> String {

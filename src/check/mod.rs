@@ -19,6 +19,7 @@ pub mod evaluate;
 mod field;
 pub mod junit;
 pub mod parse;
+pub mod text;
 
 pub use evaluate::{Outcome, evaluate};
 pub use parse::parse;
@@ -38,6 +39,15 @@ pub struct CheckError {
     pub column: usize,
     /// What was found, what was expected, and what to do.
     pub message: String,
+}
+
+/// One expectation and what came of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Case {
+    /// The expectation, as it was written.
+    pub expectation: String,
+    /// What is there instead, and what is behind it, a line each; none where it holds.
+    pub failure: Option<(String, Vec<String>)>,
 }
 
 /// A name, and where it stands. Two are equal by what they name.

@@ -95,7 +95,12 @@ fn tokens(text: &str) -> Result<Vec<(Token, usize)>, CheckError> {
                             None => {}
                         },
                         Some(character) => name.push(character),
-                        None => return Err(error(column, "this quote is never closed; expected \" at the end of the name".to_owned())),
+                        None => {
+                            return Err(error(
+                                column,
+                                "this quote is never closed; expected \" at the end of the name".to_owned(),
+                            ));
+                        }
                     }
                 }
                 if name.is_empty() {
@@ -223,10 +228,7 @@ impl Parser {
 
     fn figure(&mut self) -> Result<Expectation, CheckError> {
         // `lost = 0`: a field without anything it is of is one of the totals.
-        let is_alone = matches!(
-            (self.peek().0, self.peek_after(1).0),
-            (Token::Word(_), Token::Comparison(_))
-        );
+        let is_alone = matches!((self.peek().0, self.peek_after(1).0), (Token::Word(_), Token::Comparison(_)));
         let of = if is_alone || self.take_word("totals") { Of::Totals } else { self.of()? };
         let field = self.name("a field of the report, or a reason code")?;
         let part = match self.peek().0 {
@@ -244,9 +246,8 @@ impl Parser {
             Token::Word(word) => number(word),
             _ => None,
         };
-        let number = number.ok_or_else(|| {
-            error(column, format!("found {}; expected a number, such as 1 or 0.05", token.shown()))
-        })?;
+        let number = number
+            .ok_or_else(|| error(column, format!("found {}; expected a number, such as 1 or 0.05", token.shown())))?;
         Ok(Expectation::Figure { of, field, part, comparison, number })
     }
 

@@ -114,7 +114,8 @@ impl<'a> Explainer<'a> {
         if let Some(known) = self.look_alikes.borrow().get(&asked) {
             return known.clone();
         }
-        let exposed = self.state.states().iter().filter(|state| state.iteration == iteration && !state.points.is_empty());
+        let exposed =
+            self.state.states().iter().filter(|state| state.iteration == iteration && !state.points.is_empty());
         let found = exposed.into_iter().find_map(|state| {
             let (_, other) = self.state.units().name(state.unit)?;
             let how = near_miss::units_differ_by(key, other)?;
@@ -131,10 +132,9 @@ impl<'a> Explainer<'a> {
                 format!("no experiment of the catalog is on the flag “{key}”")
             }
             ReasonCode::NotAnExperimentEvent => {
-                format!(
-                    "a {} event is neither an exposure nor a conversion",
-                    event.kind.name().unwrap_or(&event.kind_name)
-                )
+                let kind = event.kind.name().unwrap_or(&event.kind_name);
+                let article = if kind.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+                format!("{article} {kind} event is neither an exposure nor a conversion")
             }
             code => {
                 let quoted = format!("“{key}”");

@@ -7,9 +7,10 @@
 //! sign: a backslash would not do, because trackers look for those in the rendered text.
 
 use super::table::grouped;
-use super::{ArmMetric, Confidence, ExperimentReport, Finding, MetricReport, Report, words};
+use super::{ArmMetric, Confidence, ExperimentReport, Finding, Report, words};
+use crate::attribution::judge::is_about_time;
 use crate::explain::ladder::seconds;
-use crate::reason::{Category, Severity};
+use crate::reason::{Category, ReasonCode, Severity};
 use crate::untrusted::Untrusted;
 use std::fmt::{self, Write};
 
@@ -85,7 +86,9 @@ fn prose(text: &str) -> String {
             ['#', next, ..] => next.is_alphanumeric(),
             ['.', ..] => {
                 let from = index.saturating_sub(3);
-                characters.get(from..index).is_some_and(|three| three.iter().all(|it| it.eq_ignore_ascii_case(&'w')) && three.len() == 3)
+                characters
+                    .get(from..index)
+                    .is_some_and(|three| three.iter().all(|it| it.eq_ignore_ascii_case(&'w')) && three.len() == 3)
             }
             _ => false,
         };
@@ -99,7 +102,9 @@ fn prose(text: &str) -> String {
         }
         let is_special = match character {
             // Between letters and digits it emphasises nothing, and event keys are full of it.
-            '_' => !(before.is_some_and(char::is_alphanumeric) && rest.get(1).copied().is_some_and(char::is_alphanumeric)),
+            '_' => {
+                !(before.is_some_and(char::is_alphanumeric) && rest.get(1).copied().is_some_and(char::is_alphanumeric))
+            }
             character => "\\`*[]<>|~&$#!".contains(character),
         };
         if is_special && !is_code {
@@ -179,21 +184,29 @@ fn write_watched(out: &mut String, report: &Report, watched: &Watched) -> fmt::R
     }
     let mut losses = Vec::new();
     if totals.lost > 0 {
-        losses.push(format!("{} lost before they could be looked at", counted(totals.lost, "event was", "events were")));
+        losses
+            .push(format!("{} lost before they could be looked at", counted(totals.lost, "event was", "events were")));
     }
     if totals.undecodable > 0 {
-        let first = watched.first_unreadable.as_ref().map_or_else(String::new, |first| format!(" (the first: {})", prose(first)));
+        let first = watched
+            .first_unreadable
+            .as_ref()
+            .map_or_else(String::new, |first| format!(" (the first: {})", prose(first)));
         losses.push(format!("{} not be read{first}", counted(totals.undecodable, "event could", "events could")));
     }
     if totals.duplicate_payloads > 0 {
-        losses.push(format!("{} a retry and not counted twice", counted(totals.duplicate_payloads, "payload was", "payloads were")));
+        losses.push(format!(
+            "{} a retry and not counted twice",
+            counted(totals.duplicate_payloads, "payload was", "payloads were")
+        ));
     }
     if losses.is_empty() { Ok(()) } else { writeln!(out, "- **Losses:** {}", losses.join("; ")) }
 }
 
 /// Whether anything was seen of an iteration.
 fn is_silent(experiment: &ExperimentReport) -> bool {
-    experiment.exposures.values().all(|count| *count == 0) && experiment.metrics.iter().all(|metric| metric.received == 0)
+    experiment.exposures.values().all(|count| *count == 0)
+        && experiment.metrics.iter().all(|metric| metric.received == 0)
 }
 
 fn title(experiment: &ExperimentReport) -> String {
@@ -206,11 +219,8 @@ fn write_counting(out: &mut String, report: &Report) -> fmt::Result {
     }
     writeln!(out, "\n### What counts")?;
     for experiment in report.experiments.iter().filter(|experiment| !is_silent(experiment)) {
-        let partial = if experiment.complete {
-            ""
-        } else {
-            " The history is not complete, so no rates or means are given."
-        };
+        let partial =
+            if experiment.complete { "" } else { " The history is not complete, so no rates or means are given." };
         writeln!(
             out,
             "\n**{}**, flag {}, randomized by {}. {}{partial}\n",
@@ -275,40 +285,69 @@ fn figures(metric: &ArmMetric, complete: bool) -> (String, String) {
     (figure, interval)
 }
 
+/// Counts by code without those that only say that the iteration was not running, and the number of these. Where an
+/// experiment has several iterations, each of its events is outside all but one.
+fn inside(counts: Vec<(ReasonCode, u64)>, has_others: bool) -> (Vec<(ReasonCode, u64)>, u64) {
+    let (outside, inside): (Vec<_>, Vec<_>) =
+        counts.into_iter().partition(|(code, _)| has_others && is_about_time(*code));
+    (inside, outside.iter().map(|(_, count)| count).sum())
+}
+
 /// What was received and did not count, metric by metric.
 fn write_losses(out: &mut String, report: &Report) -> fmt::Result {
     let mut is_first = true;
     for experiment in report.experiments.iter().filter(|experiment| !is_silent(experiment)) {
-        let exposed_nobody: Vec<_> =
-            words::ranked(&experiment.exposures).into_iter().filter(|(code, _)| code.category() != Category::Exposure).collect();
-        let lossy: Vec<&MetricReport> =
-            experiment.metrics.iter().filter(|metric| metric.received > metric.counted).collect();
-        if exposed_nobody.is_empty() && lossy.is_empty() {
+        let has_others = report.experiments.iter().filter(|other| other.key == experiment.key).count() > 1;
+        let mut lines = String::new();
+        let (evaluations, mut outside) = inside(words::ranked(&experiment.exposures), has_others);
+        let nobody: Vec<_> =
+            evaluations.into_iter().filter(|(code, _)| code.category() != Category::Exposure).collect();
+        if !nobody.is_empty() {
+            let count = nobody.iter().map(|(_, count)| count).sum();
+            let evaluations = counted(count, "evaluation", "evaluations");
+            writeln!(lines, "- {evaluations} of {} exposed nobody", code(&experiment.flag))?;
+            write_reasons(&mut lines, &nobody, experiment, None)?;
+        }
+        for metric in &experiment.metrics {
+            let (verdicts, elsewhere) = inside(words::ranked(&metric.verdicts), has_others);
+            let lost: Vec<_> = verdicts.into_iter().filter(|(code, _)| code.category() != Category::Counted).collect();
+            outside += elsewhere;
+            if !lost.is_empty() {
+                writeln!(
+                    lines,
+                    "- {}: {} received → {} counted",
+                    code(&metric.metric),
+                    grouped(metric.received),
+                    grouped(metric.counted)
+                )?;
+                write_reasons(&mut lines, &lost, experiment, Some(&metric.metric))?;
+            }
+        }
+        if outside > 0 {
+            let verdicts = counted(outside, "verdict", "verdicts");
+            writeln!(lines, "- Left out: {verdicts} on what happened outside this iteration's time")?;
+        }
+        if lines.is_empty() {
             continue;
         }
         if std::mem::take(&mut is_first) {
             writeln!(out, "\n### What does not count, and why")?;
         }
-        writeln!(out, "\n**{}**\n", title(experiment))?;
-        if !exposed_nobody.is_empty() {
-            let count = exposed_nobody.iter().map(|(_, count)| count).sum();
-            writeln!(out, "- {} of {} exposed nobody", counted(count, "evaluation", "evaluations"), code(&experiment.flag))?;
-            for (reason, count) in exposed_nobody {
-                let (sentence, _) = words::in_general(reason, experiment, None);
-                writeln!(out, "  - {} `{reason}`: {}", grouped(count), prose(&sentence))?;
-            }
-        }
-        for metric in lossy {
-            writeln!(out, "- {}: {} received → {} counted", code(&metric.metric), grouped(metric.received), grouped(metric.counted))?;
-            for (reason, count) in words::ranked(&metric.verdicts) {
-                if reason.category() != Category::Counted {
-                    let (sentence, _) = words::in_general(reason, experiment, Some(&metric.metric));
-                    writeln!(out, "  - {} `{reason}`: {}", grouped(count), prose(&sentence))?;
-                }
-            }
-        }
+        writeln!(out, "\n**{}**\n\n{}", title(experiment), lines.trim_end())?;
     }
     Ok(())
+}
+
+fn write_reasons(
+    out: &mut String,
+    reasons: &[(ReasonCode, u64)],
+    experiment: &ExperimentReport,
+    metric: Option<&str>,
+) -> fmt::Result {
+    reasons.iter().try_for_each(|(reason, count)| {
+        let (sentence, _) = words::in_general(*reason, experiment, metric);
+        writeln!(out, "  - {} `{reason}`: {}", grouped(*count), prose(&sentence))
+    })
 }
 
 fn write_findings(out: &mut String, findings: &[Finding]) -> fmt::Result {
@@ -329,7 +368,8 @@ fn write_findings(out: &mut String, findings: &[Finding]) -> fmt::Result {
 }
 
 fn write_finding(out: &mut String, number: usize, finding: &Finding) -> fmt::Result {
-    let about: Vec<String> = [&finding.experiment, &finding.metric].into_iter().flatten().map(|name| code(name)).collect();
+    let about: Vec<String> =
+        [&finding.experiment, &finding.metric].into_iter().flatten().map(|name| code(name)).collect();
     let about = if about.is_empty() { String::new() } else { format!(" · {}", about.join(" · ")) };
     let reason = finding.code.reason();
     let confidence = match finding.confidence {
@@ -357,7 +397,8 @@ fn write_finding(out: &mut String, number: usize, finding: &Finding) -> fmt::Res
     }
     let mut seen = Vec::new();
     if finding.events > 0 {
-        let units = if finding.units > 0 { format!(" of {}", counted(finding.units, "unit", "units")) } else { String::new() };
+        let units =
+            if finding.units > 0 { format!(" of {}", counted(finding.units, "unit", "units")) } else { String::new() };
         seen.push(format!("{}{units}", counted(finding.events, "event", "events")));
     } else if finding.units > 0 {
         seen.push(counted(finding.units, "unit", "units"));
@@ -372,7 +413,8 @@ fn write_finding(out: &mut String, number: usize, finding: &Finding) -> fmt::Res
         seen.push(format!("from {}", names.join(", ")));
     }
     if !finding.examples.is_empty() {
-        let numbers: Vec<String> = finding.examples.iter().take(EXAMPLES_SHOWN).map(|event| format!("{event}")).collect();
+        let numbers: Vec<String> =
+            finding.examples.iter().take(EXAMPLES_SHOWN).map(|event| format!("{event}")).collect();
         seen.push(format!("such as {} {}", if numbers.len() == 1 { "event" } else { "events" }, numbers.join(", ")));
     }
     if seen.is_empty() { Ok(()) } else { writeln!(out, "{indent}- **Seen:** {}", seen.join("; ")) }

@@ -5,6 +5,7 @@
 
 pub mod build;
 pub mod markdown;
+pub(crate) mod page;
 pub mod table;
 pub mod words;
 

@@ -58,7 +58,9 @@ pub fn sample_ratio(ratio: Option<&SampleRatio>) -> String {
     match ratio.verdict {
         "ok" => format!("Sample ratio: the arms are filled as allocated{p}."),
         "note" => format!("Sample ratio: the arms may not be filled as allocated{p}; keep an eye on it."),
-        "alert" => format!("Sample ratio: the arms are not filled as allocated{p}; read no result before this is explained."),
+        "alert" => {
+            format!("Sample ratio: the arms are not filled as allocated{p}; read no result before this is explained.")
+        }
         "off" => "Sample ratio: not judged for this experiment.".to_owned(),
         _ => "Sample ratio: too few units to tell.".to_owned(),
     }
