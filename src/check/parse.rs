@@ -68,9 +68,7 @@ fn error(column: usize, message: String) -> CheckError {
 fn tokens(text: &str) -> Result<Vec<(Token, usize)>, CheckError> {
     let mut tokens = Vec::new();
     let mut characters = text.chars().zip(1..).peekable();
-    let mut end = 1;
     while let Some((character, column)) = characters.next() {
-        end = column + 1;
         let mut followed_by_equals = || characters.next_if(|(next, _)| *next == '=').is_some();
         let token = match character {
             _ if character.is_whitespace() => continue,
@@ -119,8 +117,7 @@ fn tokens(text: &str) -> Result<Vec<(Token, usize)>, CheckError> {
         tokens.push((token, column));
     }
     // Where the text ends, trailing space left out, so that a caret points behind what is there.
-    let last = text.trim_end().chars().count() + 1;
-    tokens.push((Token::End, last.min(end)));
+    tokens.push((Token::End, text.trim_end().chars().count() + 1));
     Ok(tokens)
 }
 

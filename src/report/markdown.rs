@@ -7,7 +7,7 @@
 //! sign: a backslash would not do, because trackers look for those in the rendered text.
 
 use super::table::grouped;
-use super::{ArmMetric, Confidence, ExperimentReport, Finding, Report, words};
+use super::{ArmMetric, ArmReport, Confidence, ExperimentReport, Finding, MetricReport, Report, words};
 use crate::attribution::judge::is_about_time;
 use crate::explain::ladder::seconds;
 use crate::reason::{Category, ReasonCode, Severity};
@@ -16,6 +16,8 @@ use std::fmt::{self, Write};
 
 /// Findings told in full; the rest are counted.
 const FINDINGS_SHOWN: usize = 20;
+/// Metrics told of, per experiment.
+const METRICS_SHOWN: usize = 12;
 /// Unmatched event keys shown.
 const KEYS_SHOWN: usize = 10;
 /// Sources named.
@@ -235,22 +237,27 @@ fn write_counting(out: &mut String, report: &Report) -> fmt::Result {
     if silent.is_empty() { Ok(()) } else { writeln!(out, "\nNothing was seen of {}.", silent.join(", ")) }
 }
 
+/// The arms with what is credited to them. A metric nothing counted for is only named: its zeros are of no use here,
+/// and why they are zeros stands below.
 fn write_arms(out: &mut String, experiment: &ExperimentReport) -> fmt::Result {
     if experiment.arms.is_empty() {
         return writeln!(out, "No unit was exposed.");
     }
-    writeln!(out, "| arm | units | metric | converting units | conversions | rate or mean | 95 % interval |")?;
-    writeln!(out, "|---|---:|---|---:|---:|---:|---|")?;
-    for arm in &experiment.arms {
-        let crossover = match arm.crossover_units {
-            0 => String::new(),
-            units => format!(" ({} saw another arm later)", grouped(units)),
-        };
-        let units = format!("{}{crossover}", grouped(arm.units));
-        if arm.metrics.is_empty() {
-            writeln!(out, "| {} | {units} | – | – | – | – | – |", code(&arm.name))?;
+    let (counting, nothing): (Vec<&MetricReport>, Vec<&MetricReport>) =
+        experiment.metrics.iter().partition(|metric| metric.counted > 0);
+    let shown: Vec<&str> = counting.iter().take(METRICS_SHOWN).map(|metric| metric.metric.as_str()).collect();
+    if shown.is_empty() {
+        writeln!(out, "| arm | units |\n|---|---:|")?;
+        for arm in &experiment.arms {
+            writeln!(out, "| {} | {} |", code(&arm.name), units(arm))?;
         }
-        for metric in &arm.metrics {
+    } else {
+        writeln!(out, "| metric | arm | units | converting units | conversions | rate or mean | 95 % interval |")?;
+        writeln!(out, "|---|---|---:|---:|---:|---:|---|")?;
+    }
+    for name in &shown {
+        for arm in &experiment.arms {
+            let Some(metric) = arm.metrics.iter().find(|metric| metric.metric == *name) else { continue };
             let (figure, interval) = figures(metric, experiment.complete);
             let cross = match metric.cross_arm_units {
                 0 => String::new(),
@@ -258,15 +265,33 @@ fn write_arms(out: &mut String, experiment: &ExperimentReport) -> fmt::Result {
             };
             writeln!(
                 out,
-                "| {} | {units} | {} | {}{cross} | {} | {figure} | {interval} |",
-                code(&arm.name),
+                "| {} | {} | {} | {}{cross} | {} | {figure} | {interval} |",
                 code(&metric.metric),
+                code(&arm.name),
+                units(arm),
                 grouped(metric.converting_units),
                 grouped(metric.conversions)
             )?;
         }
     }
+    if counting.len() > shown.len() {
+        writeln!(out, "\n… and {} metrics more (`--format json` has them all).", counting.len() - shown.len())?;
+    }
+    if !nothing.is_empty() {
+        let mut names: Vec<String> = nothing.iter().take(METRICS_SHOWN).map(|metric| code(&metric.metric)).collect();
+        if nothing.len() > METRICS_SHOWN {
+            names.push(format!("{} more", nothing.len() - METRICS_SHOWN));
+        }
+        writeln!(out, "\nNothing counted for {}.", names.join(", "))?;
+    }
     Ok(())
+}
+
+fn units(arm: &ArmReport) -> String {
+    match arm.crossover_units {
+        0 => grouped(arm.units),
+        crossover => format!("{} ({} saw another arm later)", grouped(arm.units), grouped(crossover)),
+    }
 }
 
 fn figures(metric: &ArmMetric, complete: bool) -> (String, String) {
@@ -308,11 +333,13 @@ fn write_losses(out: &mut String, report: &Report) -> fmt::Result {
             writeln!(lines, "- {evaluations} of {} exposed nobody", code(&experiment.flag))?;
             write_reasons(&mut lines, &nobody, experiment, None)?;
         }
+        let mut lossy = 0;
         for metric in &experiment.metrics {
             let (verdicts, elsewhere) = inside(words::ranked(&metric.verdicts), has_others);
             let lost: Vec<_> = verdicts.into_iter().filter(|(code, _)| code.category() != Category::Counted).collect();
             outside += elsewhere;
-            if !lost.is_empty() {
+            lossy += usize::from(!lost.is_empty());
+            if !lost.is_empty() && lossy <= METRICS_SHOWN {
                 writeln!(
                     lines,
                     "- {}: {} received → {} counted",
@@ -322,6 +349,9 @@ fn write_losses(out: &mut String, report: &Report) -> fmt::Result {
                 )?;
                 write_reasons(&mut lines, &lost, experiment, Some(&metric.metric))?;
             }
+        }
+        if lossy > METRICS_SHOWN {
+            writeln!(lines, "- … and {} metrics more (`--format json` has them all)", lossy - METRICS_SHOWN)?;
         }
         if outside > 0 {
             let verdicts = counted(outside, "verdict", "verdicts");
