@@ -21,7 +21,8 @@ fn run(arguments: &[&str]) -> Ran {
         Command::new(env!("CARGO_BIN_EXE_exptap")).arg("check").args(arguments).current_dir(folder()).output().unwrap();
     // What is unreadable in the scenario is said every time; it is not what these tests are about.
     let stderr = String::from_utf8(output.stderr).unwrap();
-    let stderr = stderr.lines().filter(|line| !line.contains("could not be read; the first")).map(|line| format!("{line}\n"));
+    let stderr =
+        stderr.lines().filter(|line| !line.contains("could not be read; the first")).map(|line| format!("{line}\n"));
     Ran {
         code: output.status.code().expect("the program was killed"),
         stdout: String::from_utf8(output.stdout).unwrap(),
@@ -132,7 +133,12 @@ fn a_figure_there_is_none_of_fails_with_the_reason() {
         "cta-test@a/views/control mean < 1e9",
     ]);
     assert_eq!(observed.code, 1);
-    assert_eq!(observed.stdout.matches("there is none: the history of this iteration is not complete").count(), 2, "{}", observed.stdout);
+    assert_eq!(
+        observed.stdout.matches("there is none: the history of this iteration is not complete").count(),
+        2,
+        "{}",
+        observed.stdout
+    );
     let whys = [
         ("cta-test@a/views/control rate >= 0", "this metric has a mean instead"),
         ("cta-test@a/checkout-conversion/control mean >= 0", "this metric has a rate instead"),
@@ -153,27 +159,75 @@ fn a_figure_there_is_none_of_fails_with_the_reason() {
 fn without_expectations_no_finding_may_be_an_error() {
     let ran = check(&[]);
     assert_eq!(ran.code, 1);
-    assert!(ran.stdout.starts_with("FAIL  no finding of severity error\n      there are 9 such findings\n"), "{}", ran.stdout);
+    assert!(
+        ran.stdout.starts_with("FAIL  no finding of severity error\n      there are 9 such findings\n"),
+        "{}",
+        ran.stdout
+    );
     assert!(ran.stdout.ends_with("      - … and 6 more\nthe expectation does not hold\n"), "{}", ran.stdout);
 }
 
 #[test]
 fn a_mistake_is_pointed_at_and_the_nearest_name_is_given() {
     let cases = [
-        ("cta-tst units > 1", 1, "there is no experiment \"cta-tst\"; expected one of cta-test, search-test, banner-test; did you mean cta-test?"),
-        ("cta-test/viws counted >= 1", 10, "there is no metric \"viws\"; expected one of revenue, load-time, views, checkout-conversion; did you mean views?"),
-        ("cta-test/views/contrl mean > 1", 16, "there is no arm \"contrl\"; expected one of control, treatment; did you mean control?"),
+        (
+            "cta-tst units > 1",
+            1,
+            "there is no experiment \"cta-tst\"; expected one of cta-test, search-test, banner-test; did you mean cta-test?",
+        ),
+        (
+            "cta-test/viws counted >= 1",
+            10,
+            "there is no metric \"viws\"; expected one of revenue, load-time, views, checkout-conversion; did you mean views?",
+        ),
+        (
+            "cta-test/views/contrl mean > 1",
+            16,
+            "there is no arm \"contrl\"; expected one of control, treatment; did you mean control?",
+        ),
         ("cta-test@c units > 1", 10, "there is no iteration \"c\"; expected one of a, b"),
-        ("cta-test/views rate > 1", 16, "EXPERIMENT/METRIC has no field \"rate\"; expected received, counted, converting_units, cross_arm_units, conversions, sum, or a reason code; rate is a field of EXPERIMENT/METRIC/ARM"),
-        ("cta-test event-lacks-unit = 0", 10, "EXPERIMENT has no field \"event-lacks-unit\"; expected units, crossover_units, sample_ratio, or a reason code; event-lacks-unit is a field of EXPERIMENT/METRIC"),
-        ("cta-test/views event-lacks-unt = 0", 16, "EXPERIMENT/METRIC has no field \"event-lacks-unt\"; expected received, counted, converting_units, cross_arm_units, conversions, sum, or a reason code; did you mean event-lacks-unit?"),
-        ("cta-test/views event-key-case = 0", 16, "EXPERIMENT/METRIC has no field \"event-key-case\"; expected received, counted, converting_units, cross_arm_units, conversions, sum, or a reason code; to ask of findings: finding code event-key-case"),
-        ("cta-test/views counted extra > 0", 24, "counted has no field \"extra\" of its own; expected one of = != < <= > >="),
+        (
+            "cta-test/views rate > 1",
+            16,
+            "EXPERIMENT/METRIC has no field \"rate\"; expected received, counted, converting_units, cross_arm_units, conversions, sum, or a reason code; rate is a field of EXPERIMENT/METRIC/ARM",
+        ),
+        (
+            "cta-test event-lacks-unit = 0",
+            10,
+            "EXPERIMENT has no field \"event-lacks-unit\"; expected units, crossover_units, sample_ratio, or a reason code; event-lacks-unit is a field of EXPERIMENT/METRIC",
+        ),
+        (
+            "cta-test/views event-lacks-unt = 0",
+            16,
+            "EXPERIMENT/METRIC has no field \"event-lacks-unt\"; expected received, counted, converting_units, cross_arm_units, conversions, sum, or a reason code; did you mean event-lacks-unit?",
+        ),
+        (
+            "cta-test/views event-key-case = 0",
+            16,
+            "EXPERIMENT/METRIC has no field \"event-key-case\"; expected received, counted, converting_units, cross_arm_units, conversions, sum, or a reason code; to ask of findings: finding code event-key-case",
+        ),
+        (
+            "cta-test/views counted extra > 0",
+            24,
+            "counted has no field \"extra\" of its own; expected one of = != < <= > >=",
+        ),
         ("cta-test sample_ratio q > 1", 23, "found \"q\"; expected p, chi_square or bayes_factor after sample_ratio"),
         ("cta-test sample_ratio > 1", 10, "expected p, chi_square or bayes_factor after sample_ratio"),
-        ("totals by_kind > 1", 8, "by_kind needs a kind of event after it, such as custom; seen: custom, feature, identify, summary"),
-        ("no finding of severity eror", 24, "found \"eror\"; expected a severity: error, warning or info; did you mean error?"),
-        ("finding code no-exposur", 14, "found \"no-exposur\"; expected a reason code, as in docs/reasons.md; did you mean no-exposure?"),
+        (
+            "totals by_kind > 1",
+            8,
+            "by_kind needs a kind of event after it, such as custom; seen: custom, feature, identify, summary",
+        ),
+        (
+            "no finding of severity eror",
+            24,
+            "found \"eror\"; expected a severity: error, warning or info; did you mean error?",
+        ),
+        (
+            "finding code no-exposur",
+            14,
+            "found \"no-exposur\"; expected a reason code, as in docs/reasons.md; did you mean no-exposure?",
+        ),
         ("finding of code x", 12, "found \"code\"; expected severity after of"),
         ("finding severity error", 9, "found \"severity\"; expected of severity S, code C, or the end"),
         ("no units > 1", 4, "found \"units\"; expected finding after no"),
@@ -181,11 +235,23 @@ fn a_mistake_is_pointed_at_and_the_nearest_name_is_given() {
         ("cta-test/views counted > inf", 26, "found \"inf\"; expected a number, such as 1 or 0.05"),
         ("cta-test/views counted", 23, "found the end; expected one of = != < <= > >="),
         ("cta-test/views counted ! 1", 24, "found !; expected !=, or the name in quotes"),
-        ("cta-test units > 1 and lost = 0", 20, "found \"and\"; expected the end of the expectation; one expectation says one thing: give several, all must hold"),
+        (
+            "cta-test units > 1 and lost = 0",
+            20,
+            "found \"and\"; expected the end of the expectation; one expectation says one thing: give several, all must hold",
+        ),
         ("\"cta-test units > 1", 1, "this quote is never closed; expected \" at the end of the name"),
         ("\"\" units > 1", 1, "there is nothing between these quotes; expected a name"),
-        ("a/b/c/d units > 1", 6, "found /; expected a field of the report, or a reason code, in quotes if it holds spaces, slashes or signs"),
-        ("", 1, "there is no expectation here; expected [no] finding [of severity S] [code C], or EXPERIMENT[/METRIC[/ARM]] FIELD OP NUMBER"),
+        (
+            "a/b/c/d units > 1",
+            6,
+            "found /; expected a field of the report, or a reason code, in quotes if it holds spaces, slashes or signs",
+        ),
+        (
+            "",
+            1,
+            "there is no expectation here; expected [no] finding [of severity S] [code C], or EXPERIMENT[/METRIC[/ARM]] FIELD OP NUMBER",
+        ),
     ];
     for (expectation, column, message) in cases {
         let ran = check(&[expectation]);
@@ -229,7 +295,8 @@ fn expectations_come_from_a_file_too_and_a_mistake_there_has_its_line() {
 fn junit_has_one_case_per_expectation_in_a_file_or_on_standard_output() {
     let desk = tempfile::tempdir().unwrap();
     let file = desk.path().join("checks.xml");
-    let arguments = ["scenario.ndjson", "--catalog", "scenario.toml", "--expect", "lost = 0", "--expect", "lost > 5", "--junit"];
+    let arguments =
+        ["scenario.ndjson", "--catalog", "scenario.toml", "--expect", "lost = 0", "--expect", "lost > 5", "--junit"];
     let to_file = run(&[&arguments[..], &[file.to_str().unwrap()]].concat());
     assert_eq!(to_file.code, 1);
     assert!(to_file.stdout.ends_with("1 of 2 expectations does not hold\n"), "{}", to_file.stdout);
@@ -239,7 +306,11 @@ fn junit_has_one_case_per_expectation_in_a_file_or_on_standard_output() {
     let document = roxmltree::Document::parse(&to_stdout.stdout).unwrap();
     let suite = document.descendants().find(|node| node.has_tag_name("testsuite")).unwrap();
     assert_eq!((suite.attribute("tests"), suite.attribute("failures")), (Some("2"), Some("1")));
-    let names: Vec<_> = document.descendants().filter(|node| node.has_tag_name("testcase")).map(|node| node.attribute("name").unwrap()).collect();
+    let names: Vec<_> = document
+        .descendants()
+        .filter(|node| node.has_tag_name("testcase"))
+        .map(|node| node.attribute("name").unwrap())
+        .collect();
     assert_eq!(names, ["lost = 0", "lost > 5"]);
     let failure = document.descendants().find(|node| node.has_tag_name("failure")).unwrap();
     assert_eq!(failure.attribute("message"), Some("expected lost > 5; it is 0"));

@@ -60,7 +60,10 @@ fn a_unit_that_is_not_randomized_is_told_so_and_the_unit_that_was_exposed_is_nam
     assert!(story.starts_with("user/u-1: 2 events, 2026-01-01 00:00:01 to 2026-01-01 00:00:09 UTC, by the creation clock\n  in one context with  device/d-9 (1 event)\n"), "{story}");
     assert!(story.contains("cta-test · iteration 1: randomizes by device, so user/u-1 itself is in no arm; its events count by the device key they carry, if any\n    checkout-conversion: 1 event-lacks-unit\n"), "{story}");
     let (_, story, _) = explain("user/d-9", &[]);
-    assert!(story.contains("near miss        device/d-9 was exposed to treatment: the event carries that key as user\n"), "{story}");
+    assert!(
+        story.contains("near miss        device/d-9 was exposed to treatment: the event carries that key as user\n"),
+        "{story}"
+    );
     assert!(story.contains("not the same unit    device/d-9 (8 events): the same key of another kind\n"), "{story}");
 }
 
@@ -71,11 +74,26 @@ fn a_unit_that_does_not_occur_is_answered_with_what_comes_near() {
         assert_eq!((code, stdout.as_str()), (2, ""), "{unit}");
         stderr
     };
-    assert_eq!(missing("d-9"), "d-9: several kinds have this key, and each is a unit of its own; ask for one of\n  device/d-9  8 events\n  user/d-9  1 event\n");
-    assert_eq!(missing("session/d-9"), "session/d-9: no event carries it; what comes near:\n  device/d-9  the same key of another kind\n  user/d-9  the same key of another kind\n  device/D-9  differs by case\n");
-    assert_eq!(missing("device/d-12"), "device/d-12: no event carries it; what comes near:\n  device/d-1234  begins alike\n");
-    assert_eq!(missing("device/d-1243"), "device/d-1243: no event carries it; what comes near:\n  device/d-1234  written much alike\n");
-    assert_eq!(missing("nobody"), "nobody: no event carries it, nor anything like it; expected kind/key, such as user/u-1\n");
+    assert_eq!(
+        missing("d-9"),
+        "d-9: several kinds have this key, and each is a unit of its own; ask for one of\n  device/d-9  8 events\n  user/d-9  1 event\n"
+    );
+    assert_eq!(
+        missing("session/d-9"),
+        "session/d-9: no event carries it; what comes near:\n  device/d-9  the same key of another kind\n  user/d-9  the same key of another kind\n  device/D-9  differs by case\n"
+    );
+    assert_eq!(
+        missing("device/d-12"),
+        "device/d-12: no event carries it; what comes near:\n  device/d-1234  begins alike\n"
+    );
+    assert_eq!(
+        missing("device/d-1243"),
+        "device/d-1243: no event carries it; what comes near:\n  device/d-1234  written much alike\n"
+    );
+    assert_eq!(
+        missing("nobody"),
+        "nobody: no event carries it, nor anything like it; expected kind/key, such as user/u-1\n"
+    );
     assert_eq!(missing(""), "the unit is empty; expected kind/key, such as user/u-1\n");
 }
 
@@ -94,7 +112,10 @@ fn a_filter_narrows_the_events_but_not_what_they_come_to() {
     assert_eq!(code, 0);
     assert!(story.contains("\n1 of 8 events pass the filter.\n"), "{story}");
     assert!(story.contains("#5  custom checkout") && !story.contains("#1 "), "{story}");
-    assert!(story.contains("cta-test · iteration 1: in treatment since 2026-01-01 00:00:01.000 UTC, exposed 4 times\n"), "{story}");
+    assert!(
+        story.contains("cta-test · iteration 1: in treatment since 2026-01-01 00:00:01.000 UTC, exposed 4 times\n"),
+        "{story}"
+    );
     let (code, stdout, stderr) = explain("device/d-9", &["--filter", "kind:custom metrc:x"]);
     assert_eq!((code, stdout.as_str()), (2, ""));
     assert!(stderr.starts_with("--filter, column 13: there is no field \"metrc\""), "{stderr}");
@@ -108,20 +129,41 @@ fn the_json_of_a_story_holds_every_rule() {
     let story: Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!(story["exptap_explain"], 1);
     assert_eq!(story["events_of_unit"], 8);
-    let numbers: Vec<u64> = story["events"].as_array().unwrap().iter().map(|it| it["event"].as_u64().unwrap()).collect();
+    let numbers: Vec<u64> =
+        story["events"].as_array().unwrap().iter().map(|it| it["event"].as_u64().unwrap()).collect();
     assert_eq!(numbers, [8, 1, 2, 3, 4, 5, 9, 10], "in order of time");
-    assert_eq!(story["identity"], json!({
-        "is_placeholder": false,
-        "seen_with": [{"unit": "user/u-1", "events": 1}],
-        "seen_with_more": 0,
-        "other_kinds": [{"unit": "user/d-9", "events": 1}],
-        "look_alikes": [{"unit": "device/D-9", "differs_by": "case", "events": 1}],
-    }));
+    assert_eq!(
+        story["identity"],
+        json!({
+            "is_placeholder": false,
+            "seen_with": [{"unit": "user/u-1", "events": 1}],
+            "seen_with_more": 0,
+            "other_kinds": [{"unit": "user/d-9", "events": 1}],
+            "look_alikes": [{"unit": "device/D-9", "differs_by": "case", "events": 1}],
+        })
+    );
     let counted = &story["events"][5]["ladders"][0];
-    let outcomes: Vec<String> = counted["rules"].as_array().unwrap().iter().map(|rule| {
-        format!("{} {}", rule["rule"].as_str().unwrap(), rule["outcome"].as_str().unwrap())
-    }).collect();
-    assert_eq!(outcomes, ["M1 passed", "A1 passed", "A2 passed", "A3 passed", "A7 passed", "A8 passed", "A9 passed", "A10 passed", "A11 passed", "A12 passed"]);
+    let outcomes: Vec<String> = counted["rules"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|rule| format!("{} {}", rule["rule"].as_str().unwrap(), rule["outcome"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        outcomes,
+        [
+            "M1 passed",
+            "A1 passed",
+            "A2 passed",
+            "A3 passed",
+            "A7 passed",
+            "A8 passed",
+            "A9 passed",
+            "A10 passed",
+            "A11 passed",
+            "A12 passed"
+        ]
+    );
     assert_eq!((&counted["verdict"], &counted["arm"]), (&json!("counted"), &json!("treatment")));
     let standing = &story["experiments"][0];
     assert_eq!(standing["arm"], "treatment");
@@ -142,7 +184,8 @@ fn standard_input_is_read_with_and_without_a_catalog() {
 #[test]
 fn verdicts_of_matching_events_are_those_without_a_filter() {
     let rows = |filter: &[&str]| {
-        let (code, stdout, stderr) = run(&[&["verdicts", "shop.ndjson", "--catalog", "shop.toml"], filter].concat(), "");
+        let (code, stdout, stderr) =
+            run(&[&["verdicts", "shop.ndjson", "--catalog", "shop.toml"], filter].concat(), "");
         assert_eq!((code, stderr.as_str()), (0, ""));
         stdout
     };
@@ -150,7 +193,10 @@ fn verdicts_of_matching_events_are_those_without_a_filter() {
     assert_eq!(rows(&["--filter", "kind:*"]), all);
     let of = |events: &[usize]| -> String {
         let numbered = |event: &usize| format!("{{\"event\":{event},");
-        all.lines().filter(|line| events.iter().any(|event| line.starts_with(&numbered(event)))).map(|line| format!("{line}\n")).collect()
+        all.lines()
+            .filter(|line| events.iter().any(|event| line.starts_with(&numbered(event))))
+            .map(|line| format!("{line}\n"))
+            .collect()
     };
     assert_eq!(rows(&["--filter", "verdict:dropped"]), of(&[0, 6, 7, 11]));
     assert_eq!(rows(&["--filter", "code:event-lacks-unit not unit:session/*"]), of(&[0, 7]));
@@ -197,7 +243,8 @@ fn story_of(unit: &str, requests: &[Envelope]) -> Story {
     let catalog = catalog();
     let judge = Arc::new(Judge::new(&catalog));
     let mut collector = Collector::new(unit);
-    let mut states = [Clock::Creation, Clock::Received].map(|clock| State::new(Arc::clone(&judge), Options { clock, ..Options::default() }));
+    let mut states = [Clock::Creation, Clock::Received]
+        .map(|clock| State::new(Arc::clone(&judge), Options { clock, ..Options::default() }));
     let mut judged = Vec::new();
     for envelope in requests {
         let arrival = Arrival {
@@ -207,7 +254,9 @@ fn story_of(unit: &str, requests: &[Envelope]) -> Story {
             environment: EnvironmentMatch::Same,
         };
         let [creation, received] = &mut states;
-        intake::envelope(creation, &catalog.environment, envelope, |state, event| collector.take(state, &catalog, arrival, event));
+        intake::envelope(creation, &catalog.environment, envelope, |state, event| {
+            collector.take(state, &catalog, arrival, event)
+        });
         intake::envelope(received, &catalog.environment, envelope, |state, event| {
             judged.push(Judged::new(state, &event, arrival.request, arrival.arrival_ms));
         });
@@ -224,7 +273,8 @@ fn where_the_clocks_differ_both_verdicts_are_told() {
     const START: i64 = 1_767_225_600_000;
     let exposure = json!([{"kind": "feature", "key": "cta", "creationDate": START + 6000, "variation": 1,
         "reason": {"kind": "FALLTHROUGH", "inExperiment": true}, "context": {"kind": "device", "key": "d-9"}}]);
-    let conversion = json!([{"kind": "custom", "key": "checkout", "creationDate": START + 5000, "contextKeys": {"device": "d-9"}}]);
+    let conversion =
+        json!([{"kind": "custom", "key": "checkout", "creationDate": START + 5000, "contextKeys": {"device": "d-9"}}]);
     let story = story_of("device/d-9", &[request(1, START + 7000, exposure), request(2, START + 10_000, conversion)]);
     let [conversion, exposure] = story.events.as_slice() else { panic!("{story:?}") };
     let ladder = &conversion.ladders[0];
@@ -251,9 +301,16 @@ fn a_hostile_key_reaches_no_terminal_as_it_is() {
 
 #[test]
 fn a_narrow_terminal_gets_whole_words_under_their_beginning() {
-    let story = story_of("user/u-1", &[request(1, 1_767_225_606_000, json!([
-        {"kind": "custom", "key": "checkout", "creationDate": 1_767_225_605_000_u64, "contextKeys": {"user": "u-1"}}
-    ]))]);
+    let story = story_of(
+        "user/u-1",
+        &[request(
+            1,
+            1_767_225_606_000,
+            json!([
+                {"kind": "custom", "key": "checkout", "creationDate": 1_767_225_605_000_u64, "contextKeys": {"user": "u-1"}}
+            ]),
+        )],
+    );
     let text = text::text(&story, Some(80));
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     assert!(text.contains("\n    ✗ A3      DOC    the event carries no device key; it has user “u-1”\n"), "{text}");

@@ -104,9 +104,12 @@ fn assert_harmless(text: &str) {
         "{text:?}"
     );
     let (mut cells, mut columns) = (0, 0);
-    for event in Parser::new_ext(text, Markdown::ENABLE_TABLES | Markdown::ENABLE_STRIKETHROUGH | Markdown::ENABLE_MATH) {
+    for event in Parser::new_ext(text, Markdown::ENABLE_TABLES | Markdown::ENABLE_STRIKETHROUGH | Markdown::ENABLE_MATH)
+    {
         match event {
-            Event::Start(Tag::Link { .. } | Tag::Image { .. } | Tag::HtmlBlock | Tag::Strikethrough | Tag::CodeBlock(_))
+            Event::Start(
+                Tag::Link { .. } | Tag::Image { .. } | Tag::HtmlBlock | Tag::Strikethrough | Tag::CodeBlock(_),
+            )
             | Event::Html(_)
             | Event::InlineHtml(_)
             | Event::InlineMath(_)
@@ -185,7 +188,12 @@ fn a_hostile_name_breaks_no_table_makes_no_link_and_pings_nobody() {
         let renamed = from_text(&renamed, "catalog.toml", Format::Toml, Origin::File).unwrap();
         let evaluated = json!({"kind": "feature", "key": name, "creationDate": 1_767_225_601_000_u64, "variation": 0,
             "context": {"kind": "user", "key": name}, "reason": {"kind": "FALLTHROUGH", "inExperiment": true}});
-        let events = [evaluated, track("checkout", "user", name), track("checkout", "user", "x"), track("Checkout", "user", "x")];
+        let events = [
+            evaluated,
+            track("checkout", "user", name),
+            track("checkout", "user", "x"),
+            track("Checkout", "user", "x"),
+        ];
         let text = report(&renamed, &events, name);
         assert!(text.contains("| 1 | 1 | 1 |"), "{text}");
         assert_harmless(&text);

@@ -177,7 +177,8 @@ pub fn query(bytes: &[u8]) {
 
 /// An expectation reads back from what it is printed as, and a mistake in one, or in the names it uses, has its column.
 pub fn check(bytes: &[u8]) {
-    static REPORT: LazyLock<Report> = LazyLock::new(|| judged([&envelope(1, "/bulk", &[], Bytes::from_static(COMPANION.as_bytes()))]));
+    static REPORT: LazyLock<Report> =
+        LazyLock::new(|| judged([&envelope(1, "/bulk", &[], Bytes::from_static(COMPANION.as_bytes()))]));
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let is_inside = |column: usize| (1..=text.chars().count() + 1).contains(&column);
     match check::parse(text) {
