@@ -156,7 +156,7 @@ pub enum Format {
 Example:
   exptap report events.ndjson --catalog shop.toml --format markdown > ticket.md
 
-There is no --filter here: counts over a part of the events would look like results and be none. Filter the rows of
+There is no --filter here: counts over a part of the events would look like results and be none. Filter the rows of \
 `verdicts` and the events of `explain` instead.")]
 pub struct Report {
     /// Files of events (NDJSON or JSON arrays, plain or .gz); - is standard input. Several are read as one.
@@ -233,15 +233,16 @@ pub struct Explain {
 #[command(after_help = "\
 An expectation is one of
   [no] finding [of severity error|warning|info] [code CODE]
-  totals FIELD OP NUMBER                     totals events >= 1
-  EXPERIMENT[@ITERATION] FIELD OP NUMBER     checkout-test sample_ratio p > 0.01
-  EXPERIMENT/METRIC FIELD OP NUMBER          checkout-test/checkout event-lacks-unit = 0
-  EXPERIMENT/METRIC/ARM FIELD OP NUMBER      checkout-test/checkout/treatment rate >= 0.05
-with the fields of `report --format json` or a reason code, and one of = != < <= > >=. Names with spaces, slashes or
+  totals FIELD OP NUMBER                   totals events >= 1
+  EXPERIMENT[@ITERATION] FIELD OP NUMBER   cta-test sample_ratio p > 0.01
+  EXPERIMENT/METRIC FIELD OP NUMBER        cta-test/checkout no-exposure = 0
+  EXPERIMENT/METRIC/ARM FIELD OP NUMBER    cta-test/checkout/v2 rate > 0.05
+
+FIELD is one of `report --format json`, or a reason code; OP is one of = != < <= > >=. Names with spaces, slashes or \
 signs stand in quotes. Without an iteration it is the running one, else the last.
 
 Example:
-  exptap check events.ndjson --catalog shop.toml --expect 'checkout-test/checkout counted >= 1' --junit checks.xml
+  exptap check run.ndjson --catalog shop.toml --expect 'totals lost = 0'
 
 There is no --filter here: a check of a part of the events would pass for the wrong reason.")]
 pub struct Check {

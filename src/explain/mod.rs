@@ -155,6 +155,14 @@ impl<'a> Explainer<'a> {
             return crate::findings::NAME_THE_EXPERIMENTS.to_owned();
         }
         let key = event.key.as_deref().unwrap_or_default();
+        if code == ReasonCode::NoMetricForKey
+            && let Some(near) = near_miss::near_miss(key, &self.catalog.metrics)
+        {
+            // The finding's advice: who meant another key needs no new metric.
+            let meant = if near.how == "metric-key" { ReasonCode::MetricKeyUsed } else { ReasonCode::EventKeyCase };
+            let quoted = format!("“{}”", near.event_key);
+            return fill(meant.reason().fix, &[("near", &quoted), ("metric", &near.metric), ("event", key)]);
+        }
         let environment = self.catalog.environment.key.as_deref().unwrap_or("of the experiment");
         fill(
             code.reason().fix,

@@ -376,7 +376,7 @@ fn carries(raw: &str, kind: &str, key: &str) -> bool {
 fn span(kept: &[Kept]) -> (Option<i64>, Option<i64>) {
     let mut times = kept.iter().filter_map(|kept| kept.row.seen_ms());
     let first = times.next();
-    (first, times.last().or(first))
+    (first, times.next_back().or(first))
 }
 
 fn ladders(explainer: &Explainer<'_>, kept: &Kept, clock: Clock, others: &Verdicts) -> Vec<(VerdictKey, Ladder)> {

@@ -25,9 +25,16 @@ pub fn explained(
 
 /// What a verdict means for an iteration, and what to change, in the words of the reason table.
 pub fn in_general(code: ReasonCode, experiment: &ExperimentReport, metric: Option<&str>) -> (String, String) {
+    // The table speaks of one context by its key; here it is any.
+    let unit = experiment.randomization_unit.as_str();
+    let article = if unit.starts_with(['a', 'e', 'i', 'o', 'A', 'E', 'I', 'O']) { ("an", "An") } else { ("a", "A") };
+    let any = |template: &str| match template.strip_prefix("{unit} {key}") {
+        Some(rest) => format!("{} {{unit}} context{rest}", article.1),
+        None => template.replace("{unit} {key}", &format!("{} {{unit}} context", article.0)),
+    };
     let slots = [
-        ("unit", experiment.randomization_unit.as_str()),
-        ("key", "contexts"),
+        ("unit", unit),
+        ("key", "this key"),
         ("kinds", "other kinds, or none"),
         ("flag", &experiment.flag),
         ("experiment", &experiment.key),
@@ -37,7 +44,7 @@ pub fn in_general(code: ReasonCode, experiment: &ExperimentReport, metric: Optio
         ("environment", "of the experiment"),
     ];
     let reason = code.reason();
-    (fill(reason.text, &slots), fill(reason.fix, &slots))
+    (fill(&any(reason.text), &slots), fill(&any(reason.fix), &slots))
 }
 
 /// Counts by code, the most frequent first; zeros left out.
