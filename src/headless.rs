@@ -6,7 +6,7 @@ use crate::catalog::infer::Inference;
 use crate::catalog::load::{self, Format};
 use crate::catalog::{Catalog, Origin};
 use crate::event::body;
-use crate::explain::story::{self, Arrival};
+use crate::explain::collect::{self, Arrival};
 use crate::input::{Chunk, InputError, Part, Piece, Source};
 use crate::intake;
 use crate::query::Query;
@@ -388,7 +388,7 @@ pub fn verdicts_matching(request: &Request, filter: &Query, output: &mut impl Wr
         let (row, ..) = rows::row(state, catalog, &mut notes, came, received);
         kept.push((judged, row));
     })?;
-    let names = story::names(&read.state, &read.catalog);
+    let names = collect::names(&read.state, &read.catalog);
     for (judged, row) in &mut kept {
         rows::resolve(row, &judged.claims, &read.state, false);
         if filter.matches(row, &names) {

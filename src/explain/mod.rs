@@ -1,5 +1,6 @@
 //! Why an event has the verdicts it has, and the story of one context key: what the Why view and `exptap explain` say.
 
+pub mod collect;
 pub mod ladder;
 pub mod story;
 pub mod text;

@@ -3,7 +3,7 @@
 use super::answer::{columns, filter};
 use super::{BAD_INPUT, judged, say};
 use crate::cli::{self, StoryFormat};
-use crate::explain::story::{Collector, Missing, verdicts_of};
+use crate::explain::collect::{Collector, Missing, verdicts_of};
 use crate::explain::text;
 use crate::headless::{Failure, Passes, Read, Request};
 use crate::query::Query;
