@@ -44,6 +44,16 @@ const QUERIES: [&str; 5] = [
     "until:1767225600000 source:NodeJSClient",
     "or not ) (",
 ];
+const CHECKS: [&str; 8] = [
+    "no finding of severity error code event-lacks-unit",
+    "findings",
+    "totals events >= 1",
+    "lost = 0",
+    "test@1/checkout/\"variation 0\" rate != 0.5e-3",
+    "test sample_ratio p > -1",
+    "\"no\"@\"a \\\" b\" exposure-lacks-unit == 12",
+    "test/revenue/0 mean <= +.5",
+];
 const UNTRUSTED: [&str; 4] = [
     "\u{1b}]52;c;aGk=\u{7}\u{9b}2J\r\n",
     "\u{202e}a\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}",
@@ -99,13 +109,14 @@ fn hard_requests_hold_at_every_cut_and_in_every_way_of_sending() {
 fn the_corpora_of_the_other_rooms_hold() {
     CATALOGS.iter().for_each(|text| targets::catalog(text.as_bytes()));
     QUERIES.iter().for_each(|text| targets::query(text.as_bytes()));
+    CHECKS.iter().for_each(|text| targets::check(text.as_bytes()));
     UNTRUSTED.iter().for_each(|text| targets::untrusted(text.as_bytes()));
 }
 
 /// A text of a corpus with some bytes changed, left out and put in.
 fn damaged(corpus: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
     let edit = (any::<prop::sample::Index>(), any::<u8>(), 0..3_u8);
-    let interesting = prop::sample::select(b"{}[],:\"\\ \n\x00\x1f0eE-.*/()nt\xff\xc3".to_vec());
+    let interesting = prop::sample::select(b"{}[],:\"\\ \n\x00\x1f0eE-.*/()nt@=<>!\xff\xc3".to_vec());
     (prop::sample::select(corpus), prop::collection::vec((edit, interesting), 0..6)).prop_map(|(text, edits)| {
         let mut bytes = text.as_bytes().to_vec();
         for ((at, any, how), byte) in edits {
@@ -147,6 +158,11 @@ proptest! {
     #[test]
     fn damaged_filters_hold(bytes in prop_oneof![8 => damaged(&QUERIES), 1 => arbitrary()]) {
         targets::query(&bytes);
+    }
+
+    #[test]
+    fn damaged_expectations_hold(bytes in prop_oneof![8 => damaged(&CHECKS), 1 => arbitrary()]) {
+        targets::check(&bytes);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Taking events in: what they claim becomes exposures, conversions in the log, and counts.
 
 use super::codes::CodeSet;
-use super::judge::{Circumstances, Claim, Codes, EnvironmentMatch, Judgement, warnings};
+use super::judge::{Circumstances, Claim, Codes, EnvironmentMatch, Judgement, is_suspect_timestamp, warnings};
 use super::points::Point;
 use super::request::Request;
 use super::state::{Accepted, AcceptedClaims, Change, Clock, Conversion, NONE, Record, State};
@@ -20,6 +20,9 @@ impl State {
         self.totals.kind(event.kind.name().unwrap_or(&event.kind_name));
         let t_ms = self.instant(event, request.arrival_ms);
         let arrival_ms = request.arrival_ms.or(event.received_ms());
+        if let Some(t_ms) = t_ms.filter(|t_ms| !is_suspect_timestamp(*t_ms)) {
+            self.totals.see(t_ms);
+        }
         if self.options.keep_receipts {
             request.readable.events += 1;
             request.readable.see(t_ms);

@@ -41,6 +41,14 @@ impl Clock {
             Self::Received => "received",
         }
     }
+
+    /// The one that does not judge (O3).
+    pub fn other(self) -> Self {
+        match self {
+            Self::Creation => Self::Received,
+            Self::Received => Self::Creation,
+        }
+    }
 }
 
 /// How to judge.

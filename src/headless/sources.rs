@@ -9,6 +9,15 @@ use crate::input::{Chunk, InputError, Opened, Part, Piece, Source};
 use crate::recording::{self, Header, Record};
 use std::sync::Mutex;
 
+/// How often the events are gone through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// Once: what comes through a pipe need not be held.
+    Once,
+    /// More often.
+    Twice,
+}
+
 /// A source.
 pub(super) struct Text {
     source: Source,
@@ -27,7 +36,7 @@ enum Content {
 }
 
 impl Text {
-    fn open(source: &Source, request: &Request) -> Result<Self, Failure> {
+    fn open(source: &Source, request: &Request, reading: Reading) -> Result<Self, Failure> {
         let opened = source.open()?;
         let header = opened
             .first_line()
@@ -41,7 +50,7 @@ impl Text {
         let is_looked_at = request.clock == Clock::Received && header.is_none();
         let content = if source.can_be_read_again() {
             Content::Again
-        } else if is_inferred || is_looked_at {
+        } else if is_inferred || is_looked_at || reading == Reading::Twice {
             hold(opened)?
         } else {
             Content::Once(Mutex::new(Some(opened)))
@@ -106,12 +115,9 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    pub(super) fn open(request: &Request) -> Result<Self, Failure> {
-        let texts: Vec<Text> = request
-            .sources
-            .iter()
-            .map(|source| Text::open(source, request))
-            .collect::<Result<_, _>>()?;
+    pub(super) fn open(request: &Request, reading: Reading) -> Result<Self, Failure> {
+        let texts: Vec<Text> =
+            request.sources.iter().map(|source| Text::open(source, request, reading)).collect::<Result<_, _>>()?;
         let mut notes = Vec::new();
         let catalog = match &request.catalog {
             Some(catalog) => catalog.clone(),

@@ -5,8 +5,7 @@
 
 mod explain;
 mod journal;
-mod ladder;
-mod rows;
+pub(crate) mod rows;
 mod senders;
 mod units;
 
@@ -191,7 +190,7 @@ impl Session {
                 }
                 intake::Received::Unreadable { .. } => undecodable += 1,
             }
-            let (row, claims, range) = rows::row(state, catalog, notes, &envelope, received);
+            let (row, claims, range) = rows::row(state, catalog, notes, rows::Came::by(&envelope), received);
             journal.push(Entry { row, claims, envelope: Arc::clone(&envelope), range });
         });
         let duplicate = self.state.totals().duplicate_payloads > duplicates_before;

@@ -10,13 +10,19 @@ use crate::view::{Outcome, Rung};
 use jiff::Timestamp;
 
 /// An instant, for people: UTC, to the millisecond.
-pub(super) fn instant(t_ms: i64) -> String {
+pub(crate) fn instant(t_ms: i64) -> String {
     Timestamp::from_millisecond(t_ms)
         .map_or_else(|_| format!("{t_ms} ms"), |t| t.strftime("%Y-%m-%d %H:%M:%S%.3f UTC").to_string())
 }
 
+/// An instant to the second, UTC, without saying so.
+pub(crate) fn seconds(t_ms: i64) -> String {
+    Timestamp::from_millisecond(t_ms)
+        .map_or_else(|_| format!("{t_ms} ms"), |t| t.strftime("%Y-%m-%d %H:%M:%S").to_string())
+}
+
 /// A span, for people, in its largest sensible units.
-pub(super) fn span(ms: i64) -> String {
+pub(crate) fn span(ms: i64) -> String {
     let ms = ms.unsigned_abs();
     let (days, hours, minutes, seconds) = (ms / 86_400_000, ms / 3_600_000 % 24, ms / 60_000 % 60, ms / 1000 % 60);
     match (days, hours, minutes) {
