@@ -273,6 +273,8 @@ impl Loop<'_> {
                 Effect::Quit => self.ended = true,
                 Effect::Suspend => self.suspend()?,
                 Effect::Repaint => self.screen.repaint()?,
+                // No recording is played here: without one no key asks for it.
+                Effect::Replay(_) => (),
                 Effect::Copy(text) => self.copy(&text)?,
                 Effect::Write { path, text } => {
                     let notice = match write_new(&path, &text) {

@@ -58,6 +58,12 @@ fn draw_side(canvas: &mut Canvas<'_, '_>, area: Rect, why: &Why, side: Side) {
         strip.text("─", border).text(other, Role::Muted);
     }
     let inside = area.inner(Margin::new(2, 1));
+    if why.to_come {
+        let words = "The recording stands before this event: it has not been received yet. Play on, or step forward.";
+        let lines = wrapped(words, inside.width.into(), 0, canvas.style(Role::Muted));
+        canvas.lines(inside, &lines);
+        return;
+    }
     let (lines, scroll) = match side {
         Side::Event => (event_lines(canvas, &why.explanation, inside.width.into()), &why.event),
         Side::Rules => (rule_lines(canvas, &why.explanation, inside.width.into()), &why.rules),
