@@ -305,7 +305,7 @@ fn what_says_when_it_arrived_can_be_judged_by_arrival_and_the_rest_is_refused_by
     let Err(refused @ Failure::NoArrival(_)) = headless::read(&both) else { panic!("judged without arrival") };
     assert_eq!(
         refused.to_string(),
-        "export-v2.ndjson, line 1, byte 1: --clock received needs the arrival of every event, and this one carries none; judge by --clock creation, or use a source whose events say when they arrived (rows of a warehouse, debug sessions of ldcli)"
+        "export-v2.ndjson, line 1, byte 1: --clock received needs the arrival of every event, and this one carries none; judge by --clock creation, or use a source whose events say when they arrived (a recording, rows of a warehouse, debug sessions of ldcli)"
     );
 }
 

@@ -400,8 +400,9 @@ mod tests {
     #[test]
     fn a_line_that_is_too_long_is_left_out_and_the_next_is_read() {
         let long = "x".repeat(MAX_LINE_BYTES / 2 + 1);
-        let (read, rest) = lines(&["{}\n", &long, &long, "x\n{}\n"]);
-        assert_eq!(read, ["{}".to_owned(), format!("too long: {}", 2 * long.len() + 1), "{}".to_owned()]);
+        let (read, rest) = lines(&["{\"n\":1}\n", &long, &long, "x\n{\"n\":2}\n"]);
+        let too_long = format!("too long: {}", 2 * long.len() + 1);
+        assert_eq!(read, ["{\"n\":1}".to_owned(), too_long, "{\"n\":2}".to_owned()]);
         assert_eq!(rest, None);
     }
 }
