@@ -1,5 +1,6 @@
 //! Reading text from files and standard input: plain, gzip or zstd, a line or an array at a time.
 
+use crate::recording::frames::{Frames, Step};
 use flate2::read::MultiGzDecoder;
 use std::borrow::Cow;
 use std::fs::File;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 const CHUNK_BYTES: usize = 4 * 1024 * 1024;
 /// The longest line that is read; the rest of a longer one is left out, so that a file without line feeds cannot
 /// take all memory. An array is read whole, whatever its size.
-const MAX_LINE_BYTES: usize = 64 * 1024 * 1024;
+pub(crate) const MAX_LINE_BYTES: usize = 64 * 1024 * 1024;
 
 /// How much is read to know a source by its first line: the header of a recording holds a catalog.
 const MAX_HEAD_BYTES: usize = 32 * 1024 * 1024;
@@ -37,6 +38,8 @@ pub struct InputError {
 pub enum Piece<'a> {
     /// Text: lines where events stand on lines, otherwise everything.
     Text(Chunk<'a>),
+    /// Something is missing here, and reading goes on behind it: before which line, and what is wrong.
+    LeftOut(u64, &'a str),
     /// The rest is damaged: on which line it breaks off, and what is wrong.
     Damaged(u64, &'a str),
 }
@@ -218,12 +221,40 @@ impl Source {
         (&mut reader).take(4).read_to_end(&mut head).map_err(|error| self.unread(&error))?;
         let compression = Compression::of(&head);
         let reader = head.as_slice().chain(reader);
+        let mut progress = Progress::default();
         match compression {
-            Some(compression) => {
-                let decoder = compression.decoder(reader).map_err(|error| self.unread(&error))?;
-                self.read_text(BufReader::new(decoder), Some(compression), &mut visit)
+            Some(Compression::Gzip) => {
+                let decoder = BufReader::new(MultiGzDecoder::new(BufReader::new(reader)));
+                self.read_text(decoder, compression, &mut progress, &mut visit)?;
             }
-            None => self.read_text(reader, None, &mut visit),
+            Some(Compression::Zstd) => self.read_frames(reader, &mut progress, &mut visit)?,
+            None => self.read_text(reader, None, &mut progress, &mut visit)?,
+        }
+        Ok(progress.line - 1)
+    }
+
+    /// Reads what zstd compressed, frame by frame: a damaged one costs only itself.
+    fn read_frames(
+        &self,
+        reader: impl Read,
+        progress: &mut Progress,
+        visit: &mut impl FnMut(Piece<'_>),
+    ) -> Result<(), InputError> {
+        let frames = Frames::new(reader).map_err(|error| self.unread(&error))?;
+        let mut text = FrameText { frames, content: io::Cursor::default(), interruption: None };
+        loop {
+            self.read_text(&mut text, None, progress, visit)?;
+            match text.interruption.take() {
+                Some(Step::LeftOut { from, to, why }) => {
+                    let what = format!("bytes {from} to {to} of the file are damaged and are left out: {why}");
+                    visit(Piece::LeftOut(progress.line, &what));
+                }
+                Some(Step::BrokenOff { from, why }) => {
+                    let what = format!("the zstd stream is damaged from byte {from} of the file on: {why}");
+                    visit(Piece::Damaged(progress.line, &what));
+                }
+                Some(Step::Content(_)) | None => return Ok(()),
+            }
         }
     }
 
@@ -235,13 +266,13 @@ impl Source {
         &self,
         mut reader: impl Read,
         compression: Option<Compression>,
+        progress: &mut Progress,
         visit: &mut impl FnMut(Piece<'_>),
-    ) -> Result<u64, InputError> {
+    ) -> Result<(), InputError> {
+        let Progress { line, on_lines } = progress;
         let mut buffer: Vec<u8> = Vec::with_capacity(CHUNK_BYTES + 64 * 1024);
-        let mut on_lines = None;
         // What is left of a line that is too long is read and left out.
         let mut is_skipping = false;
-        let mut line = 1;
         loop {
             let before = buffer.len();
             let read = (&mut reader).take(CHUNK_BYTES as u64).read_to_end(&mut buffer);
@@ -254,16 +285,16 @@ impl Source {
             let on_lines = *on_lines.get_or_insert_with(|| stands_on_lines(&buffer));
             match read {
                 Ok(0) => {
-                    visit_text(&buffer, &mut line, visit);
-                    return Ok(line - 1);
+                    visit_text(&buffer, line, visit);
+                    return Ok(());
                 }
                 Ok(_) => {}
                 // What the decompressor says; what came before is as good as ever.
                 Err(error) if let Some(compression) = compression.filter(|_| is_damage(&error)) => {
-                    visit_text(&buffer, &mut line, visit);
+                    visit_text(&buffer, line, visit);
                     let name = compression.name();
-                    visit(Piece::Damaged(line, &format!("the {name} stream is damaged from here on: {error}")));
-                    return Ok(line - 1);
+                    visit(Piece::Damaged(*line, &format!("the {name} stream is damaged from here on: {error}")));
+                    return Ok(());
                 }
                 Err(error) => return Err(self.unread(&error)),
             }
@@ -275,9 +306,50 @@ impl Source {
             is_skipping |= cut.is_none() && buffer.len() > MAX_LINE_BYTES;
             if let Some(cut) = cut.or(is_skipping.then_some(buffer.len())) {
                 let rest = buffer.split_off(cut);
-                visit_text(&buffer, &mut line, visit);
+                visit_text(&buffer, line, visit);
                 buffer = rest;
                 buffer.reserve(CHUNK_BYTES + 64 * 1024);
+            }
+        }
+    }
+}
+
+/// How far reading has come.
+struct Progress {
+    line: u64,
+    /// Whether events stand on lines; not known before anything is read.
+    on_lines: Option<bool>,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self { line: 1, on_lines: None }
+    }
+}
+
+/// The content of frames as text, up to where something is missing.
+struct FrameText<R> {
+    frames: Frames<R>,
+    content: io::Cursor<Vec<u8>>,
+    interruption: Option<Step>,
+}
+
+impl<R: Read> Read for FrameText<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let read = self.content.read(buffer)?;
+            if read > 0 || buffer.is_empty() || self.interruption.is_some() {
+                return Ok(read);
+            }
+            match self.frames.step()? {
+                Some(Step::Content(content)) => self.content = io::Cursor::new(content),
+                interruption => {
+                    let is_end = interruption.is_none();
+                    self.interruption = interruption;
+                    if is_end {
+                        return Ok(0);
+                    }
+                }
             }
         }
     }
@@ -302,7 +374,9 @@ impl Part {
                 let mut file = self.source.open_file(path)?;
                 file.seek(SeekFrom::Start(from)).map_err(|error| self.source.error(error.to_string()))?;
                 let mut visit = visit;
-                self.source.read_text(file.take(to - from), None, &mut visit)
+                let mut progress = Progress::default();
+                self.source.read_text(file.take(to - from), None, &mut progress, &mut visit)?;
+                Ok(progress.line - 1)
             }
             _ => self.source.pieces(visit),
         }
@@ -310,7 +384,7 @@ impl Part {
 }
 
 /// What a decompressor says of its data, as against what the file system says of the file.
-fn is_damage(error: &io::Error) -> bool {
+pub(crate) fn is_damage(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
     matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof | Other) && error.raw_os_error().is_none()
 }
@@ -336,7 +410,7 @@ impl Compression {
         }
     }
 
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",
             Self::Zstd => "zstd",
@@ -363,6 +437,11 @@ impl Opened {
     /// The first line, decompressed; none where there is no line, or none within reason.
     pub fn first_line(&self) -> Option<&str> {
         self.first_line.as_deref()
+    }
+
+    /// What was read of it, as it stands in the source, and the rest.
+    pub(crate) fn into_parts(self) -> (Vec<u8>, Box<dyn Read + Send>) {
+        (self.head, self.reader)
     }
 
     /// Reads all of it, as [`Source::pieces`] does.

@@ -28,6 +28,7 @@ pub mod near_miss;
 pub mod query;
 pub mod reason;
 pub mod recording;
+pub mod replay;
 pub mod report;
 pub mod run;
 pub mod session;

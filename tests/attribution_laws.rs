@@ -265,7 +265,7 @@ proptest! {
     fn what_a_session_shows_in_the_end_is_what_a_file_of_the_same_requests_comes_to(requests in requests(), ticks in any::<u64>()) {
         let catalog = catalog();
         let envelopes: Vec<Envelope> = requests.iter().enumerate().map(|(number, sent)| envelope(number, sent)).collect();
-        let options = SessionOptions { observed_from_ms: 0, grace_ms: 3, ..SessionOptions::from_now(0) };
+        let options = SessionOptions { observed_from_ms: Some(0), grace_ms: 3, ..SessionOptions::from_now(0) };
         let mut session = Session::new(Some(catalog.clone()), options);
         for (index, envelope) in envelopes.iter().enumerate() {
             session.receive(envelope);
@@ -301,7 +301,7 @@ proptest! {
         for (number, event) in features.into_iter().chain(others).enumerate() {
             envelopes.push(envelope(number, &sent(vec![event])));
         }
-        let options = SessionOptions { observed_from_ms: 0, grace_ms: 0, max_conversions: cap, ..SessionOptions::from_now(0) };
+        let options = SessionOptions { observed_from_ms: Some(0), grace_ms: 0, max_conversions: cap, ..SessionOptions::from_now(0) };
         let mut session = Session::new(Some(catalog.clone()), options);
         for envelope in &envelopes {
             session.receive(envelope);

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 
 /// A list that grows at the end and can be dropped from the front.
 #[derive(Clone, Debug)]
-pub(super) enum List<T, const LEAF: usize> {
+pub(crate) enum List<T, const LEAF: usize> {
     /// In one piece. A clone copies everything.
     Plain(VecDeque<T>),
     /// In pieces. A clone copies next to nothing.
@@ -17,17 +17,17 @@ pub(super) enum List<T, const LEAF: usize> {
 
 impl<T, const LEAF: usize> List<T, LEAF> {
     /// An empty list.
-    pub(super) fn new(shares_clones: bool) -> Self {
+    pub(crate) fn new(shares_clones: bool) -> Self {
         if shares_clones { Self::Shared(SharedVec::default()) } else { Self::Plain(VecDeque::new()) }
     }
 
     /// An empty list of the same sort.
-    pub(super) fn emptied(&self) -> Self {
+    pub(crate) fn emptied(&self) -> Self {
         Self::new(matches!(self, Self::Shared(_)))
     }
 
     /// How many items there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::Plain(items) => items.len(),
             Self::Shared(items) => items.len(),
@@ -36,7 +36,7 @@ impl<T, const LEAF: usize> List<T, LEAF> {
 
     /// An item.
     #[inline]
-    pub(super) fn get(&self, index: usize) -> Option<&T> {
+    pub(crate) fn get(&self, index: usize) -> Option<&T> {
         match self {
             Self::Plain(items) => items.get(index),
             Self::Shared(items) => items.get(index),
@@ -44,7 +44,7 @@ impl<T, const LEAF: usize> List<T, LEAF> {
     }
 
     /// The items, in order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         let (plain, shared) = match self {
             Self::Plain(items) => (Some(items), None),
             Self::Shared(items) => (None, Some(items)),
@@ -65,7 +65,7 @@ impl<T, const LEAF: usize> List<T, LEAF> {
 impl<T: Clone, const LEAF: usize> List<T, LEAF> {
     /// An item, to be written: see [`SharedVec::get_mut`].
     #[inline]
-    pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut T> {
         match self {
             Self::Plain(items) => items.get_mut(index),
             Self::Shared(items) => items.get_mut(index),
@@ -74,7 +74,7 @@ impl<T: Clone, const LEAF: usize> List<T, LEAF> {
 
     /// Adds an item at the end.
     #[inline]
-    pub(super) fn push(&mut self, item: T) {
+    pub(crate) fn push(&mut self, item: T) {
         match self {
             Self::Plain(items) => items.push_back(item),
             Self::Shared(items) => items.push(item),
@@ -94,6 +94,14 @@ impl<T: Clone, const LEAF: usize> List<T, LEAF> {
         match self {
             Self::Plain(items) => items.pop_front(),
             Self::Shared(items) => items.pop_front(),
+        }
+    }
+
+    /// Drops the first item, if there is one.
+    pub(crate) fn drop_front(&mut self) {
+        match self {
+            Self::Plain(items) => drop(items.pop_front()),
+            Self::Shared(items) => items.drop_front(),
         }
     }
 }

@@ -8,7 +8,7 @@ mod exported;
 pub mod filter;
 mod index;
 pub mod judge;
-mod list;
+pub(crate) mod list;
 mod merge;
 pub mod pattern;
 pub mod points;

@@ -201,6 +201,12 @@ impl State {
         !self.iteration_counts.iter().map(IterationCounts::lacks_exposures).eq(self.lacking.iter().copied())
     }
 
+    /// Nothing more will come: what is pending is decided, and pending exists no more, as where it never did.
+    pub fn conclude(&mut self) {
+        self.advance(i64::MAX);
+        self.options.grace_ms = None;
+    }
+
     /// Whether the flag of an iteration was found to be sampled (R7).
     pub fn is_sampled(&self, iteration: u32) -> bool {
         self.iteration_counts(iteration).is_some_and(IterationCounts::is_sampled)

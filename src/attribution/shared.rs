@@ -21,7 +21,7 @@ type Node<T, const LEAF: usize> = ArrayVec<Arc<Leaf<T, LEAF>>, FAN>;
 
 /// A list that grows at the end and can be dropped from the front. `LEAF` is how many items are copied when one of
 /// them is written that a clone shares: about a kilobyte of them serves well.
-pub(super) struct SharedVec<T, const LEAF: usize> {
+pub(crate) struct SharedVec<T, const LEAF: usize> {
     nodes: Vec<Arc<Node<T, LEAF>>>,
     /// Nodes that were dropped from the front, to know which nodes of two clones are the same.
     released: usize,
@@ -131,6 +131,15 @@ impl<T: Clone, const LEAF: usize> SharedVec<T, LEAF> {
     /// Takes the first item. The memory of it and its neighbours is given back once all of them are gone.
     pub(super) fn pop_front(&mut self) -> Option<T> {
         let item = self.get(0)?.clone();
+        self.drop_front();
+        Some(item)
+    }
+
+    /// Drops the first item, if there is one: [`SharedVec::pop_front`] for who does not need it.
+    pub(super) fn drop_front(&mut self) {
+        if self.len == 0 {
+            return;
+        }
         self.dropped += 1;
         self.len -= 1;
         if self.dropped == Self::NODE {
@@ -138,7 +147,6 @@ impl<T: Clone, const LEAF: usize> SharedVec<T, LEAF> {
             self.released += 1;
             self.dropped = 0;
         }
-        Some(item)
     }
 }
 

@@ -34,7 +34,7 @@ pub struct UnitTable {
 
 impl UnitTable {
     /// A table without units.
-    pub(super) fn new(shares_clones: bool) -> Self {
+    pub(crate) fn new(shares_clones: bool) -> Self {
         Self {
             kinds: Vec::new(),
             units: List::new(shares_clones),
@@ -112,7 +112,7 @@ impl UnitTable {
     }
 
     /// See [`super::state::State::unshared_bytes`].
-    pub(super) fn unshared_bytes(&self, earlier: &Self) -> usize {
+    pub(crate) fn unshared_bytes(&self, earlier: &Self) -> usize {
         self.units.unshared_bytes(&earlier.units, |unit| if unit.key.is_heap_allocated() { unit.key.len() } else { 0 })
             + self.by_name.unshared_bytes(&earlier.by_name)
     }

@@ -17,7 +17,7 @@ const MAX_GUESSED: usize = 64;
 /// Keys remembered per flag and kind while guessing the unit.
 const MAX_KEYS: usize = 100_000;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct KindSeen {
     evaluations: u64,
     conflicts: u64,
@@ -25,7 +25,7 @@ struct KindSeen {
 }
 
 /// What was seen of a flag.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct FlagSeen {
     kinds: HashMap<String, KindSeen>,
     /// Variations that rows of a warehouse name by id.
@@ -50,7 +50,7 @@ impl FlagSeen {
 }
 
 /// What was seen so far.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Inference {
     flags: BTreeMap<String, FlagSeen>,
     event_keys: BTreeSet<String>,

@@ -103,10 +103,15 @@ impl<'a> Reader<'a> {
                 }
                 visit(state, None, received);
             }),
+            // Of how many requests the place is left empty nobody can know: one at the least.
+            Piece::LeftOut(line, what) if self.is_recording => {
+                state.lost(1);
+                faults.broken_off.push(self.fault(line, None, what));
+            }
             Piece::Damaged(line, what) if self.is_recording => {
                 faults.broken_off.push(self.fault(line, None, &format!("{what}; what comes before it was read")));
             }
-            Piece::Damaged(line, what) => {
+            Piece::LeftOut(line, what) | Piece::Damaged(line, what) => {
                 faults.note(|| self.fault(line, None, what));
                 intake::damaged(state, &self.name, what, |state, received| visit(state, None, received));
             }

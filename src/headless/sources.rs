@@ -32,7 +32,7 @@ enum Content {
     /// A pipe, opened and looked at; it can be read once.
     Once(Mutex<Option<Opened>>),
     /// What can be read only once and is looked at twice, because a catalog is inferred before anything is judged.
-    Held { text: String, damage: Option<(u64, String)> },
+    Held { text: String, damage: Vec<Missing> },
 }
 
 impl Text {
@@ -76,8 +76,8 @@ impl Text {
             }
             Content::Held { text, damage } => {
                 visit(Piece::Text(Chunk::whole(text)));
-                if let Some((line, what)) = damage {
-                    visit(Piece::Damaged(*line, what));
+                for Missing { line, what, is_rest } in damage {
+                    visit(if *is_rest { Piece::Damaged(*line, what) } else { Piece::LeftOut(*line, what) });
                 }
                 // Held text is not a part of anything: nobody counts on after it.
                 Ok(0)
@@ -94,11 +94,25 @@ impl Text {
     }
 }
 
+/// Something that is missing in held text.
+struct Missing {
+    line: u64,
+    what: String,
+    is_rest: bool,
+}
+
 fn hold(opened: Opened) -> Result<Content, InputError> {
-    let (mut text, mut damage) = (String::new(), None);
+    let (mut text, mut damage) = (String::new(), Vec::new());
     opened.pieces(|piece| match piece {
         Piece::Text(chunk) => text.push_str(chunk.text),
-        Piece::Damaged(line, what) => damage = Some((line, what.to_owned())),
+        Piece::Damaged(line, what) => damage.push(Missing { line, what: what.to_owned(), is_rest: true }),
+        Piece::LeftOut(line, what) => {
+            damage.push(Missing { line, what: what.to_owned(), is_rest: false });
+            // What comes behind it does not go on with a line that was cut off before it.
+            if !text.ends_with('\n') {
+                text.push('\n');
+            }
+        }
     })?;
     Ok(Content::Held { text, damage })
 }

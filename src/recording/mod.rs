@@ -4,6 +4,7 @@
 //! is derived again from them, so a recording says nothing of verdicts and never grows old. Bytes come in and go out;
 //! files are opened and synced elsewhere.
 
+pub mod frames;
 mod read;
 mod write;
 

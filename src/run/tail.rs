@@ -57,7 +57,7 @@ pub(super) fn run(options: cli::Tail) -> ExitCode {
     let session_options = SessionOptions {
         clock: options.judging.clock.into(),
         // A file is complete unless it, or the user, says otherwise.
-        observed_from_ms: observed_from_ms.unwrap_or(0),
+        observed_from_ms,
         ..SessionOptions::from_now(now_ms())
     };
     let session = Session::new(named.or(header.catalog), session_options);
@@ -210,7 +210,9 @@ impl Tail {
         let mut damage = None;
         source.pieces(|piece| match piece {
             Piece::Text(chunk) => self.take(chunk.text.as_bytes()),
-            Piece::Damaged(line, what) => damage = Some(format!("{}, line {line}: {what}", source.name())),
+            Piece::Damaged(line, what) | Piece::LeftOut(line, what) => {
+                damage = Some(format!("{}, line {line}: {what}", source.name()));
+            }
         })?;
         let rest = self.lines.rest();
         self.offer(rest);

@@ -78,7 +78,7 @@ impl Session {
         }
         let options = Options {
             clock: self.options.clock.other(),
-            observed_from_ms: Some(self.options.observed_from_ms),
+            observed_from_ms: self.options.observed_from_ms,
             ..Options::default()
         };
         let mut state = State::new(Arc::clone(self.state.judge()), options);

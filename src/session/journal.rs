@@ -1,10 +1,11 @@
 //! The newest events, bounded by number and by bytes.
 
 use super::rows;
+use crate::attribution::list::List;
 use crate::attribution::state::{Accepted, AcceptedClaims, State};
 use crate::envelope::Envelope;
 use crate::view::EventRow;
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -18,19 +19,20 @@ pub(super) struct Entry {
     pub(super) range: Range<usize>,
 }
 
-/// The newest events. Event numbers go on; the oldest scroll out.
-#[derive(Debug)]
+/// The newest events. Event numbers go on; the oldest scroll out. With `shares_clones` clones share the rows
+/// that neither changes.
+#[derive(Clone, Debug)]
 pub struct Journal {
     first: u64,
-    entries: VecDeque<Entry>,
+    entries: List<Entry, 8>,
     bytes: usize,
     max_events: usize,
     max_bytes: usize,
 }
 
 impl Journal {
-    pub(super) fn new(max_events: usize, max_bytes: usize) -> Self {
-        Self { first: 0, entries: VecDeque::new(), bytes: 0, max_events: max_events.max(1), max_bytes }
+    pub(super) fn new(max_events: usize, max_bytes: usize, shares_clones: bool) -> Self {
+        Self { first: 0, entries: List::new(shares_clones), bytes: 0, max_events: max_events.max(1), max_bytes }
     }
 
     /// Number of the oldest event that is still held.
@@ -62,29 +64,38 @@ impl Journal {
 
     pub(super) fn push(&mut self, entry: Entry) {
         // A body is shared by its events; it is accounted for with the first and released with the last.
-        if self.entries.back().is_none_or(|last| !Arc::ptr_eq(&last.envelope, &entry.envelope)) {
+        let last = self.entries.len().checked_sub(1).and_then(|last| self.entries.get(last));
+        if last.is_none_or(|last| !Arc::ptr_eq(&last.envelope, &entry.envelope)) {
             self.bytes += entry.envelope.body.len();
         }
-        self.entries.push_back(entry);
+        self.entries.push(entry);
         while self.entries.len() > self.max_events || (self.bytes > self.max_bytes && self.entries.len() > 1) {
-            let Some(oldest) = self.entries.pop_front() else { break };
-            self.first += 1;
-            if self.entries.front().is_none_or(|next| !Arc::ptr_eq(&next.envelope, &oldest.envelope)) {
+            let Some(oldest) = self.entries.get(0) else { break };
+            let next = self.entries.get(1);
+            if next.is_none_or(|next| !Arc::ptr_eq(&next.envelope, &oldest.envelope)) {
                 self.bytes -= oldest.envelope.body.len();
             }
+            self.first += 1;
+            self.entries.drop_front();
         }
     }
 
     /// Empties the journal and gives back the requests it held, in order.
     pub(super) fn restart(&mut self) -> Vec<Arc<Envelope>> {
         let mut envelopes: Vec<Arc<Envelope>> = Vec::new();
-        for entry in self.entries.drain(..) {
+        for entry in self.entries.iter() {
             if envelopes.last().is_none_or(|last| !Arc::ptr_eq(last, &entry.envelope)) {
-                envelopes.push(entry.envelope);
+                envelopes.push(Arc::clone(&entry.envelope));
             }
         }
-        (self.first, self.bytes) = (0, 0);
+        self.scroll_to(0);
         envelopes
+    }
+
+    /// Lets everything scroll out: the next event has this number.
+    pub(super) fn scroll_to(&mut self, next: u64) {
+        self.entries = self.entries.emptied();
+        (self.first, self.bytes) = (next, 0);
     }
 
     /// Brings one row up to date and marks what changed.
@@ -97,10 +108,12 @@ impl Journal {
 
     /// Brings the exposures of some units up to date.
     pub(super) fn revise_exposures(&mut self, units: &HashSet<u32>, state: &State) {
-        for entry in &mut self.entries {
-            let concerned =
-                |claim: &Accepted| matches!(claim, Accepted::Exposure { state, .. } if units.contains(state));
-            if entry.claims.iter().any(concerned) {
+        let concerned = |claim: &Accepted| matches!(claim, Accepted::Exposure { state, .. } if units.contains(state));
+        for index in 0..self.entries.len() {
+            // Looked at before it is written: writing copies what a clone shares.
+            if self.entries.get(index).is_some_and(|entry| entry.claims.iter().any(concerned))
+                && let Some(entry) = self.entries.get_mut(index)
+            {
                 rows::resolve(&mut entry.row, &entry.claims, state, true);
             }
         }
@@ -108,8 +121,10 @@ impl Journal {
 
     /// Brings every row up to date, marking nothing.
     pub(super) fn refresh(&mut self, state: &State) {
-        for entry in &mut self.entries {
-            rows::resolve(&mut entry.row, &entry.claims, state, false);
+        for index in 0..self.entries.len() {
+            if let Some(entry) = self.entries.get_mut(index) {
+                rows::resolve(&mut entry.row, &entry.claims, state, false);
+            }
         }
     }
 }

@@ -3,12 +3,14 @@
 //! The session owns no clock and reads no socket: envelopes come in by [`Session::receive`], time by
 //! [`Session::advance`].
 
+mod checkpoint;
 mod explain;
 mod journal;
 pub(crate) mod rows;
 mod senders;
 mod units;
 
+pub use checkpoint::Checkpoint;
 pub use journal::Journal;
 
 use crate::attribution::judge::Judge;
@@ -21,7 +23,7 @@ use crate::report::{Report, build};
 use crate::view::{EventRow, SourceRow};
 use journal::Entry;
 use rows::Notes;
-use senders::Senders;
+use senders::{Contents, Senders};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -35,8 +37,8 @@ const INFERENCE_PAUSE_MS: i64 = 1000;
 pub struct SessionOptions {
     /// The clock that judges.
     pub clock: Clock,
-    /// Since when everything is observed.
-    pub observed_from_ms: i64,
+    /// Since when everything is observed; none: the history is complete.
+    pub observed_from_ms: Option<i64>,
     /// How long a conversion without exposure is pending.
     pub grace_ms: i64,
     /// Events kept for the screen.
@@ -47,7 +49,7 @@ pub struct SessionOptions {
     pub max_units: usize,
     /// Conversions kept for judging again.
     pub max_conversions: usize,
-    /// Clones of the state of attribution are cheap: see [`Options::shares_clones`].
+    /// Clones are cheap: see [`Options::shares_clones`].
     pub shares_clones: bool,
 }
 
@@ -56,7 +58,7 @@ impl SessionOptions {
     pub fn from_now(now_ms: i64) -> Self {
         Self {
             clock: Clock::Creation,
-            observed_from_ms: now_ms,
+            observed_from_ms: Some(now_ms),
             grace_ms: GRACE_MS,
             max_events: 100_000,
             max_bytes: 256 * 1024 * 1024,
@@ -66,10 +68,24 @@ impl SessionOptions {
         }
     }
 
+    /// For a recording, which says itself since when it observed. No unit and no conversion is given up, as none is
+    /// where the same recording is summed up without a screen.
+    pub fn of_recording(clock: Clock, observed_from_ms: Option<i64>, max_events: usize) -> Self {
+        Self {
+            clock,
+            observed_from_ms,
+            max_events,
+            max_units: usize::MAX,
+            max_conversions: usize::MAX,
+            shares_clones: true,
+            ..Self::from_now(0)
+        }
+    }
+
     fn attribution(&self) -> Options {
         Options {
             clock: self.clock,
-            observed_from_ms: Some(self.observed_from_ms),
+            observed_from_ms: self.observed_from_ms,
             grace_ms: Some(self.grace_ms),
             keep_receipts: false,
             max_units: self.max_units,
@@ -92,9 +108,13 @@ pub struct IterationName {
 }
 
 /// A live session.
+///
+/// With [`SessionOptions::shares_clones`] a clone costs little: it shares with the original whatever neither changes
+/// afterwards, rows included.
+#[derive(Clone)]
 pub struct Session {
     options: SessionOptions,
-    catalog: Catalog,
+    catalog: Arc<Catalog>,
     inference: Option<Inference>,
     inferred_at_ms: i64,
     state: State,
@@ -115,17 +135,17 @@ impl Session {
         let catalog = catalog.unwrap_or_default();
         let state = State::new(Arc::new(Judge::new(&catalog)), options.attribution());
         let mut session = Self {
-            journal: Journal::new(options.max_events, options.max_bytes),
+            journal: Journal::new(options.max_events, options.max_bytes, options.shares_clones),
             options,
-            catalog,
+            catalog: Arc::new(catalog),
             inference,
-            inferred_at_ms: options.observed_from_ms,
+            inferred_at_ms: options.observed_from_ms.unwrap_or(i64::MIN),
             state,
             senders: Senders::default(),
             iterations: Vec::new(),
             metric_names: Vec::new(),
             notes: Notes::default(),
-            now_ms: options.observed_from_ms,
+            now_ms: i64::MIN,
             revision: 0,
             report: None,
         };
@@ -154,9 +174,14 @@ impl Session {
 
     /// Takes in a request.
     pub fn receive(&mut self, envelope: &Envelope) {
+        self.receive_owned(envelope.clone());
+    }
+
+    /// Takes in a request, and keeps it as it is.
+    pub fn receive_owned(&mut self, envelope: Envelope) {
         self.now_ms = self.now_ms.max(envelope.arrival_ms);
-        self.observe(envelope);
-        self.take(Arc::new(envelope.clone()));
+        self.observe(&envelope);
+        self.take(Arc::new(envelope));
         self.revise_rows();
         self.revision += 1;
     }
@@ -177,31 +202,23 @@ impl Session {
     }
 
     fn take(&mut self, envelope: Arc<Envelope>) {
-        let (journal, catalog, notes, senders) = (&mut self.journal, &self.catalog, &mut self.notes, &mut self.senders);
-        let mut events = 0;
-        let mut undecodable = 0;
-        let mut dropped_by_sdk = 0_u64;
+        let (journal, catalog, notes) = (&mut self.journal, &self.catalog, &mut self.notes);
+        let mut contents = Contents::default();
         let duplicates_before = self.state.totals().duplicate_payloads;
         intake::envelope(&mut self.state, &catalog.environment, &envelope, |state, received| {
-            events += 1;
-            match &received {
-                intake::Received::Event { event, .. } => {
-                    dropped_by_sdk = dropped_by_sdk.saturating_add(event.dropped_events.unwrap_or(0).max(0) as u64)
-                }
-                intake::Received::Unreadable { .. } => undecodable += 1,
-            }
+            contents.count(&received);
             let (row, claims, range) = rows::row(state, catalog, notes, rows::Came::by(&envelope), received);
             journal.push(Entry { row, claims, envelope: Arc::clone(&envelope), range });
         });
-        let duplicate = self.state.totals().duplicate_payloads > duplicates_before;
-        senders.note(&envelope, events, undecodable, dropped_by_sdk, duplicate);
+        contents.duplicate = self.state.totals().duplicate_payloads > duplicates_before;
+        self.senders.note(&envelope, &contents);
     }
 
     /// Lets time pass.
     pub fn advance(&mut self, now_ms: i64) {
         self.now_ms = self.now_ms.max(now_ms);
         self.state.advance(self.now_ms);
-        if self.now_ms - self.inferred_at_ms >= INFERENCE_PAUSE_MS {
+        if self.now_ms.saturating_sub(self.inferred_at_ms) >= INFERENCE_PAUSE_MS {
             self.follow_inference();
         }
         if self.revise_rows() {
@@ -218,14 +235,14 @@ impl Session {
             return;
         }
         let catalog = inference.catalog();
-        if catalog != self.catalog {
+        if catalog != *self.catalog {
             self.judge_again(catalog);
         }
     }
 
     /// Judges everything that is still held by another catalog.
     fn judge_again(&mut self, catalog: Catalog) {
-        self.catalog = catalog;
+        self.catalog = Arc::new(catalog);
         let lost = self.state.totals().lost;
         self.state = State::new(Arc::new(Judge::new(&self.catalog)), self.options.attribution());
         self.state.lost(lost);
@@ -310,7 +327,7 @@ impl Session {
 
     /// Since when everything is observed.
     pub fn observed_from_ms(&self) -> Option<i64> {
-        Some(self.options.observed_from_ms)
+        self.options.observed_from_ms
     }
 
     /// Events known to be lost.

@@ -27,6 +27,13 @@ pub(crate) struct Notes {
     shared: HashMap<Box<str>, Arc<str>>,
 }
 
+/// A clone begins without: what is remembered only spares memory and time, and copying it would cost both.
+impl Clone for Notes {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
 impl Notes {
     fn share(&mut self, text: &str) -> Arc<str> {
         let text = match text.char_indices().nth(MAX_NAME_CHARACTERS) {
