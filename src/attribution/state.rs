@@ -67,7 +67,7 @@ pub struct Options {
     /// Conversions kept for judging again; past it the verdicts of the oldest are final.
     pub max_conversions: usize,
     /// Clones of the state are checkpoints: each costs what changed since the one before it, in time and memory.
-    /// Judging then takes about a seventh longer. Otherwise a clone copies everything.
+    /// Judging then takes about a fifth longer, before any clone. Otherwise a clone copies everything.
     pub shares_clones: bool,
     /// Report which conversions changed their verdict ([`State::take_changes`]).
     pub track_changes: bool,
@@ -234,9 +234,9 @@ pub struct State {
     pub(super) judge: Arc<Judge>,
     pub(super) options: Options,
     pub(super) units: UnitTable,
-    pub(super) states: List<UnitState, 8>,
-    pub(super) log: Tail<Conversion, 16>,
-    pub(super) records: Tail<Record, 32>,
+    pub(super) states: List<UnitState, 2>,
+    pub(super) log: Tail<Conversion, 8>,
+    pub(super) records: Tail<Record, 16>,
     pub(super) totals: Totals,
     pub(super) slot_counts: Vec<CodeCounts>,
     pub(super) iteration_counts: Vec<IterationCounts>,
