@@ -36,6 +36,8 @@ pub enum Command {
     Listen(Listen),
     /// Watch a simulated shop, with the faults that are common, through the same endpoint.
     Demo(Demo),
+    /// Watch a recording on the screen: play, pause, step, go back.
+    Replay(Replay),
     /// Follow a growing file of events, or a pipe, on the screen.
     Tail(Tail),
     /// Say what files of events come to: what counts, what does not, and why.
@@ -125,6 +127,67 @@ pub struct Listen {
     /// With --no-tui: write one verdict per event, iteration and metric to this file at the end.
     #[arg(long, value_name = "FILE", requires = "no_tui")]
     pub verdicts: Option<PathBuf>,
+}
+
+/// Options of `replay`.
+#[derive(Debug, Clone, Args)]
+pub struct Replay {
+    /// A recording (.exptap, .exptap.zst, .gz); - is standard input.
+    #[arg(value_name = "FILE")]
+    pub source: String,
+    /// How to judge; a catalog named here beats the recording's own.
+    #[command(flatten)]
+    pub judging: Judging,
+    /// Since when every event is in the recording, instead of what it says itself. RFC 3339 or epoch ms.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub observed_from: Option<i64>,
+    /// Where to begin: start, end, or an instant (RFC 3339 or epoch ms). Without it at the end, where everything is in;
+    /// with --speed at the start.
+    #[arg(long, value_name = "PLACE", value_parser = Place::parse)]
+    pub at: Option<Place>,
+    /// Play, at so many times the speed it happened at (0.1 to 100), or max.
+    #[arg(long, value_name = "N", value_parser = parse_speed)]
+    pub speed: Option<crate::replay::Speed>,
+    /// Sit through silences in the recording for so many seconds at the most.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32))]
+    pub max_idle: Option<u32>,
+    /// Options of the screen.
+    #[command(flatten)]
+    pub screen: Screen,
+}
+
+/// A place in a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Before the first record.
+    Start,
+    /// After the last.
+    End,
+    /// An instant, epoch milliseconds.
+    Time(i64),
+}
+
+impl Place {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "start" => Ok(Self::Start),
+            "end" => Ok(Self::End),
+            time => parse_time(time).map(Self::Time).map_err(|_| {
+                "expected start, end, a time such as 2026-01-01T00:00:00Z, or milliseconds since 1970".to_owned()
+            }),
+        }
+    }
+}
+
+/// A number of times, or `max`.
+fn parse_speed(text: &str) -> Result<crate::replay::Speed, String> {
+    if text == "max" {
+        return Ok(crate::replay::Speed::Max);
+    }
+    match text.trim_end_matches('x').parse::<f64>() {
+        Ok(times) if (0.1..=100.0).contains(&times) => Ok(crate::replay::Speed::Times(times)),
+        _ => Err("expected a number from 0.1 to 100, or max".to_owned()),
+    }
 }
 
 /// Options of `tail`.

@@ -88,6 +88,8 @@ pub struct FindingAt {
     pub after: u64,
     /// The first position at which it is known to show. Exact where `after` is the one before.
     pub by: u64,
+    /// About when that is, epoch milliseconds.
+    pub t_ms: Option<i64>,
 }
 
 impl FindingAt {
@@ -178,6 +180,11 @@ impl Index {
     pub(super) fn milestone(&self, position: u64) -> Option<(u64, Milestone)> {
         let index = (position / STRIDE).min((self.milestones.len() as u64).checked_sub(1)?);
         Some((index * STRIDE, *self.milestones.get(usize::try_from(index).ok()?)?))
+    }
+
+    /// The time of a position, or of a few records before.
+    pub(super) fn time_near(&self, position: u64) -> Option<i64> {
+        self.milestone(position).and_then(|(_, milestone)| milestone.time_ms).or(self.timeline.start_ms)
     }
 
     /// Events up to a position, or a few less.

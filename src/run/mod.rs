@@ -6,6 +6,7 @@ mod collect;
 mod explain;
 mod live;
 mod pace;
+mod replay;
 mod screen;
 mod tail;
 pub mod tui;
@@ -54,6 +55,7 @@ pub fn main() -> ExitCode {
         Command::Check(options) => check::run(options),
         Command::Listen(options) => listen(options),
         Command::Demo(options) => demo(options),
+        Command::Replay(options) => replay::run(options),
         Command::Tail(options) => tail::run(options),
         Command::Sources => sources(),
     }

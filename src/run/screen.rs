@@ -47,6 +47,7 @@ pub(super) fn show(
     let options = TuiOptions {
         session,
         intake: Some(intake),
+        replaying: None,
         addresses,
         reading: None,
         forward,
@@ -73,6 +74,7 @@ pub(super) fn show_read(
     let options = TuiOptions {
         session,
         intake: Some(intake),
+        replaying: None,
         addresses: Vec::new(),
         reading: Some(reading),
         forward: None,
@@ -84,7 +86,8 @@ pub(super) fn show_read(
     run(&runtime, options)
 }
 
-fn run(runtime: &Runtime, options: TuiOptions) -> ExitCode {
+/// Runs the screens.
+pub(super) fn run(runtime: &Runtime, options: TuiOptions) -> ExitCode {
     match runtime.block_on(tui::run(options)) {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {
