@@ -5,11 +5,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use exptap::app::ReplayView;
+use exptap::app::replay::{FirstSeen, Mark};
 use exptap::app::{Action, App, Edit, Message, Pane, Setting, Tick};
 use exptap::catalog::Origin;
 use exptap::catalog::load::{Format, from_text};
 use exptap::endpoint::Received;
 use exptap::envelope::Envelope;
+use exptap::reason::{ReasonCode, Severity};
 use exptap::session::{Session, SessionOptions};
 use exptap::ui;
 use exptap::ui::theme::Themes;
@@ -77,6 +80,25 @@ fn request(number: u64) -> Received {
     })
 }
 
+/// A recording with many marks and findings, in its middle.
+fn recording() -> ReplayView {
+    let at = |thousandth: i64| NOW_MS + thousandth * 100;
+    let marks = (0..200).map(|mark| Mark { t_ms: at(mark * 5), note: format!("mark {mark}") }).collect();
+    let finding = |place| FirstSeen { t_ms: at(place), code: ReasonCode::EventLacksUnit, severity: Severity::Error };
+    ReplayView {
+        file: "recording.exptap".into(),
+        records: EVENTS / PER_REQUEST,
+        position: EVENTS / PER_REQUEST / 2,
+        t_ms: Some(at(500)),
+        first_ms: Some(at(0)),
+        last_ms: Some(at(1_000)),
+        density: (0..2_000).map(|slice| slice * 7 % 31).collect(),
+        marks,
+        findings: (0..100).map(|place| finding(place * 10)).collect(),
+        ..ReplayView::default()
+    }
+}
+
 fn median(mut times: Vec<Duration>) -> Duration {
     times.sort();
     times.get(times.len() / 2).copied().unwrap_or_default()
@@ -111,15 +133,19 @@ fn main() {
     }));
     writeln!(out, "report and contexts  {:>10.1?}", begun.elapsed()).unwrap();
 
-    let views: [(&str, &[Action]); 6] = [
+    let views: [(&str, &[Action]); 7] = [
         ("overview", &[]),
         ("overview, filtered", &[Action::SetFilter(String::new()), Action::DroppedOnly]),
         ("why", &[Action::Open]),
         ("experiment", &[Action::Back, Action::Focus(Pane::Experiments), Action::Open]),
         ("help", &[Action::Back, Action::Help]),
         ("palette", &[Action::Back, Action::Palette, Action::Edit(Edit::Insert('o'))]),
+        ("replay", &[Action::Back, Action::Back, Action::Focus(Pane::Live)]),
     ];
     for (name, actions) in views {
+        if name == "replay" {
+            app.update(Message::Replay(Box::new(recording())));
+        }
         for action in actions {
             app.update(Message::Action(action.clone()));
         }

@@ -198,7 +198,8 @@ impl Watch {
 
 fn tell(what: &str, mut times: Vec<Duration>) {
     times.sort();
-    let at = |share: f64| times.get((times.len() as f64 * share) as usize).or(times.last()).copied().unwrap_or_default();
+    let at =
+        |share: f64| times.get((times.len() as f64 * share) as usize).or(times.last()).copied().unwrap_or_default();
     println!("{what}: median {:.1?}, p95 {:.1?}, max {:.1?}", at(0.5), at(0.95), at(1.0));
 }
 

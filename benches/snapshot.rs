@@ -3,7 +3,7 @@
 //! `cargo bench --bench snapshot -- FILE.ndjson CATALOG.toml [EVERY]` prints medians and ratios, and asserts nothing.
 //! Without a file it does nothing.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use exptap::attribution::judge::Judge;
 use exptap::attribution::state::{Options, State};
@@ -27,6 +27,7 @@ fn main() {
     let judge = Arc::new(Judge::new(&catalog));
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let batches: Vec<String> = lines.chunks(every).map(<[&str]>::concat).collect();
+    assert!(!batches.is_empty(), "{file} holds no events");
     // One to touch every page of the file and the heap; then in turn.
     run(&judge, &batches, false, false);
     let megabytes = |bytes: usize| bytes as f64 / 1e6;

@@ -14,7 +14,7 @@ use std::path::PathBuf;
     max_term_width = 100,
     args_conflicts_with_subcommands = true,
     after_help = "\
-Exit codes: 0 fine, 2 bad use or input, 3 could not reach or bind.
+Exit codes: 0 fine, 1 a check failed, 2 bad use or input, 3 could not reach or bind.
 
 exptap predicts what LaunchDarkly counts by published rules; it does not reproduce LaunchDarkly's results."
 )]
@@ -36,10 +36,18 @@ pub enum Command {
     Listen(Listen),
     /// Watch a simulated shop, with the faults that are common, through the same endpoint.
     Demo(Demo),
+    /// Watch a recording on the screen: play, pause, step, go back.
+    Replay(Replay),
+    /// Follow a growing file of events, or a pipe, on the screen.
+    Tail(Tail),
     /// Say what files of events come to: what counts, what does not, and why.
     Report(Report),
     /// Print one verdict per event, iteration and metric, as NDJSON.
     Verdicts(Verdicts),
+    /// Tell the story of one context key: every event of it, rule by rule, and what it comes to.
+    Explain(Explain),
+    /// Check what files of events come to against expectations, for CI: exit code 1 where one does not hold.
+    Check(Check),
     /// Say how to get traffic in: SDKs, containers, phones, Relay Proxy (also: exptap help sources).
     #[command(long_about = crate::guide::usual())]
     Sources,
@@ -121,6 +129,84 @@ pub struct Listen {
     pub verdicts: Option<PathBuf>,
 }
 
+/// Options of `replay`.
+#[derive(Debug, Clone, Args)]
+pub struct Replay {
+    /// A recording (.exptap, .exptap.zst, .gz); - is standard input.
+    #[arg(value_name = "FILE")]
+    pub source: String,
+    /// How to judge; a catalog named here beats the recording's own.
+    #[command(flatten)]
+    pub judging: Judging,
+    /// Since when every event is in the recording, instead of what it says itself. RFC 3339 or epoch ms.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub observed_from: Option<i64>,
+    /// Where to begin: start, end, or an instant (RFC 3339 or epoch ms). Without it at the end, where everything is in;
+    /// with --speed at the start.
+    #[arg(long, value_name = "PLACE", value_parser = Place::parse)]
+    pub at: Option<Place>,
+    /// Play, at so many times the speed it happened at (0.1 to 100), or max.
+    #[arg(long, value_name = "N", value_parser = parse_speed)]
+    pub speed: Option<crate::replay::Speed>,
+    /// Sit through silences in the recording for so many seconds at the most.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32))]
+    pub max_idle: Option<u32>,
+    /// Options of the screen.
+    #[command(flatten)]
+    pub screen: Screen,
+}
+
+/// A place in a recording.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Before the first record.
+    Start,
+    /// After the last.
+    End,
+    /// An instant, epoch milliseconds.
+    Time(i64),
+}
+
+impl Place {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "start" => Ok(Self::Start),
+            "end" => Ok(Self::End),
+            time => parse_time(time).map(Self::Time).map_err(|_| {
+                "expected start, end, a time such as 2026-01-01T00:00:00Z, or milliseconds since 1970".to_owned()
+            }),
+        }
+    }
+}
+
+/// A number of times, or `max`.
+fn parse_speed(text: &str) -> Result<crate::replay::Speed, String> {
+    if text == "max" {
+        return Ok(crate::replay::Speed::Max);
+    }
+    match text.trim_end_matches('x').parse::<f64>() {
+        Ok(times) if (0.1..=100.0).contains(&times) => Ok(crate::replay::Speed::Times(times)),
+        _ => Err("expected a number from 0.1 to 100, or max".to_owned()),
+    }
+}
+
+/// Options of `tail`.
+#[derive(Debug, Clone, Args)]
+pub struct Tail {
+    /// A file of events or a recording, read to its end and on as it grows; - is standard input.
+    #[arg(value_name = "FILE")]
+    pub source: String,
+    /// How to judge.
+    #[command(flatten)]
+    pub judging: Judging,
+    /// Since when every event is in the file; without it the file is taken as complete. RFC 3339 or epoch ms.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub observed_from: Option<i64>,
+    /// Options of the screen.
+    #[command(flatten)]
+    pub screen: Screen,
+}
+
 /// Options of `demo`.
 #[derive(Debug, Clone, Args)]
 pub struct Demo {
@@ -142,10 +228,18 @@ pub enum Format {
     Table,
     /// For programs.
     Json,
+    /// For a ticket.
+    Markdown,
 }
 
 /// Options of `report`.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Example:
+  exptap report events.ndjson --catalog shop.toml --format markdown > ticket.md
+
+There is no --filter here: counts over a part of the events would look like results and be none. Filter the rows of \
+`verdicts` and the events of `explain` instead.")]
 pub struct Report {
     /// Files of events (NDJSON or JSON arrays, plain or .gz); - is standard input. Several are read as one.
     #[arg(required = true, value_name = "SRC")]
@@ -163,10 +257,89 @@ pub struct Report {
 
 /// Options of `verdicts`.
 #[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Example:
+  exptap verdicts events.ndjson --catalog shop.toml --filter 'verdict:dropped key:checkout'")]
 pub struct Verdicts {
     /// Files of events (NDJSON or JSON arrays, plain or .gz); - is standard input. Several are read as one.
     #[arg(required = true, value_name = "SRC")]
     pub sources: Vec<String>,
+    /// How to judge.
+    #[command(flatten)]
+    pub judging: Judging,
+    /// Since when every event is in the sources; without it they are taken as complete. RFC 3339 or epoch ms.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub observed_from: Option<i64>,
+    /// Only events that match, with all their verdicts; the language is the screen's, times of day are UTC.
+    #[arg(long, value_name = "EXPR")]
+    pub filter: Option<String>,
+}
+
+/// How a story is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StoryFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Options of `explain`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Example:
+  exptap explain events.ndjson device/d-9 --catalog shop.toml")]
+pub struct Explain {
+    /// File of events (NDJSON or JSON arrays, plain or .gz); - is standard input.
+    #[arg(value_name = "SRC")]
+    pub source: String,
+    /// The unit: kind/key, or a key alone where only one kind has it.
+    #[arg(value_name = "UNIT")]
+    pub unit: String,
+    /// How to judge.
+    #[command(flatten)]
+    pub judging: Judging,
+    /// Since when every event is in the source; without it, it is taken as complete. RFC 3339 or epoch ms.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub observed_from: Option<i64>,
+    /// Tell only of events that match (what they come to is still said of all); times of day are UTC.
+    #[arg(long, value_name = "EXPR")]
+    pub filter: Option<String>,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = StoryFormat::Text)]
+    pub format: StoryFormat,
+}
+
+/// Options of `check`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+An expectation is one of
+  [no] finding [of severity error|warning|info] [code CODE]
+  totals FIELD OP NUMBER                   totals events >= 1
+  EXPERIMENT[@ITERATION] FIELD OP NUMBER   cta-test sample_ratio p > 0.01
+  EXPERIMENT/METRIC FIELD OP NUMBER        cta-test/checkout no-exposure = 0
+  EXPERIMENT/METRIC/ARM FIELD OP NUMBER    cta-test/checkout/v2 rate > 0.05
+
+FIELD is one of `report --format json`, or a reason code; OP is one of = != < <= > >=. Names with spaces, slashes or \
+signs stand in quotes. Without an iteration it is the running one, else the last.
+
+Example:
+  exptap check run.ndjson --catalog shop.toml --expect 'totals lost = 0'
+
+There is no --filter here: a check of a part of the events would pass for the wrong reason.")]
+pub struct Check {
+    /// Files of events (NDJSON or JSON arrays, plain or .gz); - is standard input. Several are read as one.
+    #[arg(required = true, value_name = "SRC")]
+    pub sources: Vec<String>,
+    /// What must hold; several: all of them. Without any: no finding of severity error.
+    #[arg(long, value_name = "EXPR")]
+    pub expect: Vec<String>,
+    /// More of them from a file, one a line; # begins a comment line.
+    #[arg(long, value_name = "FILE")]
+    pub expect_file: Option<PathBuf>,
+    /// Write the result as JUnit XML, too; - is standard output (what is for people then goes to standard error).
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
     /// How to judge.
     #[command(flatten)]
     pub judging: Judging,

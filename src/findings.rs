@@ -10,7 +10,7 @@ use crate::reason::{ReasonCode, Severity, fill};
 use crate::report::{Confidence, ExperimentReport, Finding, UnmatchedKey};
 use foldhash::fast::RandomState;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// What a finding is about.
 type Subject = (ReasonCode, Option<usize>, Option<usize>);
@@ -42,8 +42,10 @@ pub fn findings(
     );
     findings.extend(look_alikes(state, catalog));
     findings.extend(placeholder_keys(state));
+    findings.extend(double_sources(state, catalog));
     findings.extend(experiments.iter().flat_map(|experiment| uneven_arms(catalog, experiment)));
-    findings.extend(silent_metrics(state, catalog, experiments));
+    let silent = silent_metrics(state, catalog, experiments, &findings);
+    findings.extend(silent);
     if catalog.origin == Origin::Inferred {
         for finding in &mut findings {
             finding.confidence = finding.confidence.max(Confidence::Likely);
@@ -80,6 +82,15 @@ fn decided_by_the_event(state: &State, cases: &mut Cases) {
     let experiment_of = |iteration: u32| judge.iterations().get(iteration as usize).map(|judged| judged.experiment);
     for (key, evidence) in state.evidence() {
         let subject = match key {
+            // Beside the rows of the unit, those of the other contexts are as they should be.
+            EvidenceKey::Slot(ReasonCode::OtherContextKind, slot)
+                if state.slot_counts(*slot).is_some_and(|counts| counts.iter().next().is_some()) =>
+            {
+                continue;
+            }
+            EvidenceKey::Iteration(ReasonCode::OtherContextKind, iteration) if is_evaluated(state, *iteration) => {
+                continue;
+            }
             EvidenceKey::Slot(code, slot) => {
                 let Some(slot) = judge.slots().get(*slot as usize) else { continue };
                 (*code, experiment_of(slot.iteration), Some(slot.metric as usize))
@@ -108,6 +119,12 @@ fn decided_by_the_event(state: &State, cases: &mut Cases) {
         };
         case.then.extend(state.next_failures(entry).iter());
     }
+}
+
+/// Whether an evaluation was judged for an iteration.
+fn is_evaluated(state: &State, iteration: u32) -> bool {
+    state.iteration_counts(iteration).is_some_and(|counts| counts.evaluations.iter().next().is_some())
+        || state.states().any(|unit| unit.iteration == iteration && !unit.points.is_empty())
 }
 
 /// Conversions whose verdict rests on what exposures were seen.
@@ -164,7 +181,10 @@ fn source_names(state: &State, evidence: &Evidence) -> Vec<String> {
 
 fn confidence(code: ReasonCode, evidence: &Evidence) -> Confidence {
     match code {
-        ReasonCode::NoFeatureEvent | ReasonCode::UnknownNotObserved | ReasonCode::NoMetricForKey => Confidence::Ask,
+        ReasonCode::NoFeatureEvent
+        | ReasonCode::UnknownNotObserved
+        | ReasonCode::NoMetricForKey
+        | ReasonCode::OtherContextKind => Confidence::Ask,
         _ if evidence.only_likely => Confidence::Likely,
         _ => Confidence::Decided,
     }
@@ -363,6 +383,71 @@ fn placeholder_keys(state: &State) -> Vec<Finding> {
     findings
 }
 
+/// How far apart two sources may date the same action.
+const SAME_ACTION_MS: i64 = 2_000;
+/// So many actions that arrive twice are no coincidence.
+const DOUBLED: u64 = 3;
+
+/// F42: the same unit converts by the same metric at the same moment, as two different senders tell.
+fn double_sources(state: &State, catalog: &Catalog) -> Vec<Finding> {
+    // Versions of one SDK are one sender, and most sessions have one.
+    let product = |source: u16| state.source_name(source).and_then(|name| name.split('/').next());
+    let products: HashSet<&str> = (0..).map_while(product).collect();
+    if products.len() < 2 {
+        return Vec::new();
+    }
+    let mut doubled: BTreeMap<u32, (Evidence, BTreeSet<&str>)> = BTreeMap::new();
+    for unit in state.states() {
+        let mut conversions: Vec<_> = state.conversions_of(unit).collect();
+        conversions.sort_unstable_by_key(|(event, entry)| (entry.slot, entry.t_ms, *event));
+        let told: Vec<_> =
+            conversions.iter().map(|(_, entry)| (entry.slot, entry.t_ms, product(entry.source))).collect();
+        let earlier = latest_of_another(told.iter().copied());
+        let mut later =
+            latest_of_another(told.iter().rev().map(|(slot, t_ms, sender)| (*slot, t_ms.saturating_neg(), *sender)));
+        later.reverse();
+        for (((event, entry), earlier), later) in conversions.iter().zip(earlier).zip(later) {
+            let Some(twin) = earlier.or(later) else { continue };
+            let (evidence, senders) = doubled.entry(entry.slot).or_default();
+            evidence.events += 1;
+            evidence.see(Some(entry.t_ms));
+            evidence.source(entry.source);
+            evidence.example(*event);
+            evidence.units.insert(unit.unit);
+            senders.extend(product(entry.source).into_iter().chain([twin]));
+        }
+    }
+    let finding = |(slot, (evidence, senders)): (u32, (Evidence, BTreeSet<&str>))| {
+        let slot = state.judge().slots().get(slot as usize)?;
+        let experiment = state.judge().iterations().get(slot.iteration as usize)?.experiment;
+        let (experiment, metric) = (catalog.experiments.get(experiment), catalog.metrics.get(slot.metric as usize));
+        let senders: Vec<&str> = senders.into_iter().collect();
+        let mut slots = vec![("count", evidence.events.to_string()), ("senders", senders.join(" and "))];
+        texts(ReasonCode::DoubleSource, experiment, metric, &mut slots);
+        let finding = finished(state, ReasonCode::DoubleSource, experiment, metric, &evidence, &slots);
+        Some(Finding { confidence: Confidence::Likely, ..finding })
+    };
+    doubled.into_iter().filter(|(_, (evidence, _))| evidence.events >= 2 * DOUBLED).filter_map(finding).collect()
+}
+
+/// For each of what is told, in order of metric and time, the sender of the same action shortly before, if it is
+/// another one. Two are remembered, so that it takes one pass however many there are.
+fn latest_of_another<'a>(told: impl Iterator<Item = (u32, i64, Option<&'a str>)>) -> Vec<Option<&'a str>> {
+    let (mut last, mut last_of_another) = (None, None);
+    told.map(|(slot, t_ms, sender)| {
+        let is_twin = |&(before, at, other): &(u32, i64, Option<&str>)| {
+            before == slot && t_ms.saturating_sub(at) <= SAME_ACTION_MS && other != sender
+        };
+        let twin = [last, last_of_another].into_iter().flatten().find(is_twin).and_then(|(_, _, other)| other);
+        if last.is_some_and(|(_, _, other)| other != sender) {
+            last_of_another = last;
+        }
+        last = Some((slot, t_ms, sender));
+        twin
+    })
+    .collect()
+}
+
 /// F52: the arms are not filled as allocated.
 fn uneven_arms(catalog: &Catalog, report: &ExperimentReport) -> Option<Finding> {
     let ratio = report.sample_ratio.as_ref()?;
@@ -406,7 +491,12 @@ fn uneven_arms(catalog: &Catalog, report: &ExperimentReport) -> Option<Finding> 
 }
 
 /// F67: a metric of an iteration that has exposures, for which nothing arrived while other events did.
-fn silent_metrics(state: &State, catalog: &Catalog, experiments: &[ExperimentReport]) -> Vec<Finding> {
+fn silent_metrics(
+    state: &State,
+    catalog: &Catalog,
+    experiments: &[ExperimentReport],
+    found: &[Finding],
+) -> Vec<Finding> {
     let any_custom = state.totals().by_kind.get("custom").is_some_and(|count| *count > 0);
     let mut findings: Vec<Finding> = Vec::new();
     for report in experiments.iter().filter(|report| any_custom && report.arms.iter().any(|arm| arm.units > 0)) {
@@ -416,7 +506,10 @@ fn silent_metrics(state: &State, catalog: &Catalog, experiments: &[ExperimentRep
             let already = |finding: &Finding| {
                 finding.experiment.as_ref() == Some(&report.key) && finding.metric.as_ref() == Some(&metric.key)
             };
-            if metric.event_key.is_none() || findings.iter().any(already) {
+            // Something did arrive, in rows of another context.
+            let of_other_contexts =
+                |finding: &Finding| finding.code == ReasonCode::OtherContextKind && already(finding);
+            if metric.event_key.is_none() || findings.iter().any(already) || found.iter().any(of_other_contexts) {
                 continue;
             }
             let mut slots = Vec::new();

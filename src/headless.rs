@@ -1,19 +1,23 @@
-//! The commands without a screen: `report` and `verdicts`.
+//! The commands without a screen: `report`, `verdicts`, and going through events one by one for those that need it.
 
 mod reader;
 mod sources;
 
-use crate::attribution::judge::Judge;
+use crate::attribution::judge::{EnvironmentMatch, Judge};
 use crate::attribution::state::{Clock, Options, State};
 use crate::catalog::load::{self, Format};
 use crate::catalog::{Catalog, Origin};
 use crate::envelope::Envelope;
+use crate::explain::collect::{self, Arrival};
 use crate::input::{InputError, Part, Source};
+use crate::intake;
+use crate::query::Query;
 use crate::recording::HeaderError;
 use crate::report::{Report, build};
+use crate::session::rows::{self, Came, Notes};
 use crate::verdicts::{self, Judged};
 use reader::{Faults, Reader};
-use sources::{Sources, Text};
+use sources::{Reading, Sources, Text};
 use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
@@ -46,11 +50,11 @@ pub enum Failure {
         /// Why.
         error: HeaderError,
     },
-    /// The received clock was asked of events that carry no arrival.
+    /// The received clock was asked of an event that carries no arrival.
     #[error(
-        "--clock received needs arrival times, and plain events carry none; judge them on the creation clock, or use what `exptap listen` received"
+        "{0}; judge by --clock creation, or use a source whose events say when they arrived (a recording, rows of a warehouse, debug sessions of ldcli)"
     )]
-    NoArrival,
+    NoArrival(Fault),
     /// Nothing in the sources is an event.
     #[error(
         "nothing readable: none of the {} lines or values in {names} is a LaunchDarkly event; the first: {}", unreadable.count, unreadable.first
@@ -139,7 +143,7 @@ fn options(request: &Request, sources: &Sources) -> Options {
 /// # Errors
 /// See [`Failure`].
 pub fn read(request: &Request) -> Result<Read, Failure> {
-    let sources = open(request)?;
+    let sources = open(request, Reading::Once)?;
     let judge = Arc::new(Judge::new(&sources.catalog));
     let new_state = || State::new(Arc::clone(&judge), options(request, &sources));
     let mut state = new_state();
@@ -173,23 +177,31 @@ pub fn read(request: &Request) -> Result<Read, Failure> {
             text.pieces(|piece| reader.take(&mut state, piece, &mut faults, |_, _, _| {}))?;
         }
     }
-    finish(request, state, sources, faults)
+    finish(request, state, sources.catalog, sources.notes, faults)
 }
 
 /// Opens the sources, and sees to it that the clock asked for has something to go by.
-fn open(request: &Request) -> Result<Sources, Failure> {
-    let sources = Sources::open(request)?;
-    if request.clock == Clock::Received && !sources.texts.iter().all(Text::is_recording) {
-        return Err(Failure::NoArrival);
+fn open(request: &Request, reading: Reading) -> Result<Sources, Failure> {
+    let sources = Sources::open(request, reading)?;
+    if request.clock == Clock::Received
+        && let Some(fault) = sources.without_arrival()?
+    {
+        return Err(Failure::NoArrival(fault));
     }
     Ok(sources)
 }
 
-fn finish(request: &Request, state: State, sources: Sources, faults: Faults) -> Result<Read, Failure> {
-    let (unreadable, notes) = faults.told();
+fn finish(
+    request: &Request,
+    state: State,
+    catalog: Catalog,
+    mut notes: Vec<String>,
+    faults: Faults,
+) -> Result<Read, Failure> {
+    let (unreadable, more) = faults.told();
     readable(request, &state, &unreadable)?;
-    let notes = sources.notes.into_iter().chain(notes).collect();
-    Ok(Read { state, catalog: sources.catalog, unreadable, notes })
+    notes.extend(more);
+    Ok(Read { state, catalog, unreadable, notes })
 }
 
 fn readable(request: &Request, state: &State, unreadable: &Option<Unreadable>) -> Result<(), Failure> {
@@ -208,7 +220,7 @@ fn readable(request: &Request, state: &State, unreadable: &Option<Unreadable>) -
 /// # Errors
 /// See [`Failure`].
 pub fn verdicts(request: &Request, output: &mut impl Write) -> Result<Read, Failure> {
-    let sources = open(request)?;
+    let sources = open(request, Reading::Once)?;
     let catalog = &sources.catalog;
     let mut state = State::new(Arc::new(Judge::new(catalog)), options(request, &sources));
     let (mut judged, mut faults) = (Vec::new(), Faults::default());
@@ -221,11 +233,89 @@ pub fn verdicts(request: &Request, output: &mut impl Write) -> Result<Read, Fail
             });
         })?;
     }
-    let read = finish(request, state, sources, faults)?;
+    let read = finish(request, state, sources.catalog, sources.notes, faults)?;
     for event in &judged {
         for row in verdicts::rows(&read.state, &read.catalog, event) {
             serde_json::to_writer(&mut *output, &row).map_err(io::Error::from)?;
             output.write_all(b"\n")?;
+        }
+    }
+    output.flush()?;
+    Ok(read)
+}
+
+/// Sources that can be gone through event by event, more than once: on the clock that judges and on the other one.
+pub struct Passes {
+    request: Request,
+    sources: Sources,
+}
+
+impl Passes {
+    /// Opens the sources. What can be read only once is held.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub fn open(request: &Request) -> Result<Self, Failure> {
+        Ok(Self { request: request.clone(), sources: open(request, Reading::Twice)? })
+    }
+
+    /// Reads and judges everything on a clock, in order, and hands on each event as it was taken in.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub fn events(
+        &self,
+        clock: Clock,
+        mut visit: impl FnMut(&State, &Catalog, Arrival<'_>, intake::Received<'_, '_>),
+    ) -> Result<Read, Failure> {
+        let Sources { texts, catalog, notes, .. } = &self.sources;
+        let options = Options { clock, ..options(&self.request, &self.sources) };
+        let mut state = State::new(Arc::new(Judge::new(catalog)), options);
+        let mut faults = Faults::default();
+        for text in texts {
+            let name = text.name();
+            let reader = Reader::new(text, &catalog.environment);
+            text.pieces(|piece| {
+                reader.take(&mut state, piece, &mut faults, |state, envelope, received| {
+                    let arrival = envelope.map_or(
+                        Arrival { request: None, arrival_ms: None, source: &name, environment: EnvironmentMatch::Same },
+                        |envelope| Arrival {
+                            request: envelope.number(),
+                            arrival_ms: envelope.arrival(),
+                            source: intake::sender(envelope),
+                            environment: intake::environment_of(envelope, &catalog.environment),
+                        },
+                    );
+                    visit(state, catalog, arrival, received);
+                });
+            })?;
+        }
+        finish(&self.request, state, catalog.clone(), notes.clone(), faults)
+    }
+}
+
+/// Writes the verdict rows of the events that a filter lets through: the same events as on screen, with all their
+/// rows.
+///
+/// # Errors
+/// See [`Failure`].
+pub fn verdicts_matching(request: &Request, filter: &Query, output: &mut impl Write) -> Result<Read, Failure> {
+    let mut kept = Vec::new();
+    let mut notes = Notes::default();
+    let read = Passes::open(request)?.events(request.clock, |state, catalog, arrival, received| {
+        let judged = Judged::new(state, &received, arrival.request, arrival.arrival_ms);
+        let came = Came { request: arrival.request, arrival_ms: arrival.arrival_ms, source: arrival.source };
+        let (row, ..) = rows::row(state, catalog, &mut notes, came, received);
+        kept.push((judged, row));
+    })?;
+    let names = collect::names(&read.state, &read.catalog);
+    for (judged, row) in &mut kept {
+        rows::resolve(row, &judged.claims, &read.state, false);
+        if filter.matches(row, &names) {
+            for row in verdicts::rows(&read.state, &read.catalog, judged) {
+                serde_json::to_writer(&mut *output, &row).map_err(io::Error::from)?;
+                output.write_all(b"\n")?;
+            }
         }
     }
     output.flush()?;

@@ -106,7 +106,8 @@ impl Source {
         }
     }
 
-    fn error(&self, what: impl Into<String>) -> InputError {
+    /// An error that names this source.
+    pub(crate) fn error(&self, what: impl Into<String>) -> InputError {
         let name = match self {
             Self::Stdin => self.name(),
             Self::File(path) => path.display().to_string(),
@@ -474,7 +475,7 @@ fn first_line(head: &[u8]) -> Option<String> {
 
 /// Whether events stand on lines, judging by the beginning: its first line is a whole object, or an object that is
 /// longer than the beginning.
-fn stands_on_lines(head: &[u8]) -> bool {
+pub(crate) fn stands_on_lines(head: &[u8]) -> bool {
     let text = String::from_utf8_lossy(head);
     let text = text.trim_start_matches('\u{feff}').trim_start();
     let line = text.lines().next().unwrap_or("");

@@ -11,11 +11,13 @@
 pub mod app;
 pub mod attribution;
 pub mod catalog;
+pub mod check;
 pub mod cli;
 pub mod demo;
 pub mod endpoint;
 pub mod envelope;
 pub mod event;
+pub mod explain;
 pub mod findings;
 pub mod guide;
 pub mod headless;

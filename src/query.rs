@@ -276,7 +276,7 @@ impl Subject<'_> {
 
     fn any_instant(&self, test: impl Fn(i64) -> bool) -> bool {
         match self {
-            Self::Event(row, _) => test(row.t_ms.unwrap_or(row.arrival_ms)),
+            Self::Event(row, _) => row.seen_ms().is_some_and(test),
             Self::Fields(fields) => fields.iter().any(|(name, value)| *name == "t" && value.parse().is_ok_and(&test)),
         }
     }

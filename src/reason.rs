@@ -239,6 +239,9 @@ reasons! {
     VariationNotATreatment "variation-not-a-treatment" "E7" Code Warning Verdict(Dropped);
         "The variation served is not an arm of this iteration.";
         "Compare the experiment's variations with those of the flag."
+    ArmUnknown "arm-unknown" "E7" Choice Warning Verdict(Unknown);
+        "The row is an exposure, but names its variation by an id that no variation of the catalog has, so its arm is not known.";
+        "Give the experiment's variations their id in the catalog: it is what variation_id says (see the flag_variations table)."
     BootstrapWithoutMetadata "bootstrap-without-metadata" "E13" Code Error Verdict(Dropped);
         "The page was bootstrapped with bare values, so no exposure could be sent.";
         "Bootstrap with allFlagsState(), so that $flagsState comes along."
@@ -248,7 +251,7 @@ reasons! {
 
     // Conversions (rules A), in the order they are judged.
     WrongEnvironment "wrong-environment" "A1 E2" Documented Error Verdict(Dropped);
-        "The event arrived under another environment's credential than the experiment's.";
+        "The event is of another environment than the experiment's, by its credential or by what its export names.";
         "Configure the SDK with the key of the environment {environment}."
     MetricUnitMismatch "metric-unit-mismatch" "A2" Documented Error Verdict(Dropped);
         "The experiment randomizes by {unit}; the metric {metric} analyses {units}.";
@@ -307,6 +310,9 @@ reasons! {
         "Attach {metric} to the experiment (adding a metric keeps the iteration)."
     NotAnExperimentEvent "not-an-experiment-event" "M3" Choice Info Verdict(NotAbout);
         "No experiment asks about this event."; ""
+    OtherContextKind "other-context-kind" "O1d" Choice Info Verdict(NotAbout);
+        "The row is of a {kinds} context; the experiment randomizes by {unit}. A warehouse has one row per context of an event, and only the row of the {unit} is judged.";
+        "If no row of the same event_id is of a {unit}, the event lacks it: evaluate and track with a context that has a {unit} key."
     DuplicatePayload "duplicate-payload" "R4" Code Info Verdict(Duplicate);
         "A retry of a payload that was already received; its events are not counted twice."; ""
     Undecodable "undecodable" "R1" Choice Error Verdict(Undecodable);
@@ -324,6 +330,8 @@ reasons! {
         "creationDate is not in milliseconds."; "Send creationDate as milliseconds since 1970."
     Sampled "sampled" "R7" Code Info Warning;
         "The SDK sends a sample of these events only."; ""
+    UnknownIteration "unknown-iteration" "O1d" Choice Info Warning;
+        "The row names an iteration the catalog does not know, so it was judged by the rules, as far as a row can be."; "Give the iteration LaunchDarkly's own id in the catalog."
     FirstSeenHere "first-seen-here" "O1b" Choice Info Warning;
         "The arm is the first that was seen here; an earlier exposure, before observation began, could own this conversion."; ""
     ClockSkew "clock-skew" "O3" Choice Warning Warning;
@@ -355,6 +363,12 @@ reasons! {
     QueueOverflow "queue-overflow" "F38" Code Error Finding;
         "An SDK dropped {count} events because its queue was full.";
         "Raise the SDK's event capacity, or flush more often."
+    DoubleSource "double-source" "F42" Code Warning Finding;
+        "{count} conversions of {metric} arrive twice, within two seconds of each other: from {senders}.";
+        "Track each action from one place only; where Segment is one of them, disconnect it for this event, or the classic destination where both LaunchDarkly destinations are on."
+    SourceLacksHeaders "source-lacks-headers" "O1d" Choice Info Finding;
+        "{count} events come from a debug session of ldcli, which keeps no headers: whether one is a retry (duplicate-payload) or of another environment (wrong-environment) is unknown, and neither is judged.";
+        "Point the SDK at exptap itself to judge these too."
     HttpRejected "http-rejected" "F37" Code Error Finding;
         "Upstream answered {count} batches of events with an error.";
         "Look at the statuses under Sources and check the credential; after a 401, 403 or 404 an SDK sends nothing until it is restarted."

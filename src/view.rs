@@ -3,6 +3,8 @@
 //! The session makes these from its state; the screens only read them. None of the text in them is trusted: it
 //! goes to a terminal only through `untrusted`.
 
+use crate::attribution::judge::is_about_time;
+use crate::attribution::state::Clock;
 use crate::reason::{Category, Grade, ReasonCode};
 use std::sync::Arc;
 
@@ -21,6 +23,9 @@ pub struct RowVerdict {
     pub revised: bool,
 }
 
+/// The arrival of what came without one: plain events, which the screens never show.
+pub const NO_ARRIVAL: i64 = i64::MIN;
+
 /// One event in the Live pane.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EventRow {
@@ -28,7 +33,7 @@ pub struct EventRow {
     pub event: u64,
     /// Number of its request, from 1.
     pub request: Option<u64>,
-    /// Arrival, epoch ms.
+    /// Arrival, epoch ms; [`NO_ARRIVAL`] for plain events.
     pub arrival_ms: i64,
     /// Instant on the judging clock.
     pub t_ms: Option<i64>,
@@ -58,6 +63,18 @@ impl EventRow {
     /// The category of the best verdict.
     pub fn category(&self) -> Category {
         self.code.category()
+    }
+    /// When it happened on the judging clock, or when it arrived; none where neither is known.
+    pub fn seen_ms(&self) -> Option<i64> {
+        self.t_ms.or(self.arrived_ms())
+    }
+    /// When it arrived; none for plain events, of which nobody knows.
+    pub fn arrived_ms(&self) -> Option<i64> {
+        (self.arrival_ms != NO_ARRIVAL).then_some(self.arrival_ms)
+    }
+    /// The time it is listed by: arrival, or when it happened.
+    pub fn listed_ms(&self) -> Option<i64> {
+        self.arrived_ms().or(self.t_ms)
     }
     /// The best verdict's row, if an iteration is about the event.
     pub fn best_verdict(&self) -> Option<&RowVerdict> {
@@ -201,6 +218,27 @@ pub struct Ladder {
     pub fix: String,
     /// A look-alike that would have matched.
     pub near_miss: Option<String>,
+}
+
+impl Ladder {
+    /// Whether it failed, or would fail, because the iteration was not running then.
+    pub fn is_outside(&self) -> bool {
+        self.rungs.iter().filter_map(|rung| rung.code).any(is_about_time)
+    }
+
+    /// Whether another ladder tells of the same metric, or evaluation, in an iteration of the experiment that was
+    /// running: then that this one was not is no news.
+    pub fn is_told_by(&self, other: &Self) -> bool {
+        (&self.experiment, &self.metric) == (&other.experiment, &other.metric)
+            && self.is_outside()
+            && !other.is_outside()
+    }
+
+    /// Notes the verdict on the other clock where it is another one (O3). What is still open there says nothing.
+    pub fn note_other_clock(&mut self, clock: Clock, code: Option<ReasonCode>) {
+        self.other_clock =
+            code.filter(|code| *code != self.code && *code != ReasonCode::Pending).map(|code| (clock.name(), code));
+    }
 }
 
 /// Everything known about one event.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 const CORE: &[&str] = &[
     "attribution",
     "catalog",
+    "check",
     "envelope",
     "event",
     "explain",
@@ -32,8 +33,10 @@ const CORE: &[&str] = &[
 const EXISTING: &[&str] = &[
     "attribution",
     "catalog",
+    "check",
     "envelope",
     "event",
+    "explain",
     "findings",
     "intake",
     "json",

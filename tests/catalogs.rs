@@ -67,7 +67,7 @@ fn the_catalog_of_the_benchmark_means_what_it_says() {
     assert_eq!(iteration.rule, Some(Rule::Fallthrough));
     assert_eq!(iteration.started_at_ms, Some(1_767_225_600_000));
     assert_eq!(iteration.metrics, [1]);
-    let arm = |variation, name: &str, allocation| Arm { variation, name: name.to_owned(), allocation };
+    let arm = |variation, name: &str, allocation| Arm { variation, id: None, name: name.to_owned(), allocation };
     assert_eq!(iteration.arms, Some(vec![arm(0, "bm25", 34.0), arm(1, "vector", 33.0), arm(2, "hybrid", 33.0)]));
 }
 

@@ -428,7 +428,11 @@ fn the_received_clock_is_refused_where_nothing_says_when_events_arrived() {
     for command in ["report", "verdicts"] {
         let ran = desk.run(&[command, "--clock", "received", "events"]);
         assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
-        assert!(ran.stderr.starts_with("--clock received needs arrival times"), "{}", ran.stderr);
+        assert!(
+            ran.stderr.starts_with("events, line 1, byte 1: --clock received needs the arrival of every event"),
+            "{}",
+            ran.stderr
+        );
     }
 }
 

@@ -12,7 +12,7 @@ use std::io::Write;
 use std::path::Path;
 
 /// Texts that look like what each room expects.
-const BODIES: [&str; 12] = [
+const BODIES: [&str; 17] = [
     r#"[{"kind":"feature","key":"f","creationDate":10,"variation":1,"version":3,"context":{"kind":"multi","user":{"key":"u"},"device":{"key":"d"}},"reason":{"kind":"RULE_MATCH","ruleId":"r","inExperiment":true},"samplingRatio":2}]"#,
     r#"[{"kind":"custom","key":"checkout","creationDate":20,"metricValue":-1e400,"data":[1,{"a":null}],"contextKeys":{"user":"u"}}]"#,
     r#"[{"kind":"custom","key":"checkout","creationDate":9,"metricValue":7,"user":{"key":"u"}},{"kind":"custom","key":"\ud800"}]"#,
@@ -22,6 +22,11 @@ const BODIES: [&str; 12] = [
     r#"[{"kind":"identify","key":"6" nails"},{"kind":"index"} {"kind":"alias"}}, 7 8]"#,
     "[{\"kind\":\"index\"},{\"kind\":\"al\n[{\"kind\":\"index\"}\n{\"kind\":\"alias\"}\n",
     "{\"kind\":\"custom\",\"key\":\"checkout\",\"creationDate\":1e3,\"userKey\":\"u\"}\r\n\r\nnot JSON",
+    r#"{"project":"p","environment":"62f0c0ffee62f0c0ffee62f0","event":{"kind":"custom","key":"checkout","creationDate":20,"contextKeys":{"user":"u"}},"version":2}"#,
+    r#"{"FLAG_KEY":"f","CONTEXT_KEY":"u","CONTEXT_KIND":"user","CONTEXT_ATTRIBUTES":"{\"a\":1}","VARIATION_ID":"v","REASON_DETAIL":"{\"in_experiment\":true}","EXPERIMENT_ITERATION_ID":"1","RECEIVED_TIME":"2026-01-01 00:00:00.1 +0000"}"#,
+    r#"[{"event_key":"checkout","event_value":"1e1","context_key":"u","context_kind":"user","received_time":"1767225600000","environment_id":"e"}]"#,
+    r#"{"events":[{"id":1,"written_at":"2026-01-01T00:00:00Z","kind":"index","data":{"kind":"index"}},7],"total_count":1,"has_more":false}"#,
+    r#"{"id":1,"written_at":"2026-01-01 00:00:00","kind":"custom","data":"{\"kind\":\"custom\",\"key\":\"k\",\"creationDate\":1,\"metricValue\":\"x\"}"}"#,
     "\u{feff}[]",
     "W3sia2luZCI6ImluZGV4In1d",
     "",
@@ -56,6 +61,16 @@ const RECORDINGS: [&str; 3] = [
     ),
     "{\"exptap\":1,\"observed_from\":5}\n{\"t\":9223372036854775807,\"n\":1,\"path\":\"/\",\"body\":[]}\n{\"t\":-9223372036854775808,\"mark\":\"\"}\n",
     "",
+];
+const CHECKS: [&str; 8] = [
+    "no finding of severity error code event-lacks-unit",
+    "findings",
+    "totals events >= 1",
+    "lost = 0",
+    "test@1/checkout/\"variation 0\" rate != 0.5e-3",
+    "test sample_ratio p > -1",
+    "\"no\"@\"a \\\" b\" exposure-lacks-unit == 12",
+    "test/revenue/0 mean <= +.5",
 ];
 const UNTRUSTED: [&str; 4] = [
     "\u{1b}]52;c;aGk=\u{7}\u{9b}2J\r\n",
@@ -112,6 +127,7 @@ fn hard_requests_hold_at_every_cut_and_in_every_way_of_sending() {
 fn the_corpora_of_the_other_rooms_hold() {
     CATALOGS.iter().for_each(|text| targets::catalog(text.as_bytes()));
     QUERIES.iter().for_each(|text| targets::query(text.as_bytes()));
+    CHECKS.iter().for_each(|text| targets::check(text.as_bytes()));
     UNTRUSTED.iter().for_each(|text| targets::untrusted(text.as_bytes()));
 }
 
@@ -127,7 +143,7 @@ fn recordings_hold_at_every_cut() {
 /// A text of a corpus with some bytes changed, left out and put in.
 fn damaged(corpus: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
     let edit = (any::<prop::sample::Index>(), any::<u8>(), 0..3_u8);
-    let interesting = prop::sample::select(b"{}[],:\"\\ \n\x00\x1f0eE-.*/()nt\xff\xc3".to_vec());
+    let interesting = prop::sample::select(b"{}[],:\"\\ \n\x00\x1f0eE-.*/()nt@=<>!\xff\xc3".to_vec());
     (prop::sample::select(corpus), prop::collection::vec((edit, interesting), 0..6)).prop_map(|(text, edits)| {
         let mut bytes = text.as_bytes().to_vec();
         for ((at, any, how), byte) in edits {
@@ -174,6 +190,11 @@ proptest! {
     #[test]
     fn damaged_filters_hold(bytes in prop_oneof![8 => damaged(&QUERIES), 1 => arbitrary()]) {
         targets::query(&bytes);
+    }
+
+    #[test]
+    fn damaged_expectations_hold(bytes in prop_oneof![8 => damaged(&CHECKS), 1 => arbitrary()]) {
+        targets::check(&bytes);
     }
 
     #[test]

@@ -198,8 +198,7 @@ impl Disk {
     }
 
     fn report(&self, catalog: Option<Catalog>) -> serde_json::Value {
-        let request =
-            Request { sources: vec![self.source()], catalog, clock: Clock::Creation, observed_from_ms: None };
+        let request = Request { sources: vec![self.source()], catalog, clock: Clock::Creation, observed_from_ms: None };
         serde_json::to_value(headless::read(&request).unwrap().report()).unwrap()
     }
 }
@@ -440,8 +439,11 @@ fn the_end_is_what_the_report_says_whatever_the_file_is_packed_in() {
         encoder.finish().unwrap()
     };
     let pieces: Vec<Vec<u8>> = tape.text.chunks(5000).map(framed).collect();
-    let sizes: Vec<(u32, u32)> =
-        pieces.iter().zip(tape.text.chunks(5000)).map(|(piece, chunk)| (piece.len() as u32, chunk.len() as u32)).collect();
+    let sizes: Vec<(u32, u32)> = pieces
+        .iter()
+        .zip(tape.text.chunks(5000))
+        .map(|(piece, chunk)| (piece.len() as u32, chunk.len() as u32))
+        .collect();
     assert!(pieces.len() > 8);
     for (damaged, with_table) in [(0, true), (1, true), (2, true), (1, false), (2, false)] {
         let mut bytes: Vec<u8> = Vec::new();
@@ -691,7 +693,8 @@ fn what_is_done_before_a_catalog_is_inferred_is_done_after() {
     let mut tape = Tape::new(&Header::default());
     random(&mut tape, 33, 3000);
     let disk = Disk::new("shop.exptap", &tape.text);
-    for command in [Command::Play, Command::Step(Stop::Event, Direction::Forward), Command::Seek(Target::Position(50))] {
+    for command in [Command::Play, Command::Step(Stop::Event, Direction::Forward), Command::Seek(Target::Position(50))]
+    {
         let mut replay = disk.engine(small());
         replay.slice();
         assert_eq!(replay.status().reading, Reading::Inferring);

@@ -67,6 +67,44 @@ impl Kinds {
     }
 }
 
+/// What moves a recording that is played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Transport {
+    /// Plays, or pauses.
+    Play,
+    /// One event back.
+    StepBack,
+    /// One event forward.
+    StepForward,
+    /// To the mark before.
+    PreviousMark,
+    /// To the next mark.
+    NextMark,
+    /// To where the finding before was first seen.
+    PreviousFinding,
+    /// To where the next finding was first seen.
+    NextFinding,
+    /// One cell of the bar back.
+    Left,
+    /// One cell of the bar forward.
+    Right,
+    /// Ten cells of the bar back.
+    FarLeft,
+    /// Ten cells of the bar forward.
+    FarRight,
+    /// Slower.
+    Slower,
+    /// Faster.
+    Faster,
+    /// To where nothing is in yet.
+    Start,
+    /// To where everything is in.
+    End,
+    /// Asks where to go.
+    GoTo,
+}
+
 /// An edit of a line of text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -173,6 +211,8 @@ pub enum Action {
     SameVerdict,
     /// Moves between the rules and the event.
     SwapSide,
+    /// Moves the recording that is played.
+    Replay(Transport),
     /// Edits the line that is being typed.
     Edit(Edit),
     /// Types several characters at once.

@@ -237,7 +237,8 @@ fn report_json(app: &App<'_>) -> String {
 
 /// One event on one line.
 fn row_line(row: &EventRow) -> String {
-    let time = jiff::Timestamp::from_millisecond(row.arrival_ms).map(|time| time.to_string()).unwrap_or_default();
+    let time = row.listed_ms().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok()).map(|time| time.to_string());
+    let time = time.unwrap_or_default();
     let note = row.note.as_deref().unwrap_or_default();
     let line = format!(
         "{time} {} {} {} {} {} {note}",

@@ -4,10 +4,11 @@
 
 mod figures;
 
+use crate::app::replay::{FirstSeen, Gap, Mark, ReplayView};
 use crate::app::store::Store;
 use crate::catalog::{Arm, Catalog, Experiment, Iteration, Metric, Origin};
 use crate::envelope::Envelope;
-use crate::reason::ReasonCode as Code;
+use crate::reason::{ReasonCode as Code, Severity};
 use crate::report::Report;
 use crate::session::IterationName;
 use crate::view::*;
@@ -67,7 +68,7 @@ impl Fixture {
                 names
                     .iter()
                     .zip(0..)
-                    .map(|(name, variation)| Arm { variation, name: (*name).into(), allocation: 50.0 })
+                    .map(|(name, variation)| Arm { variation, id: None, name: (*name).into(), allocation: 50.0 })
                     .collect(),
             )
         };
@@ -181,6 +182,32 @@ impl Fixture {
         self.rows.drain(..rows as usize);
         self.first += rows;
         self.revision += 1;
+    }
+}
+
+/// A recording of two minutes and thirteen seconds that stands in the middle of a visit to the shop.
+pub(crate) fn recording() -> ReplayView {
+    let at = |seconds: i64| START_MS + seconds * 1_000;
+    let first_seen = |seconds, code, severity| FirstSeen { t_ms: at(seconds), code, severity };
+    ReplayView {
+        file: "recordings/buy-flow.exptap".into(),
+        records: 431,
+        position: 120,
+        t_ms: Some(at(41)),
+        first_ms: Some(at(0)),
+        last_ms: Some(at(133)),
+        density: (0..400).map(|slice| [0, 0, 2, 5, 9, 14, 7, 3, 1, 0][slice / 8 % 10]).collect(),
+        marks: vec![
+            Mark { t_ms: at(20), note: "opened the basket".into() },
+            Mark { t_ms: at(90), note: "clicked Buy here\u{1b}[2J".into() },
+        ],
+        gaps: vec![Gap { t_ms: at(60), lost: 12, why: "collector buffer full".into() }],
+        findings: vec![
+            first_seen(30, Code::EventLacksUnit, Severity::Error),
+            first_seen(70, Code::CrossoverExposure, Severity::Warning),
+            first_seen(120, Code::NoMetricForKey, Severity::Info),
+        ],
+        ..ReplayView::default()
     }
 }
 

@@ -3,7 +3,7 @@
 //! The footer, the help and the command palette are made from it, so none of them can tell of a key that does
 //! something else. Keys depend on where the user is; [`Scope`] says where.
 
-use super::action::{Action, Edit, Kinds, Pane};
+use super::action::{Action, Edit, Kinds, Pane, Transport};
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 /// Where a key works.
@@ -15,6 +15,12 @@ pub enum Scope {
     Lists,
     /// In any pane of the overview.
     Panes,
+    /// In any pane, while exptap listens.
+    Listening,
+    /// Wherever a recording that is played is shown, opened views included.
+    Replay,
+    /// Where the left and right keys are free to move along the bar of a recording.
+    ReplayBar,
     /// In the explanation of an event.
     Why,
     /// In a view that was opened and fills the screen.
@@ -23,6 +29,8 @@ pub enum Scope {
     Popup,
     /// Wherever something can be scrolled or selected.
     List,
+    /// The same, but not while a recording is played.
+    Top,
     /// Where a line of text is typed.
     Line,
     /// Where a line of text narrows a list (palette, themes).
@@ -38,10 +46,14 @@ impl Scope {
             Self::Live => "Live",
             Self::Lists => "Contexts, Experiments, Findings, Sources",
             Self::Panes => "Panes",
+            Self::Listening => "Panes, while listening",
+            Self::Replay => "Replay of a recording",
+            Self::ReplayBar => "Replay, in the panes: along the bar",
             Self::Why => "Why",
             Self::Opened => "Opened views",
             Self::Popup => "Help",
             Self::List => "Moving",
+            Self::Top => "Moving, except in a replay",
             Self::Line => "Typing",
             Self::Choice => "Choosing",
             Self::Everywhere => "Everywhere",
@@ -49,23 +61,29 @@ impl Scope {
     }
 }
 
-/// A key with its modifiers. Shift is part of the character it makes.
+/// A key with its modifiers. Shift is part of the character it makes; it is told apart for the left and right keys
+/// only, where a terminal reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chord {
     code: KeyCode,
     control: bool,
+    shift: bool,
 }
 
 const fn char(character: char) -> Chord {
-    Chord { code: KeyCode::Char(character), control: false }
+    Chord { code: KeyCode::Char(character), control: false, shift: false }
 }
 
 const fn control(character: char) -> Chord {
-    Chord { code: KeyCode::Char(character), control: true }
+    Chord { code: KeyCode::Char(character), control: true, shift: false }
 }
 
 const fn key(code: KeyCode) -> Chord {
-    Chord { code, control: false }
+    Chord { code, control: false, shift: false }
+}
+
+const fn shifted(code: KeyCode) -> Chord {
+    Chord { code, control: false, shift: true }
 }
 
 impl From<KeyEvent> for Chord {
@@ -76,7 +94,8 @@ impl From<KeyEvent> for Chord {
             KeyCode::Char(character) if control => KeyCode::Char(character.to_ascii_lowercase()),
             code => code,
         };
-        Self { code, control }
+        let shift = event.modifiers.contains(KeyModifiers::SHIFT) && matches!(code, KeyCode::Left | KeyCode::Right);
+        Self { code, control, shift }
     }
 }
 
@@ -99,6 +118,8 @@ impl Chord {
             KeyCode::End => "end".to_owned(),
             KeyCode::Up => "↑".to_owned(),
             KeyCode::Down => "↓".to_owned(),
+            KeyCode::Left if self.shift => "shift-←".to_owned(),
+            KeyCode::Right if self.shift => "shift-→".to_owned(),
             KeyCode::Left => "←".to_owned(),
             KeyCode::Right => "→".to_owned(),
             other => format!("{other:?}"),
@@ -137,8 +158,26 @@ table! {
     Live [key(Key::Enter)] Do::Open, "why", "Say why the selected event counts or not, rule by rule";
     Lists [key(Key::Enter)] Do::Open, "open", "Open what is selected: one experiment in full, or the events of a finding, a context or a sender";
     Panes [char('/')] Do::Filter, "filter", "Filter the focused pane";
+    Replay [char(' ')] Do::Replay(Transport::Play), "play", "Play the recording, or pause it";
+    ReplayBar [key(Key::Right)] Do::Replay(Transport::Right), "seek", "One cell of the bar forward";
+    ReplayBar [key(Key::Left)] Do::Replay(Transport::Left), "", "One cell of the bar back";
+    ReplayBar [shifted(Key::Right)] Do::Replay(Transport::FarRight), "", "Ten cells of the bar forward";
+    ReplayBar [shifted(Key::Left)] Do::Replay(Transport::FarLeft), "", "Ten cells of the bar back";
+    Replay [char('.')] Do::Replay(Transport::StepForward), "step", "One event forward";
+    Replay [char(',')] Do::Replay(Transport::StepBack), "", "One event back";
+    Replay [char(']')] Do::Replay(Transport::NextMark), "mark", "To the next mark";
+    Replay [char('[')] Do::Replay(Transport::PreviousMark), "", "To the mark before";
+    Replay [char('}')] Do::Replay(Transport::NextFinding), "finding", "To where the next finding was first seen";
+    Replay [char('{')] Do::Replay(Transport::PreviousFinding), "", "To where the finding before was first seen";
+    Replay [char('>')] Do::Replay(Transport::Faster), "faster", "Play faster";
+    Replay [char('<')] Do::Replay(Transport::Slower), "", "Play slower";
+    Replay [char('g')] Do::Replay(Transport::GoTo), "go to", "Go to a time, a part or a record: 12:03:04, +90s, 37%, #12";
+    // Home and End belong to the list on screen, and `$`, the end of a line in vi, to LaunchDarkly's own events. The
+    // digits begin with the panes, 1 to 5; of those left, the first and the last stand for the first and the last.
+    Replay [char('0')] Do::Replay(Transport::Start), "", "To the start of the recording, where nothing is in yet";
+    Replay [char('9')] Do::Replay(Transport::End), "", "To the end of the recording, where everything is in";
     Live [char('d')] Do::DroppedOnly, "dropped", "Show dropped events only, or all again";
-    Panes [char(' ')] Do::Pause, "pause", "Freeze the view; what arrives is still taken in and judged";
+    Listening [char(' ')] Do::Pause, "pause", "Freeze the view; what arrives is still taken in and judged";
     Panes [key(Key::Tab)] Do::FocusNext, "pane", "Go to the next pane";
     Panes [key(Key::BackTab)] Do::FocusPrevious, "", "Go to the previous pane";
     Panes [char(':')] Do::Palette, "commands", "Find a command by name";
@@ -158,13 +197,13 @@ table! {
     Panes [char('3')] Do::Focus(Pane::Experiments), "", "Go to Experiments";
     Panes [char('4')] Do::Focus(Pane::Findings), "", "Go to Findings";
     Panes [char('5')] Do::Focus(Pane::Sources), "", "Go to Sources";
-    Panes [key(Key::Esc)] Do::Back, "", "Clear the filter of the focused pane, or leave the zoom";
+    Panes [key(Key::Esc)] Do::Back, "", "Clear the filter of the focused pane, or leave the zoom; stops a recording that is opening or seeking first";
 
     Why [key(Key::Enter)] Do::SameVerdict, "events like this", "Show the events that have the same verdict for the same reason";
     Why [key(Key::Tab)] Do::SwapSide, "rules / event", "Move between the rules and the event";
     Why [key(Key::Left), char('h')] Do::PreviousEvent, "previous", "Explain the previous event";
     Why [key(Key::Right), char('l')] Do::NextEvent, "next", "Explain the next event";
-    Opened [key(Key::Esc), char('q')] Do::Back, "back", "Leave this view";
+    Opened [key(Key::Esc), char('q')] Do::Back, "back", "Leave this view; stops a recording that is opening or seeking first";
     Opened [char('y')] Do::Copy, "copy", "Copy what is shown through the terminal (OSC 52)";
     Opened [char('w')] Do::Write, "write", "Write what is shown to a file";
     Opened [char('?')] Do::Help, "help", "Show every key";
@@ -174,7 +213,8 @@ table! {
     List [key(Key::Down), char('j')] Do::Down, "", "One row down";
     List [key(Key::PageUp), control('u')] Do::PageUp, "", "One page up";
     List [key(Key::PageDown), control('d')] Do::PageDown, "", "One page down";
-    List [key(Key::Home), char('g')] Do::First, "", "To the first row";
+    List [key(Key::Home)] Do::First, "", "To the first row";
+    Top [char('g')] Do::First, "", "To the first row";
     List [key(Key::End), char('G')] Do::Last, "", "To the last row; Live follows again from there";
 
     Line [key(Key::Enter)] Do::Open, "take it", "Take the line";
@@ -199,11 +239,15 @@ table! {
 /// The action of a key where the user is; none where the key means nothing there.
 pub fn lookup(scopes: &[Scope], event: KeyEvent) -> Option<Action> {
     let chord = Chord::from(event);
-    let bound = scopes
-        .iter()
-        .flat_map(|scope| BINDINGS.iter().filter(move |binding| binding.scope == *scope))
-        .find(|binding| binding.keys.contains(&chord))
-        .map(|binding| binding.action.clone());
+    let bound_to = |chord: Chord| {
+        scopes
+            .iter()
+            .flat_map(|scope| BINDINGS.iter().filter(move |binding| binding.scope == *scope))
+            .find(|binding| binding.keys.contains(&chord))
+            .map(|binding| binding.action.clone())
+    };
+    // Where shift makes no difference, the key is what it is without.
+    let bound = bound_to(chord).or_else(|| bound_to(Chord { shift: false, ..chord }));
     // What is typed is not a command: only unmodified characters are text, Alt and Ctrl chords are not.
     let text = scopes.contains(&Scope::Line) && !event.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
     match (bound, event.code) {
@@ -268,7 +312,7 @@ mod tests {
 
     #[test]
     fn letters_are_commands_in_the_panes_and_text_in_a_line() {
-        let panes = View::Panes.scopes(Pane::Live);
+        let panes = View::Panes.scopes(Pane::Live, false);
         assert_eq!(lookup(panes, press(KeyCode::Char('d'))), Some(Action::DroppedOnly));
         let line = &[Scope::Line, Scope::Everywhere];
         assert_eq!(lookup(line, press(KeyCode::Char('d'))), Some(Action::Edit(Edit::Insert('d'))));
@@ -280,9 +324,35 @@ mod tests {
     }
 
     #[test]
+    fn in_a_replay_space_plays_and_g_goes_to_a_time_and_while_listening_they_do_what_they_always_did() {
+        let listening = View::Panes.scopes(Pane::Live, false);
+        assert_eq!(lookup(listening, press(KeyCode::Char(' '))), Some(Action::Pause));
+        assert_eq!(lookup(listening, press(KeyCode::Char('g'))), Some(Action::First));
+        assert_eq!(lookup(listening, press(KeyCode::Char('.'))), None);
+        for focus in [Pane::Live, Pane::Findings] {
+            let replay = View::Panes.scopes(focus, true);
+            assert_eq!(lookup(replay, press(KeyCode::Char(' '))), Some(Action::Replay(Transport::Play)));
+            assert_eq!(lookup(replay, press(KeyCode::Char('g'))), Some(Action::Replay(Transport::GoTo)));
+            assert_eq!(lookup(replay, press(KeyCode::Home)), Some(Action::First));
+        }
+    }
+
+    #[test]
+    fn shift_matters_along_the_bar_and_nowhere_else() {
+        let shifted = KeyEvent::new(KeyCode::Left, KeyModifiers::SHIFT);
+        let panes = View::Panes.scopes(Pane::Live, true);
+        assert_eq!(lookup(panes, shifted), Some(Action::Replay(Transport::FarLeft)));
+        assert_eq!(lookup(panes, press(KeyCode::Left)), Some(Action::Replay(Transport::Left)));
+        assert_eq!(lookup(&[Scope::Line], shifted), Some(Action::Edit(Edit::Left)));
+        let up = KeyEvent::new(KeyCode::Up, KeyModifiers::SHIFT);
+        assert_eq!(lookup(panes, up), Some(Action::Up));
+    }
+
+    #[test]
     fn actions_have_the_names_a_person_would_type() {
         assert_eq!(Action::DroppedOnly.name(), "dropped-only");
         assert_eq!(Action::Focus(Pane::Findings).name(), "focus findings");
         assert_eq!(Action::Theme("mono".into()).name(), "theme mono");
+        assert_eq!(Action::Replay(Transport::NextMark).name(), "replay next-mark");
     }
 }

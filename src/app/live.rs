@@ -124,6 +124,8 @@ pub struct Live {
     /// Where the next check of kept numbers begins.
     checked_to: u64,
     checked_revision: u64,
+    /// The kept numbers are from another session; a whole check of them is due, whatever decides what passes.
+    stale: bool,
     /// The selected event, unless following.
     selected: Option<u64>,
     /// The topmost event on screen, unless following.
@@ -159,6 +161,22 @@ impl Live {
         self.scanned_from = next;
         self.scanned_to = next;
         self.checked_to = next;
+        self.stale = false;
+        self.look(store);
+    }
+
+    /// Takes another session, of other events or with other verdicts under the same numbers. The numbers kept are
+    /// the best guess until they have been checked, so nothing is missing from the screen meanwhile.
+    pub fn start_again(&mut self, store: &dyn Store) {
+        self.frozen = None;
+        let next = store.next();
+        self.matched.truncate(self.matched.partition_point(|event| *event < next));
+        self.scanned_to = self.scanned_to.min(next);
+        self.scanned_from = self.scanned_from.min(next);
+        self.unseen_from = self.unseen_from.min(next);
+        self.selected = self.selected.filter(|event| *event < next);
+        self.checked_to = self.scanned_to;
+        self.stale = self.scanned_to > self.scanned_from;
         self.look(store);
     }
 
@@ -197,7 +215,7 @@ impl Live {
         self.read(store, |live, rows, names| {
             live.look_forward(rows, names);
             live.look_back(rows, names);
-            if matches!(rows, Rows::Journal(_)) && live.criteria.depends_on_verdicts() {
+            if matches!(rows, Rows::Journal(_)) && (live.stale || live.criteria.depends_on_verdicts()) {
                 live.check(rows, names, store.revision());
             }
         });
@@ -218,7 +236,7 @@ impl Live {
     /// Whether rows are left that were not looked at.
     pub fn is_behind(&self, store: &dyn Store) -> bool {
         let rows = self.rows(store);
-        self.scanned_from > rows.first() || self.scanned_to < rows.next()
+        self.stale || self.scanned_from > rows.first() || self.scanned_to < rows.next()
     }
 
     /// How much of the journal was looked at: rows, of rows.
@@ -265,7 +283,7 @@ impl Live {
     /// round found the session as it was when the round began.
     fn check(&mut self, rows: Rows<'_>, names: &Names, revision: u64) {
         if self.checked_to <= self.scanned_from {
-            if self.checked_revision == revision {
+            if !self.stale && self.checked_revision == revision {
                 return;
             }
             self.checked_to = self.scanned_to;
@@ -286,6 +304,7 @@ impl Live {
             self.matched.extend(tail);
         }
         self.checked_to = start;
+        self.stale &= self.checked_to > self.scanned_from;
     }
 
     /// How many events pass.

@@ -5,6 +5,7 @@
 //! reference. The session itself is borrowed as a [`Store`], and stays the caller's.
 
 mod action;
+pub mod destination;
 pub mod export;
 #[cfg(test)]
 pub(crate) mod fixture;
@@ -16,14 +17,16 @@ mod overlay;
 pub mod palette;
 mod rate;
 mod reading;
+pub mod replay;
 pub mod store;
 mod views;
 
-pub use action::{Action, Edit, Kinds, Pane};
+pub use action::{Action, Edit, Kinds, Pane, Transport};
 pub use listing::{Item, Listing, Scroll};
 pub use live::{Criteria, Live, Narrowing, Rows, is_kind_mismatch, is_unmatched_key};
-pub use overlay::{Line, LinePurpose, Overlay};
+pub use overlay::{Line, LineError, LinePurpose, Overlay};
 pub use rate::Rate;
+pub use replay::{ReplayCommand, ReplayView};
 pub use views::{Bucket, Detail, Side, View, Why};
 
 use crate::endpoint::Received;
@@ -47,6 +50,8 @@ const UNITS: usize = 1_000;
 pub struct Setting {
     /// Addresses that are listened on; empty: nothing is (a file is shown).
     pub addresses: Vec<SocketAddr>,
+    /// What is read instead: the name of a file.
+    pub reading: Option<String>,
     /// Where requests are forwarded to.
     pub forward: Option<String>,
     /// Names of the themes there are.
@@ -86,6 +91,12 @@ pub enum Message<'a> {
     Action(Action),
     /// Time passed.
     Tick(Tick),
+    /// The recording that is played stands so. The first of these makes the session a replay, and must come before
+    /// the first [`Message::Tick`]: from then on time is that of the recording.
+    Replay(Box<ReplayView>),
+    /// The store now holds the session as of another position: events may have gone that were there, and verdicts
+    /// changed. An event has the same number in both.
+    Replaced,
     /// Requests arrived, or found no room in the queue before.
     Batch(&'a [Received]),
     /// The screen has a new size: columns, rows.
@@ -99,7 +110,7 @@ pub enum Message<'a> {
 }
 
 /// Something to do outside the model.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// End the session.
     Quit,
@@ -107,6 +118,8 @@ pub enum Effect {
     Suspend,
     /// Paint everything again.
     Repaint,
+    /// Move the recording that is played.
+    Replay(ReplayCommand),
     /// Hand this text to the terminal's clipboard.
     Copy(String),
     /// Write this text to a new file.
@@ -119,7 +132,7 @@ pub enum Effect {
 }
 
 /// What an update asks for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Effects {
     /// The screen may have changed.
     pub redraw: bool,
@@ -168,6 +181,10 @@ pub struct App<'a> {
     frames: u64,
     health: Health,
     lost_requests: u64,
+    /// The recording that is played.
+    replay: Option<ReplayView>,
+    /// The cell of its bar that keys have moved the cursor to, while the recording may not be there yet.
+    aimed_cell: Option<u16>,
 }
 
 impl<'a> App<'a> {
@@ -202,6 +219,8 @@ impl<'a> App<'a> {
             frames: 0,
             health: Health::default(),
             lost_requests: 0,
+            replay: None,
+            aimed_cell: None,
         };
         app.live.change(app.store, |_| ());
         app.refresh();
@@ -217,8 +236,14 @@ impl<'a> App<'a> {
                 self.act(action, &mut effects.effects);
             }
             Message::Tick(tick) => {
-                self.now_ms = tick.now_ms;
-                self.store.advance(tick.now_ms);
+                // A recording has a time of its own: what was pending at its position is pending still.
+                self.now_ms = match &self.replay {
+                    Some(replay) => replay.now_ms().unwrap_or(self.now_ms),
+                    None => tick.now_ms,
+                };
+                if self.replay.as_ref().is_none_or(|replay| replay.t_ms.is_some()) {
+                    self.store.advance(self.now_ms);
+                }
                 self.rate.advance(tick.elapsed);
                 self.frames = tick.frames;
                 if tick.refresh {
@@ -231,7 +256,10 @@ impl<'a> App<'a> {
                     match received {
                         Received::Envelope(envelope) => self.store.receive(envelope),
                         Received::Lost(loss) => {
-                            self.lost_requests += loss.requests;
+                            // What a recording lost, its own queue did not lose just now.
+                            if self.replay.is_none() {
+                                self.lost_requests += loss.requests;
+                            }
                             self.store.lose(loss.requests);
                         }
                     }
@@ -249,6 +277,8 @@ impl<'a> App<'a> {
                 }
                 self.health = health;
             }
+            Message::Replay(view) => effects.redraw = self.take_replay(*view),
+            Message::Replaced => self.take_replacement(),
             Message::Spare => (),
             Message::Notice(text, bad) => self.notice = Some(Notice { text, bad }),
         }
@@ -288,6 +318,7 @@ impl<'a> App<'a> {
             Action::Suspend => effects.push(Effect::Suspend),
             Action::Redraw => effects.push(Effect::Repaint),
             action if self.overlay.is_some() => self.act_in_overlay(action, effects),
+            Action::Replay(key) => self.transport(key, effects),
             action => match self.view {
                 View::Panes => self.act_in_panes(action, effects),
                 View::Why(_) | View::Experiment(_) => self.act_in_view(action, effects),
@@ -314,6 +345,7 @@ impl<'a> App<'a> {
                 None => self.live.follow(),
             },
             Action::Open => self.open(),
+            Action::Back if self.stop_work(effects) => (),
             Action::Back if !self.filter().is_empty() => self.clear_filter(),
             Action::Back => self.zoomed = false,
             Action::Pause => self.pause(),
@@ -428,16 +460,22 @@ impl<'a> App<'a> {
         }
     }
 
+    /// The session, to be replaced by another one ([`Store::replace`]); [`Message::Replaced`] must follow.
+    pub fn store_mut(&mut self) -> &mut dyn Store {
+        self.store
+    }
+
     /// The parts of the screen; none where it is too small.
     pub fn parts(&self) -> Option<Parts> {
-        layout::divide(Rect::new(0, 0, self.size.0, self.size.1), self.focus, self.zoomed)
+        let screen = Rect::new(0, 0, self.size.0, self.size.1);
+        layout::divide(screen, self.focus, self.zoomed, self.replay.is_some())
     }
 
     /// Where the user is, for the key map.
     pub fn scopes(&self) -> &'static [Scope] {
         match &self.overlay {
             Some(overlay) => overlay.scopes(),
-            None => self.view.scopes(self.focus),
+            None => self.view.scopes(self.focus, self.replay.is_some()),
         }
     }
 
@@ -457,7 +495,10 @@ impl<'a> App<'a> {
 
     /// Whether time alone can change something: a rate that dies away, a verdict that is pending.
     pub fn wants_clock(&self) -> bool {
-        !self.rate.is_settled() || self.totals().verdicts.get("pending").is_some_and(|pending| *pending > 0)
+        // A recording that stands still has no time that passes.
+        let time_passes = self.replay.as_ref().is_none_or(|replay| replay.playing);
+        let pending = self.totals().verdicts.get("pending").is_some_and(|pending| *pending > 0);
+        !self.rate.is_settled() || (time_passes && pending)
     }
 
     /// Whether there is work left for spare time.

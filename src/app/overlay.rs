@@ -1,6 +1,7 @@
 //! What lies over a view: the help, the palette, the themes, a line that is being typed.
 
-use super::action::{Action, Edit, Pane};
+use super::action::{Action, Edit, Pane, Transport};
+use super::destination::destination;
 use super::keymap::Scope;
 use super::listing::Scroll;
 use super::palette::{self, Command};
@@ -14,6 +15,17 @@ pub enum LinePurpose {
     Filter(Pane),
     /// To name the file that a text is written to.
     Write(String),
+    /// To say where in the recording to go.
+    GoTo,
+}
+
+/// What is wrong with a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineError {
+    /// Where, in characters from 1, if it is one place.
+    pub column: Option<usize>,
+    /// One sentence.
+    pub message: String,
 }
 
 /// A line that is being typed.
@@ -23,8 +35,8 @@ pub struct Line {
     pub purpose: LinePurpose,
     /// The text and the cursor.
     pub input: Input,
-    /// What is wrong with it so far: column (characters, from 1) and words.
-    pub error: Option<(usize, String)>,
+    /// What is wrong with it so far.
+    pub error: Option<LineError>,
 }
 
 /// What lies over a view.
@@ -71,7 +83,7 @@ impl Overlay {
 
     pub(super) fn every_scope_list() -> [&'static [Scope]; 3] {
         [
-            &[Scope::Popup, Scope::List, Scope::Everywhere],
+            &[Scope::Popup, Scope::List, Scope::Top, Scope::Everywhere],
             &[Scope::Choice, Scope::Line, Scope::Everywhere],
             &[Scope::Line, Scope::Everywhere],
         ]
@@ -94,7 +106,7 @@ impl App<'_> {
         let overlay = match action {
             Action::Help => Overlay::Help(Scroll::default()),
             Action::Palette => {
-                let commands = palette::commands(&self.setting.themes);
+                let commands = palette::commands(&self.setting.themes, self.replay.is_some());
                 Overlay::Palette {
                     found: (0..commands.len()).collect(),
                     input: Input::default(),
@@ -116,6 +128,9 @@ impl App<'_> {
                 input: Input::new(self.filter().to_owned()),
                 error: None,
             }),
+            Action::Replay(Transport::GoTo) => {
+                Overlay::Line(Line { purpose: LinePurpose::GoTo, input: Input::default(), error: None })
+            }
             Action::Write => match self.written() {
                 Some((name, text)) => {
                     Overlay::Line(Line { purpose: LinePurpose::Write(text), input: Input::new(name), error: None })
@@ -188,7 +203,7 @@ impl App<'_> {
                 let is_filter = matches!(line.purpose, LinePurpose::Filter(_));
                 let error = if is_filter { self.read_filter(&text).err() } else { None };
                 if let Some(Overlay::Line(line)) = &mut self.overlay {
-                    line.error = error.map(|error| (error.column, error.message));
+                    line.error = error.map(|error| LineError { column: Some(error.column), message: error.message });
                 }
             }
             Some(Overlay::Help(_)) | None => (),
@@ -196,6 +211,9 @@ impl App<'_> {
     }
 
     fn take_line(&mut self, effects: &mut Vec<Effect>) {
+        if matches!(&self.overlay, Some(Overlay::Line(Line { purpose: LinePurpose::GoTo, .. }))) {
+            return self.take_destination(effects);
+        }
         // A filter that cannot be read stays open, with its error in sight.
         if let Some(Overlay::Line(Line { error: Some(_), .. })) = &self.overlay {
             return;
@@ -208,7 +226,20 @@ impl App<'_> {
             LinePurpose::Write(content) if !text.is_empty() => {
                 effects.push(Effect::Write { path: text, text: content });
             }
-            LinePurpose::Write(_) => (),
+            LinePurpose::Write(_) | LinePurpose::GoTo => (),
+        }
+    }
+
+    /// Goes where the line says. Half of a time is no mistake yet, so it is read when it is complete, not while it is
+    /// typed; what cannot be read stays open, with its error in sight.
+    fn take_destination(&mut self, effects: &mut Vec<Effect>) {
+        let (Some(Overlay::Line(line)), Some(replay)) = (&mut self.overlay, &self.replay) else { return };
+        match destination(line.input.value(), replay, &self.zone) {
+            Ok(command) => {
+                self.overlay = None;
+                self.send(command, effects);
+            }
+            Err(message) => line.error = Some(LineError { column: None, message }),
         }
     }
 

@@ -18,10 +18,16 @@ pub struct Command {
 }
 
 /// Every command that makes sense from the panes, and one for each theme.
-pub fn commands(themes: &[String]) -> Vec<Command> {
+pub fn commands(themes: &[String], replaying: bool) -> Vec<Command> {
+    let of_the_panes = |scope| match scope {
+        Scope::Live | Scope::Lists | Scope::Panes | Scope::Everywhere => true,
+        Scope::Listening => !replaying,
+        Scope::Replay | Scope::ReplayBar => replaying,
+        _ => false,
+    };
     let bound = BINDINGS
         .iter()
-        .filter(|binding| matches!(binding.scope, Scope::Live | Scope::Lists | Scope::Panes | Scope::Everywhere))
+        .filter(|binding| of_the_panes(binding.scope))
         .filter(|binding| !matches!(binding.action, Action::Palette | Action::Back | Action::Open))
         .map(|binding| Command {
             action: binding.action.clone(),
@@ -61,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_few_letters_find_a_command_by_its_name() {
-        let commands = commands(&["default".into(), "mono".into()]);
+        let commands = commands(&["default".into(), "mono".into()], false);
         let found = narrow("drop", commands.iter().map(|command| command.name.as_str()));
         assert_eq!(commands[found[0]].action, Action::DroppedOnly);
         let found = narrow("thmono", commands.iter().map(|command| command.name.as_str()));
@@ -71,10 +77,15 @@ mod tests {
 
     #[test]
     fn every_command_is_listed_once() {
-        let commands = commands(&[]);
-        for (index, command) in commands.iter().enumerate() {
-            assert!(commands[..index].iter().all(|other| other.action != command.action), "{}", command.name);
-            assert!(commands[..index].iter().all(|other| other.name != command.name), "{}", command.name);
+        for replaying in [false, true] {
+            let commands = commands(&[], replaying);
+            for (index, command) in commands.iter().enumerate() {
+                assert!(commands[..index].iter().all(|other| other.action != command.action), "{}", command.name);
+                assert!(commands[..index].iter().all(|other| other.name != command.name), "{}", command.name);
+            }
+            let plays = commands.iter().any(|command| command.name == "replay play");
+            let freezes = commands.iter().any(|command| command.action == Action::Pause);
+            assert_eq!((plays, freezes), (replaying, !replaying));
         }
     }
 }

@@ -18,6 +18,11 @@ pub struct Rate {
 }
 
 impl Rate {
+    /// The rate of seconds that are over, oldest first.
+    pub fn of(seconds: impl IntoIterator<Item = u64>) -> Self {
+        Self { second: 0, counts: seconds.into_iter().chain([0]).collect() }
+    }
+
     /// Moves on to an instant, counted from the start of the program.
     pub fn advance(&mut self, elapsed: Duration) {
         let second = elapsed.as_secs();

@@ -6,6 +6,9 @@ use crate::report::{Report, Totals};
 use crate::view::{SourceRow, UnitRow};
 use jiff::tz::TimeZone;
 
+/// Seconds that the curve of a recording looks back.
+const CURVE_SECONDS: i64 = 12;
+
 impl App<'_> {
     /// The session.
     pub fn store(&self) -> &dyn Store {
@@ -76,6 +79,31 @@ impl App<'_> {
     /// Events per second.
     pub fn rate(&self) -> &Rate {
         &self.rate
+    }
+    /// Events per second of the recording's own time, up to its position, however fast it is played; none where it
+    /// has no times.
+    pub fn recorded_rate(&self) -> Option<Rate> {
+        let replay = self.replay()?;
+        let (t_ms, first_ms) = (replay.t_ms?, replay.first_ms?);
+        // Rows are in the order of arrival but for clocks set back, and there a rate means little.
+        let arrived_by = |t_ms: i64| {
+            let (mut low, mut high) = (self.store.first(), self.store.next());
+            while low < high {
+                let middle = low + (high - low) / 2;
+                if self.store.row(middle).is_some_and(|row| row.arrival_ms <= t_ms) {
+                    low = middle + 1;
+                } else {
+                    high = middle;
+                }
+            }
+            low
+        };
+        let seconds = t_ms.saturating_sub(first_ms).clamp(0, (CURVE_SECONDS - 1) * 1_000) / 1_000 + 1;
+        let edges: Vec<u64> = (0..=seconds).rev().map(|back| arrived_by(t_ms.saturating_sub(back * 1_000))).collect();
+        Some(Rate::of(edges.windows(2).map(|edge| match edge {
+            [from, to] => to.saturating_sub(*from),
+            _ => 0,
+        })))
     }
     /// One of how many events is ever on screen, where `rows` follow the newest: at high rates most pass between two
     /// frames. The counters miss none.

@@ -44,6 +44,11 @@ pub trait Store {
     fn observed_from_ms(&self) -> Option<i64>;
     /// Events known to be lost.
     fn lost(&self) -> u64;
+    /// Holds another session from here on, and gives back the one it held; a store that holds none gives back the
+    /// same.
+    fn replace(&mut self, session: Box<Session>) -> Box<Session> {
+        session
+    }
 }
 
 impl Store for Session {
@@ -94,5 +99,9 @@ impl Store for Session {
     }
     fn lost(&self) -> u64 {
         self.lost()
+    }
+    fn replace(&mut self, mut session: Box<Session>) -> Box<Session> {
+        std::mem::swap(self, &mut session);
+        session
     }
 }

@@ -9,9 +9,12 @@ use crate::envelope::Envelope;
 use crate::reason::ReasonCode;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+mod replay;
+
 fn app(store: &mut Fixture) -> App<'_> {
     let setting = Setting {
         addresses: vec!["127.0.0.1:8033".parse().unwrap()],
+        reading: None,
         forward: None,
         themes: vec!["default".into(), "light".into(), "mono".into()],
     };
@@ -53,6 +56,7 @@ fn press(app: &mut App<'_>, keys: &str) -> Vec<Effect> {
             "end" => KeyCode::End,
             "home" => KeyCode::Home,
             "right" => KeyCode::Right,
+            "left" => KeyCode::Left,
             "space" => KeyCode::Char(' '),
             text => {
                 for character in text.chars() {
@@ -224,8 +228,8 @@ fn a_filter_that_cannot_be_read_stays_open_and_esc_leaves_the_old_one() {
     app.update(Message::Action(Action::Edit(Edit::DeleteLine)));
     press(&mut app, "code:nonsense enter");
     let Some(Overlay::Line(line)) = app.overlay() else { panic!("the line was closed") };
-    let (column, message) = line.error.clone().unwrap();
-    assert_eq!(column, 6);
+    let LineError { column, message } = line.error.clone().unwrap();
+    assert_eq!(column, Some(6));
     assert!(message.contains("nonsense"), "{message}");
     press(&mut app, "esc");
     assert_eq!(app.filter(), "kind:custom");

@@ -29,11 +29,13 @@ pub struct Why {
     pub rules: Scroll,
     /// How far the event is scrolled.
     pub event: Scroll,
+    /// The recording stands before the event: it was explained further on, and is not there yet.
+    pub to_come: bool,
 }
 
 impl Why {
     fn new(explanation: Explanation) -> Self {
-        Self { explanation, side: Side::default(), rules: Scroll::default(), event: Scroll::default() }
+        Self { explanation, side: Side::default(), rules: Scroll::default(), event: Scroll::default(), to_come: false }
     }
 
     fn scroll(&mut self) -> &mut Scroll {
@@ -80,23 +82,36 @@ pub enum View {
 
 impl View {
     /// Where the user is, for the key map.
-    pub fn scopes(&self, focus: Pane) -> &'static [Scope] {
+    pub fn scopes(&self, focus: Pane, replaying: bool) -> &'static [Scope] {
+        let [live, lists, why, opened] = if replaying { Self::REPLAYING } else { Self::LISTENING };
         match self {
-            Self::Panes if focus == Pane::Live => &[Scope::Live, Scope::Panes, Scope::List, Scope::Everywhere],
-            Self::Panes => &[Scope::Lists, Scope::Panes, Scope::List, Scope::Everywhere],
-            Self::Why(_) => &[Scope::Why, Scope::Opened, Scope::List, Scope::Everywhere],
-            Self::Experiment(_) => &[Scope::Opened, Scope::List, Scope::Everywhere],
+            Self::Panes if focus == Pane::Live => live,
+            Self::Panes => lists,
+            Self::Why(_) => why,
+            Self::Experiment(_) => opened,
         }
     }
 
+    /// Where keys work while exptap listens: in Live, in the other panes, in Why, in other opened views.
+    const LISTENING: [&'static [Scope]; 4] = [
+        &[Scope::Live, Scope::Panes, Scope::Listening, Scope::List, Scope::Top, Scope::Everywhere],
+        &[Scope::Lists, Scope::Panes, Scope::Listening, Scope::List, Scope::Top, Scope::Everywhere],
+        &[Scope::Why, Scope::Opened, Scope::List, Scope::Top, Scope::Everywhere],
+        &[Scope::Opened, Scope::List, Scope::Top, Scope::Everywhere],
+    ];
+    /// The same while a recording is played. It can be played on with an event explained: its verdicts are seen to
+    /// change. Only the left and right keys mean the event before and after there.
+    const REPLAYING: [&'static [Scope]; 4] = [
+        &[Scope::Live, Scope::Panes, Scope::Replay, Scope::ReplayBar, Scope::List, Scope::Everywhere],
+        &[Scope::Lists, Scope::Panes, Scope::Replay, Scope::ReplayBar, Scope::List, Scope::Everywhere],
+        &[Scope::Why, Scope::Opened, Scope::Replay, Scope::List, Scope::Everywhere],
+        &[Scope::Opened, Scope::Replay, Scope::ReplayBar, Scope::List, Scope::Everywhere],
+    ];
+
     #[cfg(test)]
-    pub(super) fn every_scope_list() -> [&'static [Scope]; 4] {
-        [
-            Self::Panes.scopes(Pane::Live),
-            Self::Panes.scopes(Pane::Contexts),
-            &[Scope::Why, Scope::Opened, Scope::List, Scope::Everywhere],
-            &[Scope::Opened, Scope::List, Scope::Everywhere],
-        ]
+    pub(super) fn every_scope_list() -> [&'static [Scope]; 8] {
+        let [[a, b, c, d], [e, f, g, h]] = [Self::LISTENING, Self::REPLAYING];
+        [a, b, c, d, e, f, g, h]
     }
 }
 
@@ -171,6 +186,9 @@ impl App<'_> {
     }
 
     pub(super) fn act_in_view(&mut self, action: Action, effects: &mut Vec<Effect>) {
+        if action == Action::Back && self.stop_work(effects) {
+            return;
+        }
         let page = isize::try_from(self.size.1.saturating_sub(6).max(1)).unwrap_or(1);
         let scroll = match &mut self.view {
             View::Panes => return,
@@ -223,6 +241,8 @@ impl App<'_> {
         match &mut self.view {
             View::Panes => (),
             View::Why(why) => {
+                // Stepping back and forth over an event must not close its explanation.
+                why.to_come = why.explanation.row.event >= self.store.next();
                 // An event that has been forgotten meanwhile stays explained as it was.
                 if let Some(explanation) = self.store.explain(why.explanation.row.event) {
                     why.explanation = explanation;

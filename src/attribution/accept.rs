@@ -1,11 +1,12 @@
 //! Taking events in: what they claim becomes exposures, conversions in the log, and counts.
 
 use super::codes::CodeSet;
-use super::judge::{Circumstances, Claim, Codes, EnvironmentMatch, Judgement, warnings};
+use super::judge::{Circumstances, Claim, Codes, EnvironmentMatch, Judgement, is_suspect_timestamp, warnings};
 use super::points::Point;
 use super::request::Request;
 use super::state::{Accepted, AcceptedClaims, Change, Clock, Conversion, NONE, Record, State};
 use super::tally::{Effect, EvidenceKey};
+use crate::event::wrapped::Format;
 use crate::event::{Event, Kind};
 use crate::reason::{Category, ReasonCode};
 use smallvec::SmallVec;
@@ -18,6 +19,10 @@ impl State {
         self.totals.events += 1;
         self.totals.kind(event.kind.name().unwrap_or(&event.kind_name));
         let t_ms = self.instant(event, request.arrival_ms);
+        let arrival_ms = request.arrival_ms.or(event.received_ms());
+        if let Some(t_ms) = t_ms.filter(|t_ms| !is_suspect_timestamp(*t_ms)) {
+            self.totals.see(t_ms);
+        }
         if self.options.keep_receipts {
             request.readable.events += 1;
             request.readable.see(t_ms);
@@ -40,17 +45,17 @@ impl State {
             self.apply(request, Effect::Evidence { evidence, count: dropped });
             self.witness(evidence, request.source, number, t_ms, None);
         }
+        let environment = match &event.wrapping {
+            None => request.environment,
+            Some(wrapping) => self.wrapped(request, event, wrapping.format, number, t_ms),
+        };
         if event.kind == Kind::Summary {
-            request.summary(&self.judge, event, number, t_ms);
+            request.summary(&self.judge, event, environment, number, t_ms);
         } else if event.kind == Kind::Feature {
             request.feature(&self.judge, event);
         }
         let judge = Arc::clone(&self.judge);
-        let circumstances = Circumstances {
-            t_ms: t_ms.unwrap_or_default(),
-            arrival_ms: request.arrival_ms,
-            environment: request.environment,
-        };
+        let circumstances = Circumstances { t_ms: t_ms.unwrap_or_default(), arrival_ms, environment };
         let claims = match judge.judge(event, circumstances) {
             Judgement::Apart(code, metric) => {
                 let mut warnings = warnings(event, circumstances);
@@ -105,7 +110,7 @@ impl State {
     pub fn instant(&self, event: &Event<'_>, arrival_ms: Option<i64>) -> Option<i64> {
         match self.options.clock {
             Clock::Creation => event.creation_ms,
-            Clock::Received => arrival_ms.or(event.creation_ms),
+            Clock::Received => arrival_ms.or(event.received_ms()).or(event.creation_ms),
         }
     }
 
@@ -181,6 +186,10 @@ impl State {
                         warnings,
                     });
                 }
+                Claim::OtherContext { iteration, slot } => {
+                    consider(Category::NotAbout);
+                    accepted.push(self.other_context(request, event, number, seen_ms, iteration, slot));
+                }
                 Claim::Exposes { iteration, key, variation, warnings } => {
                     consider(Category::Exposure);
                     remarks.extend(warnings.iter().copied());
@@ -244,8 +253,51 @@ impl State {
         }
         // Once per event, however many iterations it is judged for.
         self.remark(request, remarks.iter(), number, seen_ms);
-        self.finish_event(request, number, first_entry, best);
+        self.finish_event(request, number, first_entry, best, circumstances.arrival_ms);
         accepted
+    }
+
+    /// Notes what an event came wrapped in, and gives whose environment it is. Out of the way of bare events.
+    #[cold]
+    fn wrapped(
+        &mut self,
+        request: &mut Request,
+        event: &Event<'_>,
+        format: Format,
+        number: u64,
+        t_ms: Option<i64>,
+    ) -> EnvironmentMatch {
+        if format == Format::DebugSession {
+            self.add_evidence(request, EvidenceKey::Code(ReasonCode::SourceLacksHeaders), number, t_ms, None);
+        }
+        match self.judge.environment_of(event) {
+            EnvironmentMatch::Other => EnvironmentMatch::Other,
+            EnvironmentMatch::Same => request.environment,
+        }
+    }
+
+    /// A row of another context than the iteration asks about (O1d).
+    #[cold]
+    fn other_context(
+        &mut self,
+        request: &mut Request,
+        event: &Event<'_>,
+        number: u64,
+        t_ms: Option<i64>,
+        iteration: u32,
+        slot: Option<u32>,
+    ) -> Accepted {
+        let code = ReasonCode::OtherContextKind;
+        let key = match slot {
+            Some(slot) => EvidenceKey::Slot(code, slot),
+            None => EvidenceKey::Iteration(code, iteration),
+        };
+        let evidence = self.evidence_for(key);
+        self.add_to_evidence(request, evidence, number, t_ms, event.context_keys.iter().next());
+        if let Some(evidence) = self.evidence.get_mut(evidence as usize) {
+            event.context_keys.iter().for_each(|(kind, _)| evidence.kind(kind));
+        }
+        Accepted::Decided { iteration, slot, code, failures: CodeSet::default(), warnings: Codes::new() }
     }
 
     /// A claim of a unit past the cap: nothing can be said of it.
@@ -261,6 +313,7 @@ impl State {
         number: u64,
         first_entry: u32,
         best_elsewhere: Category,
+        arrival_ms: Option<i64>,
     ) {
         let entries = self.log.next() - first_entry;
         if entries == 0 {
@@ -270,7 +323,7 @@ impl State {
         let record = self.records.next();
         self.records.push(Record { event: number, first_entry, entries, best_elsewhere, category: Category::NotAbout });
         for entry in first_entry..first_entry + entries {
-            self.judge_new(entry, number, request.arrival_ms);
+            self.judge_new(entry, number, arrival_ms);
         }
         let category = self.best_of(record);
         if let Some(record) = self.records.get_mut(record) {

@@ -29,6 +29,7 @@ pub struct EventView<'a> {
     context: Option<&'a [u8]>,
     user: Option<&'a [u8]>,
     data: Option<&'a [u8]>,
+    is_part: bool,
     contexts: OnceCell<Option<Value>>,
     properties: OnceCell<Option<Value>>,
 }
@@ -40,6 +41,12 @@ impl<'a> EventView<'a> {
     /// is then unsupported, not failed, because the source cannot carry its input (rule O1d).
     pub fn new(context: Option<&'a [u8]>, user: Option<&'a [u8]>, data: Option<&'a [u8]>) -> Self {
         Self { context, user, data, ..Self::default() }
+    }
+
+    /// The same where only one of the event's contexts is known, and not its `data` (a warehouse's row). What the
+    /// part does not hold, the event may: it is not absent, it cannot be told.
+    pub fn of_part(context: Option<&'a [u8]>) -> Self {
+        Self { context, is_part: true, ..Self::default() }
     }
 
     fn contexts(&self) -> Option<&Map<String, Value>> {
@@ -71,7 +78,9 @@ impl<'a> EventView<'a> {
             Some(own) if own == kind => Some(contexts),
             _ => None,
         };
-        let Some(context) = context else { return Found::Absent };
+        let Some(context) = context else {
+            return if self.is_part { Found::Unreadable } else { Found::Absent };
+        };
         let redacted = context.get("_meta").and_then(|meta| meta.get("redactedAttributes"));
         if is_redacted(redacted, path) {
             return Found::Redacted;
@@ -86,7 +95,9 @@ impl<'a> EventView<'a> {
 
     /// A property of `data`, which has properties only where it is an object.
     fn property(&self, path: &[String]) -> Found<'_> {
-        let Some(data) = self.data else { return Found::Absent };
+        let Some(data) = self.data else {
+            return if self.is_part { Found::Unreadable } else { Found::Absent };
+        };
         match self.properties.get_or_init(|| serde_json::from_slice(data).ok()) {
             None => Found::Unreadable,
             Some(Value::Object(properties)) => Found::of(descend(properties, path)),
@@ -237,7 +248,9 @@ impl Node {
 /// The attribute `kind` is compared with every context kind of the event, whatever kind the filter names.
 fn judge_kinds(event: &EventView<'_>, test: &Test, inverted: bool) -> Outcome {
     let Some(kinds) = event.kinds() else { return Outcome::Unsupported };
-    passed(any(kinds.into_iter().map(|kind| test.matches(&Value::String(kind.to_owned())))), inverted)
+    let matched = any(kinds.into_iter().map(|kind| test.matches(&Value::String(kind.to_owned()))));
+    // Another context of the event may be of a kind that matches.
+    passed(matched.filter(|matched| *matched || !event.is_part), inverted)
 }
 
 fn passed(matched: Option<bool>, inverted: bool) -> Outcome {

@@ -20,7 +20,7 @@ const FREE: Place = Place { hash: 0, number: NONE };
 #[derive(Clone, Debug)]
 pub(super) struct Index {
     /// A power of two of them, or none.
-    places: List<Place, 64>,
+    places: List<Place, 32>,
     held: usize,
 }
 

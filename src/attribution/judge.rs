@@ -3,13 +3,15 @@
 //! Judging an event looks at the event and the catalog only. What also depends on other events (A8–A12, and
 //! whether an exposure is the unit's first) is left to [`super::state`].
 
+use super::exported::{arm_of_row, is_other_context, settled_exposure};
 use super::filter::{CompiledFilter, EventView, Outcome};
 use super::url::CompiledMatcher;
-use crate::catalog::{Catalog, Iteration, Measure, Metric, MetricKind, Rule};
+use crate::catalog::{Catalog, Environment, Iteration, Measure, Metric, MetricKind, Rule};
 use crate::event::{Event, Kind, MetricValue};
 use crate::reason::ReasonCode;
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// Reason codes that go together: failures in the order of the rules, or warnings.
@@ -68,6 +70,14 @@ pub enum Claim<'e> {
         /// Another iteration of the same experiment was running then.
         elsewhere: bool,
     },
+    /// It is a row of another context than the one the iteration asks about; the event's own row, if it has one, is
+    /// judged.
+    OtherContext {
+        /// Index of the iteration.
+        iteration: u32,
+        /// Index of the (iteration, metric) pair, for a conversion.
+        slot: Option<u32>,
+    },
     /// It matches a metric of the iteration.
     Converts {
         /// Index of the (iteration, metric) pair.
@@ -124,7 +134,8 @@ struct CompiledMetric {
 
 /// A catalog made ready to judge by.
 pub struct Judge {
-    iterations: Vec<JudgedIteration>,
+    pub(super) environment: Environment,
+    pub(super) iterations: Vec<JudgedIteration>,
     slots: Vec<Slot>,
     metrics: Vec<CompiledMetric>,
     flags: HashMap<String, Vec<u32>, RandomState>,
@@ -136,6 +147,7 @@ impl Judge {
     /// Makes a catalog ready.
     pub fn new(catalog: &Catalog) -> Self {
         let mut judge = Self {
+            environment: catalog.environment.clone(),
             iterations: Vec::new(),
             slots: Vec::new(),
             metrics: Vec::new(),
@@ -291,15 +303,45 @@ impl Judge {
             return Judgement::Apart(ReasonCode::NotAnExperimentEvent, None);
         }
         let mut claims = SmallVec::new();
+        let settled = event.row().and_then(|row| self.settled(row, iterations));
         for index in iterations {
             let Some(iteration) = self.iterations.get(*index as usize) else { continue };
+            if is_other_context(event, &iteration.iteration) {
+                claims.push(Claim::OtherContext { iteration: *index, slot: None });
+                continue;
+            }
             let mut warnings = warnings(event, circumstances);
             if let (Some(needed), Some(version)) = (iteration.iteration.flag_config_version, event.version)
                 && version < needed
             {
                 warnings.push(ReasonCode::StaleFlagConfig);
             }
-            claims.push(match exposure_failure(event, &iteration.iteration, circumstances) {
+            let exposure = match (settled, event.row().and_then(|row| row.iteration_id.as_ref())) {
+                (Some(settled), _) => {
+                    let own = self.iterations.get(settled as usize).filter(|_| settled != *index);
+                    match own {
+                        Some(_) if circumstances.environment == EnvironmentMatch::Other => {
+                            Err(ReasonCode::WrongEnvironment)
+                        }
+                        // LaunchDarkly itself says which of the experiment's iterations it belongs to.
+                        Some(own) if own.experiment == iteration.experiment => {
+                            match time_failure(&iteration.iteration, circumstances.t_ms) {
+                                Some(code) => Err(code),
+                                None => continue,
+                            }
+                        }
+                        Some(_) => Err(ReasonCode::OtherRule),
+                        None => settled_exposure(event, &iteration.iteration, circumstances),
+                    }
+                }
+                (None, named) => {
+                    if named.is_some() {
+                        warnings.push(ReasonCode::UnknownIteration);
+                    }
+                    exposure_failure(event, &iteration.iteration, circumstances)
+                }
+            };
+            claims.push(match exposure {
                 Err(code) => {
                     let is_outside = time_failure(&iteration.iteration, circumstances.t_ms).is_some();
                     let elsewhere = is_outside && self.runs_elsewhere(iteration, circumstances.t_ms);
@@ -328,6 +370,11 @@ impl Judge {
             for slot in &compiled.slots {
                 let Some(iteration) = self.slot_iteration(*slot) else { continue };
                 let unit = &iteration.iteration.randomization_unit;
+                if is_other_context(event, &iteration.iteration) {
+                    let iteration = self.slots.get(*slot as usize).map_or(0, |slot| slot.iteration);
+                    claims.push(Claim::OtherContext { iteration, slot: Some(*slot) });
+                    continue;
+                }
                 let failures = conversion_failures(event, compiled, &iteration.iteration, circumstances);
                 let about_time = failures.iter().any(|code| is_about_time(*code));
                 let mut warnings = warnings(event, circumstances);
@@ -337,8 +384,8 @@ impl Judge {
                     elsewhere: about_time && self.runs_elsewhere(iteration, circumstances.t_ms),
                     failures,
                     key: event.context_keys.key(unit),
-                    value: match (compiled.metric.measure, event.metric_value) {
-                        (Measure::Value, MetricValue::Number(number)) => number,
+                    value: match (compiled.metric.measure, &event.metric_value) {
+                        (Measure::Value, MetricValue::Number(number)) => *number,
                         (Measure::Value, _) => 0.0,
                         (Measure::Occurrence | Measure::Count, _) => 1.0,
                     },
@@ -414,13 +461,23 @@ fn exposure_failure<'e>(
             _ => ReasonCode::NotInExperiment,
         });
     }
+    // A row need not say which rule it was, nor that it was one: what it does not say cannot fail (O1d).
+    let is_row = event.row().is_some();
     let by_the_rule = match &iteration.rule {
         None => true,
-        Some(Rule::Fallthrough) => reason_kind == "FALLTHROUGH",
+        Some(Rule::Fallthrough) => reason_kind == "FALLTHROUGH" || (is_row && reason_kind.is_empty()),
+        Some(Rule::Id(_)) if is_row && reason.rule_id.is_none() => matches!(reason_kind, "RULE_MATCH" | ""),
         Some(Rule::Id(id)) => reason.rule_id.as_deref() == Some(id),
     };
     if !by_the_rule {
         return Err(ReasonCode::OtherRule);
+    }
+    if is_row {
+        // It names its variation by id. Where the catalog does not, the times can decide all the same.
+        return match time_failure(iteration, circumstances.t_ms) {
+            Some(code) => Err(code),
+            None => Ok((key, arm_of_row(event, iteration)?)),
+        };
     }
     let is_arm = |variation: i64| match &iteration.arms {
         None => true,
@@ -452,7 +509,7 @@ fn conversion_failures(
         failures.push(ReasonCode::EventLacksUnit);
     }
     if metric.measure == Measure::Value {
-        match event.metric_value {
+        match &event.metric_value {
             MetricValue::Number(_) => {}
             MetricValue::Missing => failures.push(ReasonCode::NumericValueMissing),
             MetricValue::Invalid(_) => failures.push(ReasonCode::NumericValueInvalid),
@@ -464,8 +521,13 @@ fn conversion_failures(
 }
 
 fn filter_failure(event: &Event<'_>, filter: &CompiledFilter) -> Option<ReasonCode> {
-    let view =
-        EventView::new(event.context.map(str::as_bytes), event.user.map(str::as_bytes), event.data.map(str::as_bytes));
+    fn bytes<'a>(text: &'a Option<Cow<'_, str>>) -> Option<&'a [u8]> {
+        text.as_ref().map(|text| text.as_bytes())
+    }
+    let view = match event.row() {
+        Some(_) => EventView::of_part(bytes(&event.context)),
+        None => EventView::new(bytes(&event.context), bytes(&event.user), bytes(&event.data)),
+    };
     match filter.judge(&view) {
         Outcome::Passes => None,
         Outcome::Fails => Some(ReasonCode::FilterMismatch),

@@ -4,6 +4,7 @@ mod accept;
 pub mod codes;
 mod counting;
 pub mod evidence;
+mod exported;
 pub mod filter;
 mod index;
 pub mod judge;

@@ -173,8 +173,15 @@ impl Request {
     }
 
     /// Notes what a summary counts of flags that are in an experiment.
-    pub(super) fn summary(&mut self, judge: &Judge, event: &Event<'_>, number: u64, t_ms: Option<i64>) {
-        for flag in event.features.map(summary::flags).unwrap_or_default() {
+    pub(super) fn summary(
+        &mut self,
+        judge: &Judge,
+        event: &Event<'_>,
+        environment: EnvironmentMatch,
+        number: u64,
+        t_ms: Option<i64>,
+    ) {
+        for flag in event.features.as_deref().map(summary::flags).unwrap_or_default() {
             for index in judge.iterations_of_flag(&flag.flag) {
                 let Some(judged) = judge.iterations().get(*index as usize) else { continue };
                 if !t_ms.is_some_and(|t_ms| judged.iteration.contains(t_ms)) {
@@ -191,7 +198,7 @@ impl Request {
                             .is_none_or(|arms| arms.iter().any(|arm| arm.variation == variation))
                     };
                     // What another environment evaluates says nothing of this one's contexts (E2 comes before E3).
-                    let (code, is_hint) = match self.environment {
+                    let (code, is_hint) = match environment {
                         EnvironmentMatch::Other => (ReasonCode::WrongEnvironment, false),
                         EnvironmentMatch::Same => (explanation(lacks_unit, *counter, is_arm), is_hint),
                     };
@@ -284,7 +291,7 @@ impl State {
             self.explain_summaries(&mut request);
         }
         self.settle();
-        if self.sampling_changed() {
+        if self.missing_exposures_changed() {
             self.review_completeness();
         }
         if let Some(key) = request.payload.take() {

@@ -196,32 +196,32 @@ impl State {
         }
     }
 
+    /// Whether exposures of any iteration are found to be missing, or no longer, since the last review.
+    pub(super) fn missing_exposures_changed(&self) -> bool {
+        !self.iteration_counts.iter().map(IterationCounts::lacks_exposures).eq(self.lacking.iter().copied())
+    }
+
     /// Nothing more will come: what is pending is decided, and pending exists no more, as where it never did.
     pub fn conclude(&mut self) {
         self.advance(i64::MAX);
         self.options.grace_ms = None;
     }
 
-    /// Whether the flag of any iteration is found to be sampled, or no longer, since the last review.
-    pub(super) fn sampling_changed(&self) -> bool {
-        !self.iteration_counts.iter().map(IterationCounts::is_sampled).eq(self.sampled.iter().copied())
-    }
-
     /// Whether the flag of an iteration was found to be sampled (R7).
     pub fn is_sampled(&self, iteration: u32) -> bool {
-        self.sampled.get(iteration as usize).copied().unwrap_or_default()
+        self.iteration_counts(iteration).is_some_and(IterationCounts::is_sampled)
     }
 
     /// Decides anew which iterations' histories are complete, and judges again where that changed.
     pub fn review_completeness(&mut self) {
-        self.sampled = self.iteration_counts.iter().map(IterationCounts::is_sampled).collect();
+        self.lacking = self.iteration_counts.iter().map(IterationCounts::lacks_exposures).collect();
         for index in 0..self.partial.len() {
             let Some(judged) = self.judge.iterations().get(index) else { continue };
             let started = judged.iteration.started_at_ms;
             let observed_late =
                 matches!((self.options.observed_from_ms, started), (Some(from), Some(start)) if from > start);
-            let sampled = self.sampled.get(index).copied().unwrap_or_default();
-            let is_partial = observed_late || sampled || self.totals.lost > 0 || self.is_over_capacity;
+            let lacking = self.lacking.get(index).copied().unwrap_or_default();
+            let is_partial = observed_late || lacking || self.totals.lost > 0 || self.is_over_capacity;
             let Some(partial) = self.partial.get_mut(index) else { continue };
             if std::mem::replace(partial, is_partial) != is_partial {
                 for state in 0..self.states.len() as u32 {

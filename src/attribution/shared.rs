@@ -20,7 +20,8 @@ type Leaf<T, const LEAF: usize> = ArrayVec<T, LEAF>;
 type Node<T, const LEAF: usize> = ArrayVec<Arc<Leaf<T, LEAF>>, FAN>;
 
 /// A list that grows at the end and can be dropped from the front. `LEAF` is how many items are copied when one of
-/// them is written that a clone shares: about a kilobyte of them serves well.
+/// them is written that a clone shares: few where writes fall anywhere, as those to units do, for then nearly every
+/// one of them copies a leaf; more where they fall together.
 pub(crate) struct SharedVec<T, const LEAF: usize> {
     nodes: Vec<Arc<Node<T, LEAF>>>,
     /// Nodes that were dropped from the front, to know which nodes of two clones are the same.

@@ -41,6 +41,14 @@ impl Clock {
             Self::Received => "received",
         }
     }
+
+    /// The one that does not judge (O3).
+    pub fn other(self) -> Self {
+        match self {
+            Self::Creation => Self::Received,
+            Self::Received => Self::Creation,
+        }
+    }
 }
 
 /// How to judge.
@@ -59,7 +67,7 @@ pub struct Options {
     /// Conversions kept for judging again; past it the verdicts of the oldest are final.
     pub max_conversions: usize,
     /// Clones of the state are checkpoints: each costs what changed since the one before it, in time and memory.
-    /// Judging then takes about a seventh longer. Otherwise a clone copies everything.
+    /// Judging then takes about a fifth longer, before any clone. Otherwise a clone copies everything.
     pub shares_clones: bool,
     /// Report which conversions changed their verdict ([`State::take_changes`]).
     pub track_changes: bool,
@@ -226,9 +234,9 @@ pub struct State {
     pub(super) judge: Arc<Judge>,
     pub(super) options: Options,
     pub(super) units: UnitTable,
-    pub(super) states: List<UnitState, 8>,
-    pub(super) log: Tail<Conversion, 16>,
-    pub(super) records: Tail<Record, 32>,
+    pub(super) states: List<UnitState, 2>,
+    pub(super) log: Tail<Conversion, 8>,
+    pub(super) records: Tail<Record, 16>,
     pub(super) totals: Totals,
     pub(super) slot_counts: Vec<CodeCounts>,
     pub(super) iteration_counts: Vec<IterationCounts>,
@@ -243,8 +251,8 @@ pub struct State {
     /// States to judge again when the request ends: once then, not once for every exposure in it.
     pub(super) stale: Vec<u32>,
     pub(super) is_over_capacity: bool,
-    /// Which iterations' flags were known to be sampled at the last review.
-    pub(super) sampled: Vec<bool>,
+    /// Of which iterations exposures were known to be missing at the last review.
+    pub(super) lacking: Vec<bool>,
 }
 
 /// Something whose verdict may not be what it was.
@@ -280,7 +288,7 @@ impl State {
             changes: Vec::new(),
             stale: Vec::new(),
             is_over_capacity: false,
-            sampled: Vec::new(),
+            lacking: Vec::new(),
         };
         state.review_completeness();
         state

@@ -108,6 +108,12 @@ impl IterationCounts {
         self.sampled > 0 || (self.maybe_sampled_sent > 0 && self.maybe_sampled_summarised > self.maybe_sampled_sent)
     }
 
+    /// Whether there were exposures that are missing among those that are judged by: left out by sampling (R7), or to
+    /// an arm that cannot be named.
+    pub fn lacks_exposures(&self) -> bool {
+        self.is_sampled() || self.evaluations.get(ReasonCode::ArmUnknown) > 0
+    }
+
     /// Adds another part's counts.
     pub fn merge(&mut self, other: &Self) {
         self.evaluations.merge(&other.evaluations);
@@ -132,6 +138,8 @@ pub struct Totals {
     pub duplicate_payloads: u64,
     /// Events known to be lost.
     pub lost: u64,
+    /// First and last instant on the judging clock; what does not look like milliseconds is left out.
+    pub span_ms: Option<(i64, i64)>,
     /// Readable events by kind.
     pub by_kind: HashMap<Box<str>, u64, foldhash::fast::FixedState>,
     /// Events by category, in the order of [`Category::ALL`].
@@ -162,8 +170,18 @@ impl Totals {
         }
     }
 
+    /// Notes an instant.
+    pub fn see(&mut self, t_ms: i64) {
+        let (first, last) = self.span_ms.unwrap_or((t_ms, t_ms));
+        self.span_ms = Some((first.min(t_ms), last.max(t_ms)));
+    }
+
     /// Adds another part's counts.
     pub fn merge(&mut self, other: &Self) {
+        if let Some((first, last)) = other.span_ms {
+            self.see(first);
+            self.see(last);
+        }
         self.requests += other.requests;
         self.events += other.events;
         self.undecodable += other.undecodable;

@@ -25,7 +25,7 @@ struct Unit {
 #[derive(Clone, Debug)]
 pub struct UnitTable {
     kinds: Vec<Box<str>>,
-    units: List<Unit, 32>,
+    units: List<Unit, 16>,
     by_name: Index,
     hasher: RandomState,
     /// The unit asked for last: an event asks for its unit once for every iteration and metric it is about.

@@ -5,7 +5,7 @@
 //! least often saw two is taken; of equals the one most evaluations carry, then `user`, then by name. Whatever is
 //! judged by such a catalog is marked inferred.
 
-use super::{Catalog, Experiment, Iteration, Metric, Origin};
+use super::{Arm, Catalog, Experiment, Iteration, Metric, Origin};
 use crate::envelope::Envelope;
 use crate::event::{Event, Item, Kind, body};
 use foldhash::fast::FixedState;
@@ -24,10 +24,35 @@ struct KindSeen {
     first_variation: HashMap<u64, i64, FixedState>,
 }
 
+/// What was seen of a flag.
+#[derive(Clone, Debug, Default)]
+struct FlagSeen {
+    kinds: HashMap<String, KindSeen>,
+    /// Variations that rows of a warehouse name by id.
+    variation_ids: BTreeSet<String>,
+    /// Other evaluations name them by index: then nobody says which id is which index.
+    has_indexes: bool,
+}
+
+impl FlagSeen {
+    /// Arms for the variations that are known by id alone, numbered in the order of their ids: what matters is that
+    /// it is the same order whatever the rows' order, and no index stands in any row it could contradict.
+    fn arms(&self) -> Option<Vec<Arm>> {
+        let arm = |(variation, id): (i64, &String)| Arm {
+            variation,
+            id: Some(id.clone()),
+            name: id.clone(),
+            allocation: 1.0,
+        };
+        let is_known = !self.variation_ids.is_empty() && !self.has_indexes;
+        is_known.then(|| (0..).zip(&self.variation_ids).map(arm).collect())
+    }
+}
+
 /// What was seen so far.
 #[derive(Clone, Debug, Default)]
 pub struct Inference {
-    flags: BTreeMap<String, HashMap<String, KindSeen>>,
+    flags: BTreeMap<String, FlagSeen>,
     event_keys: BTreeSet<String>,
     kinds: BTreeSet<String>,
 }
@@ -56,15 +81,23 @@ impl Inference {
                     return;
                 }
                 if !self.flags.contains_key(key) {
-                    self.flags.insert(key.to_owned(), HashMap::new());
+                    self.flags.insert(key.to_owned(), FlagSeen::default());
                 }
-                let Some(kinds) = self.flags.get_mut(key) else { return };
+                let Some(flag) = self.flags.get_mut(key) else { return };
+                let variation_id = event.row().and_then(|row| row.variation_id.as_deref());
+                flag.has_indexes |= event.variation.is_some();
+                if let Some(id) = variation_id {
+                    see(&mut flag.variation_ids, id);
+                }
+                let variation =
+                    event.variation.or_else(|| Some(FixedState::default().hash_one(variation_id?).cast_signed()));
+                let kinds = &mut flag.kinds;
                 for (kind, context_key) in event.context_keys.iter() {
                     see(&mut self.kinds, kind);
                     if !kinds.contains_key(kind) && kinds.len() < MAX_GUESSED {
                         kinds.insert(kind.to_owned(), KindSeen::default());
                     }
-                    let (Some(seen), Some(variation)) = (kinds.get_mut(kind), event.variation) else { continue };
+                    let (Some(seen), Some(variation)) = (kinds.get_mut(kind), variation) else { continue };
                     seen.evaluations += 1;
                     let hash = FixedState::default().hash_one(context_key);
                     match seen.first_variation.get(&hash) {
@@ -92,14 +125,14 @@ impl Inference {
         let experiments = self
             .flags
             .iter()
-            .map(|(flag, kinds)| Experiment {
+            .map(|(flag, seen)| Experiment {
                 key: flag.clone(),
                 flag: flag.clone(),
                 iterations: vec![Iteration {
                     id: "1".to_owned(),
-                    randomization_unit: guess_unit(kinds),
+                    randomization_unit: guess_unit(&seen.kinds),
                     rule: None,
-                    arms: None,
+                    arms: seen.arms(),
                     metrics: (0..metrics.len()).collect(),
                     metric_groups: Vec::new(),
                     // Since when it runs is not in the stream either; it was running when it was seen.

@@ -218,6 +218,8 @@ pub enum Rule {
 pub struct Arm {
     /// Index among the flag's variations.
     pub variation: i64,
+    /// LaunchDarkly's id of the variation, which rows of a warehouse carry instead of the index.
+    pub id: Option<String>,
     /// Name, for people.
     pub name: String,
     /// Share of the traffic; the shares need not add up to anything.

@@ -37,7 +37,7 @@ const ITERATION_KEYS: &[&str] = &[
     "ended_at",
     "flag_config_version",
 ];
-const ARM_KEYS: &[&str] = &["index", "name", "allocation"];
+const ARM_KEYS: &[&str] = &["index", "id", "name", "allocation"];
 
 /// Builds the catalog.
 ///
@@ -365,7 +365,14 @@ fn read_arms(reader: &mut Reader, section: &Section<'_>) -> Option<Vec<Arm>> {
             _ => {}
         }
         let name = reader.text(arm, "name").unwrap_or_else(|| format!("variation {variation}"));
-        arms.push(Arm { variation, name, allocation: allocation.unwrap_or(1.0) });
+        let id = reader.text(arm, "id");
+        if let Some(id) = id.as_ref().filter(|id| arms.iter().any(|other| other.id.as_ref() == Some(id))) {
+            reader.fault(
+                arm.at,
+                format!("{}: there is another variation with the id {}; ids are unique", arm.name, quoted(id)),
+            );
+        }
+        arms.push(Arm { variation, id, name, allocation: allocation.unwrap_or(1.0) });
     }
     if !arms.is_empty() && arms.iter().all(|arm| arm.allocation == 0.0) {
         reader.fault(at, format!("{name}: every allocation is 0; expected some traffic in at least one arm"));

@@ -139,7 +139,12 @@ fn rule(rule: &Rule) -> Value {
 }
 
 fn arm(arm: &Arm) -> Value {
-    json!({"index": arm.variation, "name": arm.name, "allocation": arm.allocation})
+    object([
+        ("index", Some(arm.variation.into())),
+        ("id", arm.id.clone().map(Value::from)),
+        ("name", Some(arm.name.clone().into())),
+        ("allocation", Some(arm.allocation.into())),
+    ])
 }
 
 /// RFC 3339, because a number can be mistaken for seconds and is refused where it may be.

@@ -213,5 +213,8 @@ pub(super) fn catalog(opened_at_ms: i64) -> Catalog {
 }
 
 fn equal_arms(names: &[&str]) -> Vec<Arm> {
-    (0_i64..).zip(names).map(|(variation, name)| Arm { variation, name: (*name).to_owned(), allocation: 1.0 }).collect()
+    (0_i64..)
+        .zip(names)
+        .map(|(variation, name)| Arm { variation, id: None, name: (*name).to_owned(), allocation: 1.0 })
+        .collect()
 }

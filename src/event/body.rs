@@ -1,5 +1,6 @@
 //! From a request to the text of its body, and from text to items.
 
+use super::wrapped::{self, Page};
 use super::{Item, Unreadable, decode};
 use crate::envelope::{BodyLoss, Envelope, GZIP_MAGIC};
 use crate::json::Walker;
@@ -202,6 +203,8 @@ pub fn batch<'a>(text: &'a str, visit: impl FnMut(Item<'a>)) {
 struct Allowance {
     items: usize,
     searches: u32,
+    /// A page in a page is none: reading them would cost more the deeper they are nested.
+    is_in_page: bool,
 }
 
 impl Allowance {
@@ -223,13 +226,13 @@ impl Allowance {
 
 fn walk<'a>(text: &'a str, items: usize, mut visit: impl FnMut(Item<'a>)) {
     let mut walker = Walker::new(text);
-    let mut allowance = Allowance { items, searches: SEARCHES };
+    let mut allowance = Allowance { items, searches: SEARCHES, is_in_page: false };
     while let Some(byte) = walker.next_byte() {
         if byte == b'[' {
             array(text, &mut walker, &mut allowance, &mut visit);
         } else if !allowance.take(text, &mut walker, &mut visit) {
             return;
-        } else if let Err((start, offset, reason)) = element(&mut walker, &mut visit) {
+        } else if let Err((start, offset, reason)) = element(text, &mut walker, &mut allowance, &mut visit) {
             let end = line_end(text, start);
             visit(Item::Unreadable(Unreadable { reason, offset, range: start..end }));
             walker = Walker::at(text, end);
@@ -237,9 +240,14 @@ fn walk<'a>(text: &'a str, items: usize, mut visit: impl FnMut(Item<'a>)) {
     }
 }
 
-/// One value that should be an event. A fault of the JSON is given back with where the value starts, where the
-/// fault is, and what it is.
-fn element<'a>(walker: &mut Walker<'a>, visit: &mut impl FnMut(Item<'a>)) -> Result<(), (usize, usize, String)> {
+/// One value that should be an event, or a page of them. A fault of the JSON is given back with where the value
+/// starts, where the fault is, and what it is.
+fn element<'a>(
+    text: &'a str,
+    walker: &mut Walker<'a>,
+    allowance: &mut Allowance,
+    visit: &mut impl FnMut(Item<'a>),
+) -> Result<(), (usize, usize, String)> {
     let is_object = walker.next_byte() == Some(b'{');
     let start = walker.offset();
     let not_json = |fault: crate::json::Fault| (start, fault.offset, format!("it is not JSON: {}", fault.what));
@@ -249,7 +257,17 @@ fn element<'a>(walker: &mut Walker<'a>, visit: &mut impl FnMut(Item<'a>)) -> Res
                 visit(Item::Event { event, offset: start });
                 return Ok(());
             }
-            Err(reason) => reason,
+            Err(reason) => match wrapped::page(walker.between(start, walker.offset())) {
+                Some(page) if !allowance.is_in_page => {
+                    if let Page::Events(at) = page {
+                        allowance.is_in_page = true;
+                        array(text, &mut Walker::at(text, start + at), allowance, visit);
+                        allowance.is_in_page = false;
+                    }
+                    return Ok(());
+                }
+                _ => reason,
+            },
         }
     } else {
         format!("expected an event, which is an object, and found {}", walker.value().map_err(not_json)?.kind())
@@ -275,7 +293,7 @@ fn array<'a>(text: &'a str, walker: &mut Walker<'a>, allowance: &mut Allowance, 
         // Where a damaged batch ends at the latest.
         let end = line_end.filter(|end| walker.offset() <= *end);
         let mut last_was_bad = false;
-        if let Err((start, offset, reason)) = element(walker, visit) {
+        if let Err((start, offset, reason)) = element(text, walker, allowance, visit) {
             last_was_bad = true;
             let found = walker.step_over_bad_element(start, end.unwrap_or(text.len()));
             if !found && end.is_none() && allowance.searches > 0 {

@@ -1,6 +1,6 @@
 //! One JSON object → one [`Event`].
 
-use super::{ContextKeys, EvaluationReason, Event, Kind, MetricValue};
+use super::{ContextKeys, EvaluationReason, Event, Kind, MetricValue, wrapped};
 use crate::json::{self, Fault, JsonString, Value, Walker};
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -33,7 +33,7 @@ fn object(value: Value<'_>) -> Option<&str> {
     if let Value::Object(text) = value { Some(text) } else { None }
 }
 
-fn written(value: Value<'_>) -> &str {
+pub(super) fn written(value: Value<'_>) -> &str {
     match value {
         Value::Null => "null",
         Value::Bool(true) => "true",
@@ -152,7 +152,7 @@ fn add_context<'a>(keys: &mut ContextKeys<'a>, text: &'a str) {
 }
 
 /// Epoch ms as sent. A fraction is cut off: Python's clocks have one.
-fn instant(value: Value<'_>) -> Option<i64> {
+pub(super) fn instant(value: Value<'_>) -> Option<i64> {
     value.integer().or_else(|| value.number().map(|number| number as i64))
 }
 
@@ -181,26 +181,46 @@ fn shape(members: &Members<'_>) -> Result<Kind, String> {
     Ok(kind)
 }
 
-/// Reads the object the walker stands before.
+/// Reads the object the walker stands before: an event, or one of the formats events come wrapped in.
 ///
 /// The outer error is a fault of the JSON; the inner one says why a well-formed object is not an event.
 ///
 /// # Errors
 /// The first byte that is not JSON.
 pub fn event<'a>(walker: &mut Walker<'a>) -> Result<Result<Event<'a>, String>, Fault> {
+    read(walker, true)
+}
+
+/// Reads a text that is one object, as it was unwrapped: what is wrapped twice is no event.
+pub(super) fn bare(text: &str) -> Result<Event<'_>, String> {
+    read(&mut Walker::new(text), false).map_err(|fault| format!("it is not JSON: {}", fault.what))?
+}
+
+// One function for both, because whatever two functions share is called and not inlined, and every bare event pays.
+#[inline(never)]
+fn read<'a>(walker: &mut Walker<'a>, may_be_wrapped: bool) -> Result<Result<Event<'a>, String>, Fault> {
     let mut members = Members::default();
     walker.next_byte();
     let start = walker.offset();
     walker.object(|key, value| members.take(key, value))?;
     let raw = walker.between(start, walker.offset());
+    let unwrapped = || if may_be_wrapped { wrapped::unwrap(raw) } else { None };
     let kind = match shape(&members) {
         Ok(kind) => kind,
-        Err(reason) => return Ok(Err(reason)),
+        Err(reason) => return Ok(unwrapped().unwrap_or(Err(reason))),
     };
     let creation = if kind == Kind::Summary { members.end_date } else { members.creation_date };
+    // What `ldcli` wraps around an event has a kind too, and no date of its own.
+    if creation.is_none()
+        && let Some(unwrapped) = unwrapped()
+    {
+        return Ok(unwrapped);
+    }
     let metric_value = match members.metric_value {
         None | Some(Value::Null) => MetricValue::Missing,
-        Some(value) => value.number().map_or(MetricValue::Invalid(members.metric_value_text), MetricValue::Number),
+        Some(value) => {
+            value.number().map_or(MetricValue::Invalid(Cow::Borrowed(members.metric_value_text)), MetricValue::Number)
+        }
     };
     Ok(Ok(Event {
         kind,
@@ -215,11 +235,12 @@ pub fn event<'a>(walker: &mut Walker<'a>) -> Result<Result<Event<'a>, String>, F
         url: members.url.map(JsonString::text),
         selector: members.selector.map(JsonString::text),
         sampling_ratio: members.sampling_ratio,
-        context: members.context,
-        user: members.user,
-        data: members.data,
-        features: members.features,
+        context: members.context.map(Cow::Borrowed),
+        user: members.user.map(Cow::Borrowed),
+        data: members.data.map(Cow::Borrowed),
+        features: members.features.map(Cow::Borrowed),
         dropped_events: members.dropped_events,
+        wrapping: None,
         raw,
     }))
 }

@@ -2,15 +2,18 @@
 //!
 //! [`body`] turns a request into text and text into items; [`decode`] turns one JSON object into an [`Event`].
 //! Reading is total: what cannot be read becomes an [`Unreadable`] with its reason and byte offset, and never
-//! takes its neighbours with it.
+//! takes its neighbours with it. [`wrapped`] does the same for events that come in an envelope of LaunchDarkly's own
+//! tools, or as rows of a warehouse.
 
 pub mod body;
 pub mod decode;
 pub mod summary;
+pub mod wrapped;
 
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::collections::HashSet;
+use wrapped::Wrapping;
 
 /// The kind of an event (`docs/sources.md` lists who sends what).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -151,7 +154,7 @@ pub struct EvaluationReason<'a> {
 }
 
 /// The `metricValue` of an event, which is whatever the application passed.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum MetricValue<'a> {
     /// Not there, or `null` (A4 treats them alike).
     #[default]
@@ -159,7 +162,7 @@ pub enum MetricValue<'a> {
     /// A finite number.
     Number(f64),
     /// Anything else, as written.
-    Invalid(&'a str),
+    Invalid(Cow<'a, str>),
 }
 
 /// One event, borrowed from the text it stands in.
@@ -190,17 +193,31 @@ pub struct Event<'a> {
     /// 1 in n of such events were sent.
     pub sampling_ratio: Option<i64>,
     /// `context`, as written: an object.
-    pub context: Option<&'a str>,
+    pub context: Option<Cow<'a, str>>,
     /// `user`, as written: an object.
-    pub user: Option<&'a str>,
+    pub user: Option<Cow<'a, str>>,
     /// `data`, as written.
-    pub data: Option<&'a str>,
+    pub data: Option<Cow<'a, str>>,
     /// A summary's `features`, as written: an object.
-    pub features: Option<&'a str>,
+    pub features: Option<Cow<'a, str>>,
     /// A diagnostic's `droppedEvents`.
     pub dropped_events: Option<i64>,
-    /// The whole event, as written.
+    /// What it came wrapped in; none for an event as an SDK sends it.
+    pub wrapping: Option<Box<Wrapping<'a>>>,
+    /// The whole event, as written, with what it is wrapped in.
     pub raw: &'a str,
+}
+
+impl<'a> Event<'a> {
+    /// When the event arrived, where it says so itself: epoch ms.
+    pub fn received_ms(&self) -> Option<i64> {
+        self.wrapping.as_ref()?.received_ms
+    }
+
+    /// What a warehouse's row says, if it is one.
+    pub fn row(&self) -> Option<&Wrapping<'a>> {
+        self.wrapping.as_deref().filter(|wrapping| wrapping.is_row())
+    }
 }
 
 /// Something that could not be read as an event.

@@ -1,12 +1,22 @@
 //! The sources of a command, opened: what each is, and what it says of itself before anything is judged.
 
-use super::{Failure, Request};
+use super::{Failure, Fault, Request};
+use crate::attribution::state::Clock;
 use crate::catalog::Catalog;
 use crate::catalog::infer::Inference;
-use crate::event::body;
+use crate::event::{Item, body};
 use crate::input::{Chunk, InputError, Opened, Part, Piece, Source};
 use crate::recording::{self, Header, Record};
 use std::sync::Mutex;
+
+/// How often the events are gone through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// Once: what comes through a pipe need not be held.
+    Once,
+    /// More often.
+    Twice,
+}
 
 /// A source.
 pub(super) struct Text {
@@ -26,7 +36,7 @@ enum Content {
 }
 
 impl Text {
-    fn open(source: &Source, is_read_twice: bool) -> Result<Self, Failure> {
+    fn open(source: &Source, request: &Request, reading: Reading) -> Result<Self, Failure> {
         let opened = source.open()?;
         let header = opened
             .first_line()
@@ -35,9 +45,12 @@ impl Text {
             .transpose()
             .map_err(|error| Failure::Recording { name: source.name(), error })?;
         let has_catalog = header.as_ref().is_some_and(|header| header.catalog.is_some());
+        // A catalog is inferred, and the arrivals are looked at, before anything is judged.
+        let is_inferred = request.catalog.is_none() && !has_catalog;
+        let is_looked_at = request.clock == Clock::Received && header.is_none();
         let content = if source.can_be_read_again() {
             Content::Again
-        } else if is_read_twice && !has_catalog {
+        } else if is_inferred || is_looked_at || reading == Reading::Twice {
             hold(opened)?
         } else {
             Content::Once(Mutex::new(Some(opened)))
@@ -116,12 +129,9 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    pub(super) fn open(request: &Request) -> Result<Self, Failure> {
-        let texts: Vec<Text> = request
-            .sources
-            .iter()
-            .map(|source| Text::open(source, request.catalog.is_none()))
-            .collect::<Result<_, _>>()?;
+    pub(super) fn open(request: &Request, reading: Reading) -> Result<Self, Failure> {
+        let texts: Vec<Text> =
+            request.sources.iter().map(|source| Text::open(source, request, reading)).collect::<Result<_, _>>()?;
         let mut notes = Vec::new();
         let catalog = match &request.catalog {
             Some(catalog) => catalog.clone(),
@@ -133,6 +143,34 @@ impl Sources {
         // What happened between two recordings nobody saw, so only since the latest beginning is everything known.
         let recorded = texts.iter().filter_map(|text| text.header.as_ref()?.observed_from_ms).max();
         Ok(Self { observed_from_ms: request.observed_from_ms.or(recorded), texts, catalog, notes })
+    }
+}
+
+impl Sources {
+    /// The first event that is judged and does not say when it arrived. The received clock needs the arrival of each:
+    /// one without would be judged by another clock than the rest.
+    pub(super) fn without_arrival(&self) -> Result<Option<Fault>, InputError> {
+        for text in self.texts.iter().filter(|text| !text.is_recording()) {
+            let mut without = None;
+            text.pieces(|piece| {
+                let Piece::Text(chunk) = piece else { return };
+                body::items(chunk.text, |item| match item {
+                    Item::Event { event, offset }
+                        if without.is_none() && event.kind.is_judged() && event.received_ms().is_none() =>
+                    {
+                        let (line, byte) = chunk.place(offset);
+                        let reason =
+                            "--clock received needs the arrival of every event, and this one carries none".to_owned();
+                        without = Some(Fault { source: text.name(), line, byte: Some(byte), reason });
+                    }
+                    _ => {}
+                });
+            })?;
+            if without.is_some() {
+                return Ok(without);
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -15,7 +15,7 @@ use super::player::{
     Command, Direction, Going, Idle, Reading, ReplayOptions, Silence, Speed, Status, Stop, Target, Update,
 };
 use super::playing::Playing;
-use super::timeline::{Index, Timeline};
+use super::timeline::{FindingAt, Index, Timeline};
 use crate::catalog::Catalog;
 use crate::headless::Fault;
 use crate::session::{Session, SessionOptions};
@@ -509,7 +509,9 @@ impl Engine {
 
     fn tell(&mut self, now: Instant) {
         if self.is_timeline_new && self.timeline_at.is_none_or(|at| now >= at + SNAPSHOT) {
-            let timeline = Timeline { findings: self.findings.known().to_vec(), ..self.index.timeline.clone() };
+            let dated = |at: &FindingAt| FindingAt { t_ms: self.index.time_near(at.by), ..at.clone() };
+            let findings = self.findings.known().iter().map(dated).collect();
+            let timeline = Timeline { findings, ..self.index.timeline.clone() };
             self.update.timeline = Some(Arc::new(timeline));
             (self.is_timeline_new, self.timeline_at) = (false, Some(now));
         }

@@ -40,6 +40,7 @@ impl Findings {
                     metric: finding.metric.clone(),
                     after: before,
                     by: position,
+                    t_ms: None,
                 });
                 is_news = true;
             }

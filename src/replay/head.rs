@@ -25,7 +25,6 @@ pub(super) struct Head {
     peeked: Option<Next>,
 }
 
-
 /// A record that was taken in, as far as the index asks.
 #[derive(Debug)]
 pub(super) struct Seen {

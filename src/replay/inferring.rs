@@ -26,7 +26,12 @@ pub(super) struct Inferring {
 
 impl Default for Inferring {
     fn default() -> Self {
-        Self { cursor: Cursor::at(Place::BEGINNING), inference: Inference::default(), records: 0, is_beginning_shown: false }
+        Self {
+            cursor: Cursor::at(Place::BEGINNING),
+            inference: Inference::default(),
+            records: 0,
+            is_beginning_shown: false,
+        }
     }
 }
 

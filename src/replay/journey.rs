@@ -97,7 +97,9 @@ impl Engine {
             (_, Some(saved)) => saved.resume(),
             // There is a checkpoint at the beginning as soon as anything was read.
             (Some(near), None) => near.fork(),
-            (None, None) => return Seek { head: self.nothing(), target: 0, until_ms, from_events: 0, to_events: 0, rows_from: 0 },
+            (None, None) => {
+                return Seek { head: self.nothing(), target: 0, until_ms, from_events: 0, to_events: 0, rows_from: 0 };
+            }
         };
         let rows_from = if near.is_some_and(|near| near.position == head.position) { 0 } else { rows_from };
         self.recent.truncate(head.position);

@@ -88,6 +88,8 @@ pub struct FindingAt {
     pub after: u64,
     /// The first position at which it is known to show. Exact where `after` is the one before.
     pub by: u64,
+    /// About when that is, epoch milliseconds.
+    pub t_ms: Option<i64>,
 }
 
 impl FindingAt {
@@ -180,6 +182,11 @@ impl Index {
         Some((index * STRIDE, *self.milestones.get(usize::try_from(index).ok()?)?))
     }
 
+    /// The time of a position, or of a few records before.
+    pub(super) fn time_near(&self, position: u64) -> Option<i64> {
+        self.milestone(position).and_then(|(_, milestone)| milestone.time_ms).or(self.timeline.start_ms)
+    }
+
     /// Events up to a position, or a few less.
     pub(super) fn events_at(&self, position: u64) -> u64 {
         if position >= self.timeline.records {
@@ -196,7 +203,8 @@ impl Index {
 
     /// A known position at or before the last whose time is not after this.
     pub(super) fn position_before_time(&self, t_ms: i64) -> u64 {
-        let after = self.milestones.partition_point(|milestone| milestone.time_ms.is_none_or(|time_ms| time_ms <= t_ms));
+        let after =
+            self.milestones.partition_point(|milestone| milestone.time_ms.is_none_or(|time_ms| time_ms <= t_ms));
         after.saturating_sub(1) as u64 * STRIDE
     }
 }

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::attribution::judge::JudgedIteration;
 use crate::attribution::state::{State, UnitState};
-use crate::catalog::{Aggregation, Catalog, Measure, Metric};
+use crate::catalog::{Aggregation, Catalog, Measure, Metric, Origin};
 use crate::reason::{Category, ReasonCode};
 use crate::{findings, near_miss, statistics};
 use std::collections::{BTreeMap, HashMap};
@@ -213,7 +213,9 @@ fn experiment(
             }
         })
         .collect();
-    let sample_ratio = iteration.arms.as_ref().map(|allocated| {
+    // How the traffic is allocated is in no event: where the arms are inferred, there is nothing to compare with.
+    let is_allocated = catalog.origin != Origin::Inferred;
+    let sample_ratio = iteration.arms.as_ref().filter(|_| is_allocated).map(|allocated| {
         let observed: Vec<u64> = arms.iter().map(|arm| arm.units).collect();
         let allocation: Vec<f64> = allocated.iter().map(|arm| arm.allocation).collect();
         statistics::sample_ratio(&observed, &allocation)

@@ -4,7 +4,10 @@
 //! Field names and meanings are a contract with other tools (`docs/report.md`).
 
 pub mod build;
+pub mod markdown;
+pub(crate) mod page;
 pub mod table;
+pub mod words;
 
 use crate::reason::{ReasonCode, Severity};
 use serde::Serialize;

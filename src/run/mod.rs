@@ -1,25 +1,31 @@
 //! The edge: commands, files, sockets and the terminal meet the core here.
 
+mod answer;
+mod check;
 mod collect;
+mod explain;
 mod live;
 mod pace;
+mod replay;
 mod screen;
+mod tail;
 pub mod tui;
 
-use crate::cli::{self, Cli, Command, Format};
+use crate::cli::{self, Cli, Command};
 use crate::demo::Shop;
 use crate::endpoint::ListenOn;
 use crate::guide;
 use crate::headless::{self, Failure, Read, Request, Unreadable};
 use crate::input::Source;
-use crate::report::table;
 use crate::session::{Session, SessionOptions};
 use crate::untrusted::Untrusted;
 use clap::Parser;
 use live::Live;
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+/// Exit code where an expectation does not hold.
+pub const CHECK_FAILED: u8 = 1;
 /// Exit code for bad use or input.
 pub const BAD_INPUT: u8 = 2;
 /// Exit code where an address cannot be reached or taken.
@@ -43,26 +49,14 @@ pub fn say(text: impl std::fmt::Display) {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match cli.command.unwrap_or(Command::Listen(cli.listen)) {
-        Command::Report(options) => judged(&options.judging, options.sources, options.observed_from, |request| {
-            let read = headless::read(request)?;
-            let report = read.report();
-            let mut output = BufWriter::new(io::stdout().lock());
-            match options.format {
-                Format::Json => {
-                    serde_json::to_writer(&mut output, &report).map_err(io::Error::from)?;
-                    output.write_all(b"\n")?;
-                }
-                Format::Table => output.write_all(table::text(&report).as_bytes())?,
-            }
-            output.flush()?;
-            Ok(read)
-        }),
-        Command::Verdicts(options) => judged(&options.judging, options.sources, options.observed_from, |request| {
-            let mut output = BufWriter::new(io::stdout().lock());
-            headless::verdicts(request, &mut output)
-        }),
+        Command::Report(options) => answer::report(options),
+        Command::Verdicts(options) => answer::verdicts(options),
+        Command::Explain(options) => explain::run(options),
+        Command::Check(options) => check::run(options),
         Command::Listen(options) => listen(options),
         Command::Demo(options) => demo(options),
+        Command::Replay(options) => replay::run(options),
+        Command::Tail(options) => tail::run(options),
         Command::Sources => sources(),
     }
 }

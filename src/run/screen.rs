@@ -7,12 +7,13 @@ use crate::app::Health;
 use crate::cli;
 use crate::demo::Shop;
 use crate::demo::sender::Sender;
-use crate::endpoint::Status;
+use crate::endpoint::{IntakeReceiver, Status};
 use crate::session::Session;
 use crate::terminal;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
+use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 /// Whether there is a terminal to show anything on: asked before anything is bound or sent.
@@ -46,13 +47,47 @@ pub(super) fn show(
     let options = TuiOptions {
         session,
         intake: Some(intake),
+        replaying: None,
         addresses,
+        reading: None,
         forward,
         health: Some(Box::new(move || health(&status))),
         theme: options.theme,
         fps: options.fps,
         filter: options.filter,
     };
+    run(&runtime, options)
+}
+
+/// Shows what is read from somewhere until the user quits.
+pub(super) fn show_read(
+    session: Session,
+    intake: IntakeReceiver,
+    reading: String,
+    options: cli::Screen,
+    health: Box<dyn Fn() -> Health>,
+) -> ExitCode {
+    let runtime = match live::runtime() {
+        Ok(runtime) => runtime,
+        Err(code) => return code,
+    };
+    let options = TuiOptions {
+        session,
+        intake: Some(intake),
+        replaying: None,
+        addresses: Vec::new(),
+        reading: Some(reading),
+        forward: None,
+        health: Some(health),
+        theme: options.theme,
+        fps: options.fps,
+        filter: options.filter,
+    };
+    run(&runtime, options)
+}
+
+/// Runs the screens.
+pub(super) fn run(runtime: &Runtime, options: TuiOptions) -> ExitCode {
     match runtime.block_on(tui::run(options)) {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => {

@@ -10,6 +10,7 @@
 //! queue, which counts what it cannot hold.
 
 use super::pace::{Dirty, Pace};
+use super::replay::{Replayed, Replaying};
 use crate::app::keymap::lookup;
 use crate::app::{Action, App, Effect, Health, Message, Pane, Setting, Tick};
 use crate::endpoint::{IntakeReceiver, Received};
@@ -34,8 +35,12 @@ pub struct TuiOptions {
     pub session: Session,
     /// Where requests come from; none: the session is shown as it is.
     pub intake: Option<IntakeReceiver>,
+    /// The recording that is played; its sessions take the place of the one above.
+    pub(super) replaying: Option<Replaying>,
     /// Addresses listened on.
     pub addresses: Vec<SocketAddr>,
+    /// What is read instead of listening: the name of a file.
+    pub reading: Option<String>,
     /// Where requests are forwarded to.
     pub forward: Option<String>,
     /// How forwarding is doing, asked now and then.
@@ -66,7 +71,8 @@ const COPY_BYTES: usize = 100_000;
 ///
 /// Where there is no terminal ([`crate::terminal::TerminalError`]), or it fails.
 pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
-    let TuiOptions { mut session, intake, addresses, forward, health, theme, fps, filter } = options;
+    let TuiOptions { mut session, intake, replaying, addresses, reading, forward, health, theme, fps, filter } =
+        options;
     let mut abilities = Abilities::read(|name| std::env::var(name).ok());
     crate::terminal::require()?;
     let mut themes = Themes::built_in();
@@ -74,7 +80,7 @@ pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
     if theme == "mono" {
         abilities.depth = Depth::Mono;
     }
-    let setting = Setting { addresses, forward, themes: themes.names() };
+    let setting = Setting { addresses, reading, forward, themes: themes.names() };
     let mut app = App::new(&mut session, setting, TimeZone::system());
     app.take_theme(theme);
     if let Some(warning) = warnings.into_iter().next() {
@@ -91,6 +97,7 @@ pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
         themes,
         abilities,
         health,
+        replaying,
         started: Instant::now(),
         second: 0,
         frames: 0,
@@ -152,6 +159,7 @@ struct Loop<'a> {
     themes: Themes,
     abilities: Abilities,
     health: Option<Box<dyn Fn() -> Health>>,
+    replaying: Option<Replaying>,
     started: Instant,
     /// The second of the last tick.
     second: u64,
@@ -173,6 +181,7 @@ enum Woken {
     Terminal(Option<io::Result<Event>>),
     Time,
     Arrived(Option<Received>),
+    Replayed,
     Spare,
 }
 
@@ -218,6 +227,10 @@ impl Loop<'_> {
         let mut events = EventStream::new();
         let (columns, rows) = self.screen.size();
         self.update(Message::Resize(columns, rows), Dirty::User)?;
+        if self.replaying.is_some() {
+            // Before the first tick: from here on time is the recording's.
+            self.take_replayed()?;
+        }
         self.tick(true)?;
         while !self.ended {
             self.draw_if_due()?;
@@ -231,6 +244,7 @@ impl Loop<'_> {
                 () = self.screen.rested(), if !self.screen.is_ready() => Woken::Time,
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now).into()), if wake.is_some() => Woken::Time,
                 envelope = next_request(&mut intake), if intake.is_some() => Woken::Arrived(envelope),
+                () = replayed(self.replaying.as_ref()), if self.replaying.is_some() => Woken::Replayed,
                 () = std::future::ready(()), if spare => Woken::Spare,
             };
             match woken {
@@ -253,6 +267,7 @@ impl Loop<'_> {
                 Woken::Time => self.tick_if_due()?,
                 Woken::Arrived(Some(envelope)) => self.judge(envelope, &mut intake)?,
                 Woken::Arrived(None) => intake = None,
+                Woken::Replayed => self.take_replayed()?,
                 Woken::Spare => self.update(Message::Spare, Dirty::Data)?,
             }
             self.ended |= self.screen.is_broken();
@@ -271,6 +286,12 @@ impl Loop<'_> {
                 Effect::Quit => self.ended = true,
                 Effect::Suspend => self.suspend()?,
                 Effect::Repaint => self.screen.repaint()?,
+                // No recording is played here: without one no key asks for it.
+                Effect::Replay(command) => {
+                    if let Some(replaying) = &self.replaying {
+                        replaying.send(command);
+                    }
+                }
                 Effect::Copy(text) => self.copy(&text)?,
                 Effect::Write { path, text } => {
                     let notice = match write_new(&path, &text) {
@@ -282,6 +303,23 @@ impl Loop<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Shows what the replay has come to.
+    fn take_replayed(&mut self) -> io::Result<()> {
+        let Some(replaying) = &mut self.replaying else { return Ok(()) };
+        let Replayed { session, view, news } = replaying.take();
+        if let Some(session) = session {
+            let before = self.app.store_mut().replace(Box::new(session));
+            // Giving back a large session takes longer than a frame.
+            std::thread::spawn(move || drop(before));
+            self.update(Message::Replaced, Dirty::Data)?;
+        }
+        self.update(Message::Replay(Box::new(view)), Dirty::Data)?;
+        for (text, is_bad) in news {
+            self.update(Message::Notice(text, is_bad), Dirty::Data)?;
+        }
+        self.tick(true)
     }
 
     fn copy(&mut self, text: &str) -> io::Result<()> {
@@ -401,6 +439,14 @@ impl Loop<'_> {
 async fn next_request(intake: &mut Option<IntakeReceiver>) -> Option<Received> {
     match intake {
         Some(intake) => intake.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until the replay has something to show.
+async fn replayed(replaying: Option<&Replaying>) {
+    match replaying {
+        Some(replaying) => replaying.changed().await,
         None => std::future::pending().await,
     }
 }

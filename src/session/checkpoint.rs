@@ -27,15 +27,11 @@ impl Checkpoint {
         let beside = size_of::<Session>();
         match earlier {
             Some(Self(earlier)) => {
-                beside
-                    + session.state.unshared_bytes(&earlier.state)
-                    + session.senders.unshared_bytes(&earlier.senders)
+                beside + session.state.unshared_bytes(&earlier.state) + session.senders.unshared_bytes(&earlier.senders)
             }
             None => {
                 let nothing = State::new(Arc::clone(session.state.judge()), *session.state.options());
-                beside
-                    + session.state.unshared_bytes(&nothing)
-                    + session.senders.unshared_bytes(&Senders::default())
+                beside + session.state.unshared_bytes(&nothing) + session.senders.unshared_bytes(&Senders::default())
             }
         }
     }

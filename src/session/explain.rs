@@ -2,23 +2,20 @@
 
 use super::Session;
 use super::journal::Entry;
-use super::ladder::{self, ConversionRungs, instant, span};
-use crate::attribution::state::{Accepted, Clock, Options, State};
+use crate::attribution::state::{Options, State};
+use crate::envelope::Via;
 use crate::event::{Event, body, decode};
+use crate::explain::ladder::{instant, span};
+use crate::explain::{Explainer, Subject, Verdicts};
 use crate::intake;
 use crate::json::{self, Value, Walker};
-use crate::near_miss;
 use crate::reason::{ReasonCode, fill};
 use crate::verdicts::{self, Judged};
 use crate::view::{Explanation, Ladder, Outcome, Rung};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// More of an event than this is not shown.
 const MAX_TEXT: usize = 64 * 1024;
-
-/// Verdicts by iteration and metric.
-type Verdicts = BTreeMap<(Option<u32>, Option<u32>), ReasonCode>;
 
 impl Session {
     /// Explains an event that is still held.
@@ -42,174 +39,30 @@ impl Session {
 
     fn ladders(&self, entry: &Entry, event: &Event<'_>) -> Vec<Ladder> {
         let other_clock = self.verdicts_on_the_other_clock(entry);
-        let mut ladders: Vec<Ladder> =
-            entry.claims.iter().map(|claim| self.ladder(entry, event, claim, &other_clock)).collect();
+        let explainer = Explainer::new(&self.state, &self.catalog);
+        let subject = Subject {
+            event,
+            number: entry.row.event,
+            t_ms: entry.row.t_ms.unwrap_or_default(),
+            environment: intake::environment_of(&entry.envelope, &self.catalog.environment),
+        };
+        let mut ladders: Vec<Ladder> = entry
+            .claims
+            .iter()
+            .map(|claim| {
+                let (key, mut ladder) = explainer.ladder(&subject, claim);
+                ladder.revised = entry
+                    .row
+                    .verdicts
+                    .iter()
+                    .any(|verdict| (Some(verdict.iteration), verdict.metric) == key && verdict.revised);
+                ladder.note_other_clock(self.options.clock.other(), other_clock.get(&key).copied());
+                ladder
+            })
+            .collect();
         // The best first: it is the one the row shows.
         ladders.sort_by_key(|ladder| ladder.code.category());
         ladders
-    }
-
-    fn ladder(&self, entry: &Entry, event: &Event<'_>, claim: &Accepted, other_clock: &Verdicts) -> Ladder {
-        let outcome = verdicts::outcome(&self.state, entry.row.event, claim);
-        let judge = self.state.judge();
-        let judged = outcome.iteration.and_then(|index| judge.iterations().get(index as usize));
-        let experiment = judged.and_then(|judged| self.catalog.experiments.get(judged.experiment));
-        let metric = outcome.metric.and_then(|index| self.catalog.metrics.get(index as usize));
-        let t_ms = entry.row.t_ms.unwrap_or_default();
-        let environment = intake::environment_of(&entry.envelope, &self.catalog.environment);
-        let rungs = match (judged, metric) {
-            (Some(judged), Some(metric)) => {
-                let (conversion, failures) = match claim {
-                    Accepted::Conversion { entry, .. } => {
-                        let conversion = self.state.conversion(*entry);
-                        (conversion, conversion.map(|conversion| conversion.failures).unwrap_or_default())
-                    }
-                    Accepted::Decided { failures, .. } => (None, *failures),
-                    _ => Default::default(),
-                };
-                ConversionRungs {
-                    state: &self.state,
-                    catalog: &self.catalog,
-                    event,
-                    judged,
-                    metric,
-                    failures,
-                    entry: conversion,
-                    t_ms,
-                    is_by_id: outcome.warnings.contains(&ReasonCode::UrlRematchFailed),
-                }
-                .rungs()
-            }
-            (Some(judged), None) => ladder::evaluation(event, judged, environment, t_ms),
-            (None, _) => vec![Rung {
-                outcome: if outcome.code == ReasonCode::NotAnExperimentEvent {
-                    Outcome::Passed
-                } else {
-                    Outcome::Failed
-                },
-                rule: outcome.code.reason().rule,
-                grade: outcome.code.reason().grade,
-                code: Some(outcome.code),
-                text: self.apart_text(event, outcome.code, metric.map(|metric| metric.key.as_str())),
-            }],
-        };
-        let arm = outcome.variation.zip(judged).map(|(variation, judged)| judged.iteration.arm_name(variation));
-        let key = (outcome.iteration, outcome.metric);
-        let other = match self.options.clock {
-            Clock::Creation => Clock::Received,
-            Clock::Received => Clock::Creation,
-        };
-        let revised = entry
-            .row
-            .verdicts
-            .iter()
-            .any(|verdict| (Some(verdict.iteration), verdict.metric) == key && verdict.revised);
-        Ladder {
-            experiment: experiment.map(|experiment| experiment.key.clone()),
-            iteration: judged.map(|judged| judged.iteration.id.clone()),
-            metric: metric.map(|metric| metric.key.clone()),
-            code: outcome.code,
-            fix: self.fix(
-                event,
-                outcome.code,
-                judged.map(|judged| judged.iteration.randomization_unit.as_str()),
-                experiment,
-                metric,
-            ),
-            near_miss: self.near_miss(event, outcome.code, outcome.iteration),
-            arm,
-            revised,
-            other_clock: other_clock
-                .get(&key)
-                .filter(|code| differs(**code, outcome.code))
-                .map(|code| (other.name(), *code)),
-            rungs,
-        }
-    }
-
-    fn apart_text(&self, event: &Event<'_>, code: ReasonCode, metric: Option<&str>) -> String {
-        let key = event.key.as_deref().unwrap_or_default();
-        match code {
-            ReasonCode::NotAnExperimentEvent if event.kind == crate::event::Kind::Feature => {
-                format!("no experiment of the catalog is on the flag “{key}”")
-            }
-            ReasonCode::NotAnExperimentEvent => {
-                format!(
-                    "a {} event is neither an exposure nor a conversion",
-                    event.kind.name().unwrap_or(&event.kind_name)
-                )
-            }
-            code => {
-                let quoted = format!("“{key}”");
-                fill(code.reason().text, &[("event", &quoted), ("metric", metric.unwrap_or("of this event"))])
-            }
-        }
-    }
-
-    fn fix(
-        &self,
-        event: &Event<'_>,
-        code: ReasonCode,
-        unit: Option<&str>,
-        experiment: Option<&crate::catalog::Experiment>,
-        metric: Option<&crate::catalog::Metric>,
-    ) -> String {
-        if code == ReasonCode::MetricNotInExperiment && self.catalog.origin == crate::catalog::Origin::Inferred {
-            return crate::findings::NAME_THE_EXPERIMENTS.to_owned();
-        }
-        let key = event.key.as_deref().unwrap_or_default();
-        let environment = self.catalog.environment.key.as_deref().unwrap_or("of the experiment");
-        fill(
-            code.reason().fix,
-            &[
-                ("unit", unit.unwrap_or("the unit")),
-                ("key", unit.and_then(|unit| event.context_keys.key(unit)).unwrap_or("this key")),
-                ("flag", experiment.map_or("the flag", |experiment| &experiment.flag)),
-                ("experiment", experiment.map_or("the experiment", |experiment| &experiment.key)),
-                ("metric", metric.map_or("the metric", |metric| &metric.key)),
-                ("event", key),
-                ("environment", environment),
-            ],
-        )
-    }
-
-    /// Something that would have matched: another event key, or a look-alike of the unit that was exposed.
-    fn near_miss(&self, event: &Event<'_>, code: ReasonCode, iteration: Option<u32>) -> Option<String> {
-        if code == ReasonCode::NoMetricForKey {
-            let near = near_miss::near_miss(event.key.as_deref()?, &self.catalog.metrics)?;
-            return Some(match near.how {
-                "metric-key" => {
-                    format!("that is the key of the metric {}; its event key is “{}”", near.metric, near.event_key)
-                }
-                how => format!("the metric {} listens to “{}” (differs by {how})", near.metric, near.event_key),
-            });
-        }
-        let index = iteration?;
-        let judged = self.state.judge().iterations().get(index as usize)?;
-        let unit = &judged.iteration.randomization_unit;
-        match code {
-            // The same key, or one the event has under another kind, as an exposed unit of the right kind.
-            ReasonCode::EventLacksUnit => event.context_keys.iter().find_map(|(kind, key)| {
-                let unit_id = self.state.units().find(unit, key)?;
-                let state = self.state.state(self.state.find_state(unit_id, index)?)?;
-                let first = state.points.first()?;
-                Some(format!(
-                    "{unit}/{key} was exposed to {}: the event carries that key as {kind}",
-                    judged.iteration.arm_name(first.variation)
-                ))
-            }),
-            ReasonCode::NoExposure | ReasonCode::UnknownNotObserved => {
-                let key = event.context_keys.key(unit)?;
-                self.state.states().filter(|state| state.iteration == index && !state.points.is_empty()).find_map(
-                    |state| {
-                        let (_, other) = self.state.units().name(state.unit)?;
-                        let how = near_miss::units_differ_by(key, other)?;
-                        Some(format!("{unit}/{other} was exposed; the keys differ by {how}"))
-                    },
-                )
-            }
-            _ => None,
-        }
     }
 
     /// O3: the verdicts of this event on the other clock, judged by the requests still held that concern its units.
@@ -224,10 +77,7 @@ impl Session {
             return Verdicts::new();
         }
         let options = Options {
-            clock: match self.options.clock {
-                Clock::Creation => Clock::Received,
-                Clock::Received => Clock::Creation,
-            },
+            clock: self.options.clock.other(),
             observed_from_ms: self.options.observed_from_ms,
             ..Options::default()
         };
@@ -262,6 +112,10 @@ impl Session {
 
     fn provenance(&self, entry: &Entry, event: Option<&Event<'_>>) -> Vec<(&'static str, String)> {
         let envelope = &entry.envelope;
+        if envelope.via == Via::File {
+            let created = event.and_then(|event| event.creation_ms).map(|creation| ("created", instant(creation)));
+            return created.into_iter().chain([("read from", envelope.path.clone())]).collect();
+        }
         let mut lines = vec![("arrived", instant(envelope.arrival_ms))];
         if let Some(creation) = event.and_then(|event| event.creation_ms) {
             let delay = envelope.arrival_ms.saturating_sub(creation);
@@ -323,10 +177,6 @@ impl Session {
         also.extend(row.warnings.iter().map(|warning| warning.reason().text.to_owned()));
         also
     }
-}
-
-fn differs(one: ReasonCode, other: ReasonCode) -> bool {
-    one != other && other != ReasonCode::Pending
 }
 
 fn unreadable(entry: &Entry) -> Ladder {

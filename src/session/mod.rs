@@ -6,8 +6,7 @@
 mod checkpoint;
 mod explain;
 mod journal;
-mod ladder;
-mod rows;
+pub(crate) mod rows;
 mod senders;
 mod units;
 
@@ -208,7 +207,7 @@ impl Session {
         let duplicates_before = self.state.totals().duplicate_payloads;
         intake::envelope(&mut self.state, &catalog.environment, &envelope, |state, received| {
             contents.count(&received);
-            let (row, claims, range) = rows::row(state, catalog, notes, &envelope, received);
+            let (row, claims, range) = rows::row(state, catalog, notes, rows::Came::by(&envelope), received);
             journal.push(Entry { row, claims, envelope: Arc::clone(&envelope), range });
         });
         contents.duplicate = self.state.totals().duplicate_payloads > duplicates_before;

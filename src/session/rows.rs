@@ -10,7 +10,7 @@ use crate::intake::{self, Received};
 use crate::near_miss;
 use crate::reason::ReasonCode;
 use crate::verdicts;
-use crate::view::{EventRow, RowVerdict};
+use crate::view::{EventRow, NO_ARRIVAL, RowVerdict};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ const MAX_REMEMBERED: usize = 10_000;
 
 /// Texts shared between rows, so that a hundred thousand rows do not hold a hundred thousand copies of `feature`.
 #[derive(Debug, Default)]
-pub(super) struct Notes {
+pub(crate) struct Notes {
     near: HashMap<Arc<str>, Option<Arc<str>>>,
     shared: HashMap<Box<str>, Arc<str>>,
 }
@@ -75,7 +75,7 @@ fn name(event: &Event<'_>) -> String {
         let path = page.split_once("://").and_then(|(_, rest)| rest.find('/').and_then(|at| rest.get(at..)));
         return path.unwrap_or(page).to_owned();
     }
-    match (&event.key, event.features) {
+    match (&event.key, event.features.as_deref()) {
         (Some(key), _) if !key.is_empty() => key.to_string(),
         (_, Some(features)) => {
             let flags = crate::event::summary::flags(features);
@@ -89,23 +89,42 @@ fn name(event: &Event<'_>) -> String {
     }
 }
 
-/// Makes the row of an event that was taken in.
-pub(super) fn row(
+/// How an event came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Came<'a> {
+    /// Number of its request, from 1; none for plain events.
+    pub(crate) request: Option<u64>,
+    /// Arrival, epoch ms; none for plain events.
+    pub(crate) arrival_ms: Option<i64>,
+    /// Who sent it.
+    pub(crate) source: &'a str,
+}
+
+impl<'a> Came<'a> {
+    /// In a request.
+    pub(crate) fn by(envelope: &'a Envelope) -> Self {
+        Self { request: envelope.number(), arrival_ms: envelope.arrival(), source: intake::sender(envelope) }
+    }
+}
+
+/// Makes the row of an event that was taken in: what the screens list, and what a filter is held against, with a
+/// screen and without.
+pub(crate) fn row(
     state: &State,
     catalog: &Catalog,
     notes: &mut Notes,
-    envelope: &Envelope,
+    came: Came<'_>,
     received: Received<'_, '_>,
 ) -> (EventRow, AcceptedClaims, Range<usize>) {
     let mut row = EventRow {
         event: 0,
-        request: envelope.number(),
-        arrival_ms: envelope.arrival_ms,
+        request: came.request,
+        arrival_ms: came.arrival_ms.unwrap_or(NO_ARRIVAL),
         t_ms: None,
         kind: notes.share("?"),
         key: notes.share(""),
         units: Vec::new(),
-        source: notes.share(intake::sender(envelope)),
+        source: notes.share(came.source),
         code: ReasonCode::Undecodable,
         best: None,
         verdicts: Vec::new(),
@@ -121,7 +140,8 @@ pub(super) fn row(
         }
         Received::Event { number, event, offset, claims } => {
             row.event = number;
-            row.t_ms = state.instant(event, envelope.arrival());
+            row.t_ms = state.instant(event, came.arrival_ms);
+            row.arrival_ms = came.arrival_ms.or(event.received_ms()).unwrap_or(NO_ARRIVAL);
             row.kind = notes.share(event.kind.name().unwrap_or(&event.kind_name));
             row.key = notes.share(&name(event));
             row.units = event.context_keys.iter().map(|(kind, key)| (notes.share(kind), notes.share(key))).collect();
@@ -158,7 +178,7 @@ fn note(row: &EventRow, notes: &mut Notes, state: &State, catalog: &Catalog) -> 
 
 /// Fills in a row's verdicts as they stand now. With `mark`, a verdict that was another one is marked as revised;
 /// `pending` giving way to a verdict is no revision, it is what pending means.
-pub(super) fn resolve(row: &mut EventRow, claims: &AcceptedClaims, state: &State, mark: bool) {
+pub(crate) fn resolve(row: &mut EventRow, claims: &AcceptedClaims, state: &State, mark: bool) {
     let before = std::mem::take(&mut row.verdicts);
     row.warnings.clear();
     let mut apart = None;

@@ -88,7 +88,7 @@ impl Session {
             if let Some(unit) = row.units.first().and_then(|(kind, key)| self.state.units().find(kind, key)) {
                 let lacking = lacking.entry(unit).or_insert(Lacking { events: 0, last_ms: i64::MIN });
                 lacking.events += 1;
-                lacking.last_ms = lacking.last_ms.max(row.t_ms.unwrap_or(row.arrival_ms));
+                lacking.last_ms = lacking.last_ms.max(row.seen_ms().unwrap_or(i64::MIN));
             }
         }
         lacking

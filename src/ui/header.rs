@@ -1,8 +1,9 @@
-//! The header: where exptap listens, how fast events come, and what became of each of them.
+//! The header: where exptap listens (or which recording is played), how fast events come, and what became of each of them.
 
-use super::paint::{Canvas, Strip, columns, grouped, short, zone_name};
+use super::paint::{Canvas, Strip, columns, fixed, grouped, short, zone_name};
+use super::replay::file_within;
 use super::theme::Role;
-use crate::app::{App, Pane, View};
+use crate::app::{App, Pane, Rate, View};
 use crate::reason::Category;
 use crate::report::Totals;
 use ratatui::layout::Rect;
@@ -69,6 +70,18 @@ fn identity(app: &App<'_>, full: bool, name: bool) -> Pieces {
         pieces.push((" exptap ".into(), Role::Strong));
     }
     let setting = app.setting();
+    if let Some(replay) = app.replay() {
+        pieces.push((" replay ".into(), Role::Accent));
+        let file = if full { &replay.file } else { replay.file.rsplit('/').next().unwrap_or_default() };
+        pieces.push((format!("{} ", file_within(file, if full { 48 } else { 16 })), Role::Text));
+        if let Some(rate) = app.recorded_rate() {
+            if full {
+                pieces.push((format!("  {}", curve(&rate)), Role::Accent));
+            }
+            pieces.push((format!(" {}/s ", grouped(rate.per_second())), Role::Text));
+        }
+        return pieces;
+    }
     match setting.addresses.first() {
         Some(address) if full => {
             pieces.push((" ● ".into(), Role::Good));
@@ -80,7 +93,11 @@ fn identity(app: &App<'_>, full: bool, name: bool) -> Pieces {
             pieces.push((" ● ".into(), Role::Good));
             pieces.push((format!(":{}", address.port()), Role::Text));
         }
-        None => pieces.push((" not listening".into(), Role::Muted)),
+        None => match &setting.reading {
+            Some(name) => pieces
+                .push((format!(" reading {}", fixed(name, columns(name).min(if full { 40 } else { 16 }))), Role::Text)),
+            None => pieces.push((" not listening".into(), Role::Muted)),
+        },
     }
     if let Some(forward) = &setting.forward {
         let host = forward.split_once("://").map_or(forward.as_str(), |(_, host)| host).trim_end_matches('/');
@@ -88,7 +105,7 @@ fn identity(app: &App<'_>, full: bool, name: bool) -> Pieces {
         pieces.push(upstream(app, full));
     }
     if full {
-        pieces.push((format!("  {}", curve(app)), Role::Accent));
+        pieces.push((format!("  {}", curve(app.rate())), Role::Accent));
     }
     pieces.push((format!(" {}/s ", grouped(app.rate().per_second())), Role::Text));
     if app.live().is_frozen() {
@@ -111,9 +128,9 @@ fn upstream(app: &App<'_>, full: bool) -> (String, Role) {
     }
 }
 
-fn curve(app: &App<'_>) -> String {
+fn curve(rate: &Rate) -> String {
     const BARS: [char; 9] = ['▁', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    app.rate().curve(12).into_iter().map(|level| BARS.get(usize::from(level)).copied().unwrap_or('█')).collect()
+    rate.curve(12).into_iter().map(|level| BARS.get(usize::from(level)).copied().unwrap_or('█')).collect()
 }
 
 /// How a counter says what it counts.

@@ -106,7 +106,7 @@ impl Columns {
 
 fn draw_row(app: &App<'_>, strip: &mut Strip<'_>, row: &EventRow, columns: &Columns) {
     strip.cell(
-        &time_of_day(app.zone(), row.arrival_ms, columns.milliseconds),
+        &time_of_day(app.zone(), row.listed_ms().unwrap_or(i64::MIN), columns.milliseconds),
         if columns.milliseconds { 12 } else { 8 },
         Role::Muted,
     );

@@ -24,6 +24,7 @@ mod header;
 mod live;
 mod overlay;
 mod paint;
+mod replay;
 mod sources;
 pub mod theme;
 mod why;
@@ -63,6 +64,9 @@ pub fn render(app: &App<'_>, theme: &Theme, ascii_only: bool, frame: &mut Frame<
                         let area = parts.tabs.map_or(parts.body, |tabs| tabs.union(parts.body));
                         experiment::draw(&mut canvas, area, detail);
                     }
+                }
+                if let Some(bar) = parts.bar {
+                    replay::draw(&mut canvas, bar);
                 }
                 footer::draw(&mut canvas, parts.footer);
                 cursor = overlay::draw(&mut canvas, screen);

@@ -3,8 +3,9 @@
 use super::frame_box;
 use super::paint::{Canvas, wrapped, zone_name};
 use super::theme::Role;
+use crate::app::destination::FORMS;
 use crate::app::keymap::{BINDINGS, Scope};
-use crate::app::{Line as TypedLine, LinePurpose, Overlay};
+use crate::app::{Line as TypedLine, LineError, LinePurpose, Overlay};
 use ratatui::layout::{Margin, Position, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Widget};
@@ -90,12 +91,14 @@ fn draw_input(canvas: &mut Canvas<'_, '_>, area: Rect, input: &Input) -> Positio
 /// The line being typed, on the last rows: the line, and below it what is wrong with it or what it takes.
 fn draw_line(canvas: &mut Canvas<'_, '_>, screen: Rect, line: &TypedLine) -> Position {
     let (below, role) = match (&line.error, &line.purpose) {
-        (Some((column, message)), _) => (format!("✗ column {column}: {message}"), Role::Bad),
+        (Some(LineError { column: Some(column), message }), _) => (format!("✗ column {column}: {message}"), Role::Bad),
+        (Some(LineError { column: None, message }), _) => (format!("✗ {message}"), Role::Bad),
         (None, LinePurpose::Filter(_)) => (
             "words, \"text\", /regex/, key: unit: exp: metric: verdict: code: source: kind: since:  ↵ takes it"
                 .to_owned(),
             Role::Muted,
         ),
+        (None, LinePurpose::GoTo) => (format!("{FORMS}  ↵ goes there"), Role::Muted),
         (None, LinePurpose::Write(_)) => {
             ("a new file; nothing is overwritten  ↵ writes, esc leaves".to_owned(), Role::Muted)
         }
@@ -108,6 +111,7 @@ fn draw_line(canvas: &mut Canvas<'_, '_>, screen: Rect, line: &TypedLine) -> Pos
     let label = match &line.purpose {
         LinePurpose::Filter(pane) => format!(" Filter {}: ", pane.title()),
         LinePurpose::Write(_) => " Write to: ".to_owned(),
+        LinePurpose::GoTo => " Go to: ".to_owned(),
     };
     let label_columns = u16::try_from(label.chars().count()).unwrap_or(0);
     let width = usize::from(area.width.saturating_sub(label_columns + 1));
@@ -124,9 +128,13 @@ fn help_lines(canvas: &Canvas<'_, '_>, width: usize) -> Vec<Line<'static>> {
     let app = canvas.app;
     let scopes = [
         Scope::Panes,
+        Scope::Listening,
+        Scope::Replay,
+        Scope::ReplayBar,
         Scope::Live,
         Scope::Lists,
         Scope::List,
+        Scope::Top,
         Scope::Why,
         Scope::Opened,
         Scope::Line,

@@ -176,6 +176,12 @@ pub(super) fn time_of_day(zone: &TimeZone, at_ms: i64, milliseconds: bool) -> St
     zoned.strftime(if milliseconds { "%H:%M:%S%.3f" } else { "%H:%M:%S" }).to_string()
 }
 
+/// The day.
+pub(super) fn date(zone: &TimeZone, at_ms: i64) -> String {
+    let Ok(timestamp) = Timestamp::from_millisecond(at_ms) else { return "----------".to_owned() };
+    timestamp.to_zoned(zone.clone()).date().to_string()
+}
+
 /// Day and time.
 pub(super) fn day_and_time(zone: &TimeZone, at_ms: i64) -> String {
     let Ok(timestamp) = Timestamp::from_millisecond(at_ms) else { return format!("{at_ms} ms since 1970") };

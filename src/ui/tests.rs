@@ -15,9 +15,12 @@ use ratatui::buffer::Buffer;
 use ratatui::style::Color;
 use std::time::Duration;
 
+mod replay;
+
 fn app(store: &mut Fixture) -> App<'_> {
     let setting = Setting {
         addresses: vec!["127.0.0.1:8033".parse().unwrap()],
+        reading: None,
         forward: Some("https://events.launchdarkly.com".into()),
         themes: Themes::built_in().names(),
     };

@@ -51,6 +51,10 @@ roles! {
     JsonKey "json.key" "A key in JSON.";
     JsonMatters "json.matters" "A key in JSON that decides verdicts.";
     Redacted "json.redacted" "Attributes the SDK redacted.";
+    ReplayPlayed "replay.played" "The part of a recording that is in.";
+    ReplayAhead "replay.ahead" "The part of a recording that is still to come.";
+    ReplayCursor "replay.cursor" "Where a recording stands.";
+    ReplayMark "replay.mark" "A bookmark in a recording.";
     SeriesOne "series.1" "The first arm in a chart.";
     SeriesTwo "series.2" "The second arm in a chart.";
     SeriesThree "series.3" "The third arm in a chart.";
@@ -349,6 +353,22 @@ mod tests {
             assert_ne!(dropped, unmatched, "{name}");
             assert!(kind.add_modifier.contains(Modifier::REVERSED) || kind.bg.is_some(), "{name}");
             assert!(unmatched.add_modifier.contains(Modifier::REVERSED) || unmatched.bg.is_some(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_position_of_a_recording_stands_out_from_what_is_beside_it_in_every_theme() {
+        let themes = Themes::built_in();
+        for name in themes.names() {
+            let theme = themes.get(&name).unwrap();
+            let [cursor, mark, played, ahead] =
+                [Role::ReplayCursor, Role::ReplayMark, Role::ReplayPlayed, Role::ReplayAhead]
+                    .map(|role| theme.style(role));
+            assert_ne!(played, ahead, "{name}");
+            for beside in [played, ahead, mark] {
+                assert_ne!(cursor, beside, "{name}");
+            }
+            assert!(mark != played && mark != ahead, "{name}");
         }
     }
 

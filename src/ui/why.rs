@@ -58,6 +58,12 @@ fn draw_side(canvas: &mut Canvas<'_, '_>, area: Rect, why: &Why, side: Side) {
         strip.text("─", border).text(other, Role::Muted);
     }
     let inside = area.inner(Margin::new(2, 1));
+    if why.to_come {
+        let words = "The recording stands before this event: it has not been received yet. Play on, or step forward.";
+        let lines = wrapped(words, inside.width.into(), 0, canvas.style(Role::Muted));
+        canvas.lines(inside, &lines);
+        return;
+    }
     let (lines, scroll) = match side {
         Side::Event => (event_lines(canvas, &why.explanation, inside.width.into()), &why.event),
         Side::Rules => (rule_lines(canvas, &why.explanation, inside.width.into()), &why.rules),
@@ -169,7 +175,6 @@ fn event_lines(canvas: &Canvas<'_, '_>, explanation: &Explanation, width: usize)
     let mut lines = Vec::new();
     let row = &explanation.row;
     let zone = canvas.app.zone();
-    let arrival = day_and_time(zone, row.arrival_ms);
     let mut fact = |name: &str, value: &str| {
         for (index, piece) in wrap(value, width.saturating_sub(12)).into_iter().enumerate() {
             let name = if index == 0 { name } else { "" };
@@ -179,10 +184,13 @@ fn event_lines(canvas: &Canvas<'_, '_>, explanation: &Explanation, width: usize)
             ]));
         }
     };
-    fact("arrived", &arrival);
+    if let Some(arrived_ms) = row.arrived_ms() {
+        fact("arrived", &day_and_time(zone, arrived_ms));
+    }
     let created = row.t_ms.filter(|_| canvas.app.report().clock == "creation");
     if let Some(t_ms) = created {
-        fact("created", &format!("{}{}", day_and_time(zone, t_ms), distance(row.arrival_ms.saturating_sub(t_ms))));
+        let delay = row.arrived_ms().map(|arrived_ms| distance(arrived_ms.saturating_sub(t_ms))).unwrap_or_default();
+        fact("created", &format!("{}{delay}", day_and_time(zone, t_ms)));
     }
     for (name, value) in &explanation.provenance {
         // Times are told once, in the zone of the viewer.

@@ -6,6 +6,7 @@ use exptap::attribution::judge::Judge;
 use exptap::attribution::state::{Options, State};
 use exptap::catalog::load::{self, Format};
 use exptap::catalog::{Catalog, Origin};
+use exptap::check;
 use exptap::envelope::Envelope;
 use exptap::event::body;
 use exptap::event::{Item, Unreadable};
@@ -175,6 +176,25 @@ pub fn query(bytes: &[u8]) {
         Err(error) => panic!("{error}: {printed}"),
     }
     query.matches_text(&[("key", text)]);
+}
+
+/// An expectation reads back from what it is printed as, and a mistake in one, or in the names it uses, has its column.
+pub fn check(bytes: &[u8]) {
+    static REPORT: LazyLock<Report> =
+        LazyLock::new(|| judged([&envelope(1, "/bulk", &[], Bytes::from_static(COMPANION.as_bytes()))]));
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let is_inside = |column: usize| (1..=text.chars().count() + 1).contains(&column);
+    match check::parse(text) {
+        Ok(expectation) => {
+            let printed = expectation.to_string();
+            assert_eq!(check::parse(&printed).as_ref(), Ok(&expectation), "{printed}");
+            match check::evaluate(&expectation, &REPORT, &CATALOG) {
+                Ok(outcome) => assert_eq!(outcome.holds, outcome.found.is_empty()),
+                Err(error) => assert!(is_inside(error.column) && !error.message.is_empty(), "{error}"),
+            }
+        }
+        Err(error) => assert!(is_inside(error.column) && !error.message.is_empty(), "{error}"),
+    }
 }
 
 /// Nothing that is shown can be obeyed by a terminal, and a clipped text keeps to its columns.

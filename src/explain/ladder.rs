@@ -5,18 +5,24 @@ use crate::attribution::points::Credit;
 use crate::attribution::state::{Conversion, State, UnitState};
 use crate::catalog::{Catalog, Iteration, Measure, Metric, MetricKind, Rule};
 use crate::event::{Event, Kind, MetricValue};
-use crate::reason::ReasonCode;
+use crate::reason::{Category, ReasonCode};
 use crate::view::{Outcome, Rung};
 use jiff::Timestamp;
 
 /// An instant, for people: UTC, to the millisecond.
-pub(super) fn instant(t_ms: i64) -> String {
+pub(crate) fn instant(t_ms: i64) -> String {
     Timestamp::from_millisecond(t_ms)
         .map_or_else(|_| format!("{t_ms} ms"), |t| t.strftime("%Y-%m-%d %H:%M:%S%.3f UTC").to_string())
 }
 
+/// An instant to the second, UTC, without saying so.
+pub(crate) fn seconds(t_ms: i64) -> String {
+    Timestamp::from_millisecond(t_ms)
+        .map_or_else(|_| format!("{t_ms} ms"), |t| t.strftime("%Y-%m-%d %H:%M:%S").to_string())
+}
+
 /// A span, for people, in its largest sensible units.
-pub(super) fn span(ms: i64) -> String {
+pub(crate) fn span(ms: i64) -> String {
     let ms = ms.unsigned_abs();
     let (days, hours, minutes, seconds) = (ms / 86_400_000, ms / 3_600_000 % 24, ms / 60_000 % 60, ms / 1000 % 60);
     match (days, hours, minutes) {
@@ -161,6 +167,25 @@ pub(super) fn evaluation(
     rungs.rungs
 }
 
+/// What a row of a warehouse comes to, in one rung: it holds too little of the event for the rules one by one.
+pub(super) fn row(event: &Event<'_>, judged: &JudgedIteration, code: ReasonCode) -> Rung {
+    let reason = code.reason();
+    let kinds = kinds(event);
+    let mut text = crate::reason::fill(
+        reason.text,
+        &[("unit", judged.iteration.randomization_unit.as_str()), ("kinds", kinds.as_str())],
+    );
+    if let Some(id) = event.row().and_then(|row| row.iteration_id.as_deref()) {
+        text = format!("LaunchDarkly attributes the row to iteration {id}. {text}");
+    }
+    let outcome = match code.category() {
+        Category::Exposure => Outcome::Passed,
+        Category::Dropped => Outcome::Failed,
+        _ => Outcome::NotJudged,
+    };
+    Rung { outcome, rule: reason.rule, grade: reason.grade, code: Some(code), text }
+}
+
 fn add_environment(rungs: &mut Rungs, rule: &'static str, environment: EnvironmentMatch) {
     rungs.add(
         ReasonCode::WrongEnvironment,
@@ -241,7 +266,7 @@ impl ConversionRungs<'_, '_> {
             },
         );
         if metric.measure == Measure::Value {
-            let (code, holds, text) = match event.metric_value {
+            let (code, holds, text) = match &event.metric_value {
                 MetricValue::Number(value) => {
                     (ReasonCode::NumericValueMissing, true, format!("metricValue is {value}"))
                 }

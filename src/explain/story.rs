@@ -1,0 +1,283 @@
+//! The story of one unit, as a plain value: what `exptap explain --format json` prints, and the text is made from.
+
+use crate::reason::ReasonCode;
+use crate::view::{EventRow, Ladder, NO_ARRIVAL, Outcome, Rung};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Version of the JSON format.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// The story of one unit. All times are epoch milliseconds; field names are a contract (`docs/explain.md`).
+#[derive(Clone, Debug, Serialize, PartialEq)]
+pub struct Story {
+    /// Version of this format.
+    pub exptap_explain: u32,
+    /// `kind/key`.
+    pub unit: String,
+    /// Context kind.
+    pub kind: String,
+    /// Context key.
+    pub key: String,
+    /// The clock that judged.
+    pub clock: &'static str,
+    /// Where the catalog came from.
+    pub catalog: &'static str,
+    /// Since when everything was observed; null: the history is complete.
+    pub observed_from: Option<i64>,
+    /// Events that carry the unit, whether a filter shows them or not.
+    pub events_of_unit: u64,
+    /// The first of them.
+    pub first: Option<i64>,
+    /// The last of them.
+    pub last: Option<i64>,
+    /// What the unit is.
+    pub identity: Identity,
+    /// Its events in order of time.
+    pub events: Vec<StoryEvent>,
+    /// What they come to, iteration by iteration.
+    pub experiments: Vec<Standing>,
+    /// What to change, for most events first.
+    pub changes: Vec<Change>,
+}
+
+/// What a unit is.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct Identity {
+    /// Its key is what a program prints for "nothing".
+    pub is_placeholder: bool,
+    /// Units of other kinds in the same contexts, those with most events first.
+    pub seen_with: Vec<Seen>,
+    /// How many more there are.
+    pub seen_with_more: u64,
+    /// The same key under other kinds: other units.
+    pub other_kinds: Vec<Seen>,
+    /// Units whose key is equal but for case or spaces: other units, too.
+    pub look_alikes: Vec<LookAlike>,
+}
+
+/// A unit, and in how many events.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct Seen {
+    /// `kind/key`.
+    pub unit: String,
+    /// How many events.
+    pub events: u64,
+}
+
+/// A unit that could be mistaken for another.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct LookAlike {
+    /// `kind/key`.
+    pub unit: String,
+    /// `case` or `space`.
+    pub differs_by: &'static str,
+    /// How many events.
+    pub events: u64,
+}
+
+/// One event of the unit.
+#[derive(Clone, Debug, Serialize, PartialEq)]
+pub struct StoryEvent {
+    /// Number of the event, as `verdicts` counts.
+    pub event: u64,
+    /// Number of its request.
+    pub request: Option<u64>,
+    /// Kind.
+    pub kind: String,
+    /// Flag key, event key, or what best names it.
+    pub key: String,
+    /// Instant on the judging clock.
+    pub t: Option<i64>,
+    /// Arrival.
+    pub arrival: Option<i64>,
+    /// Who sent it.
+    pub source: String,
+    /// All its units.
+    pub units: Vec<String>,
+    /// Its best verdict.
+    pub verdict: ReasonCode,
+    /// Remarks.
+    pub warnings: Vec<ReasonCode>,
+    /// One per iteration and metric it is about.
+    pub ladders: Vec<StoryLadder>,
+}
+
+impl StoryEvent {
+    pub(super) fn new(row: &EventRow, ladders: &[Ladder]) -> Self {
+        Self {
+            event: row.event,
+            request: row.request,
+            kind: row.kind.to_string(),
+            key: row.key.to_string(),
+            t: row.t_ms,
+            arrival: (row.arrival_ms != NO_ARRIVAL).then_some(row.arrival_ms),
+            source: row.source.to_string(),
+            units: row.units.iter().map(|(kind, key)| format!("{kind}/{key}")).collect(),
+            verdict: row.code,
+            warnings: row.warnings.clone(),
+            ladders: ladders
+                .iter()
+                .map(|ladder| StoryLadder::new(ladder, ladders.iter().any(|other| ladder.is_told_by(other))))
+                .collect(),
+        }
+    }
+}
+
+/// Every rule of one verdict.
+#[derive(Clone, Debug, Serialize, PartialEq)]
+pub struct StoryLadder {
+    /// Experiment key; null where no iteration is about the event.
+    pub experiment: Option<String>,
+    /// Iteration id.
+    pub iteration: Option<String>,
+    /// Metric key.
+    pub metric: Option<String>,
+    /// The verdict.
+    pub verdict: ReasonCode,
+    /// Arm exposed to or credited.
+    pub arm: Option<String>,
+    /// Whether another iteration of the experiment was running then, and tells of the event.
+    pub other_iteration: bool,
+    /// The verdict on the clock that does not judge, where it is another one.
+    pub other_clock: Option<OtherClock>,
+    /// The rules in the order they were judged.
+    pub rules: Vec<RuleJudged>,
+    /// What to change; empty where nothing needs changing.
+    pub fix: String,
+    /// What would have matched.
+    pub near_miss: Option<String>,
+}
+
+/// The verdict on the clock that does not judge.
+#[derive(Clone, Copy, Debug, Serialize, PartialEq, Eq)]
+pub struct OtherClock {
+    /// Which one that is.
+    pub clock: &'static str,
+    /// The verdict.
+    pub verdict: ReasonCode,
+}
+
+/// One rule.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct RuleJudged {
+    /// The rule (`A3`).
+    pub rule: &'static str,
+    /// How well it is sourced: `DOC`, `CODE`, `CORR` or `CHOICE`.
+    pub grade: &'static str,
+    /// `passed`, `failed`, `would-fail` or `not-judged`.
+    pub outcome: &'static str,
+    /// The code, if it fails.
+    pub code: Option<ReasonCode>,
+    /// What was compared.
+    pub text: String,
+}
+
+impl From<&Rung> for RuleJudged {
+    fn from(rung: &Rung) -> Self {
+        Self {
+            rule: rung.rule,
+            grade: rung.grade.mark(),
+            outcome: match rung.outcome {
+                Outcome::Passed => "passed",
+                Outcome::Failed => "failed",
+                Outcome::WouldFail => "would-fail",
+                Outcome::NotJudged => "not-judged",
+            },
+            code: rung.code,
+            text: rung.text.clone(),
+        }
+    }
+}
+
+impl StoryLadder {
+    fn new(ladder: &Ladder, is_told_elsewhere: bool) -> Self {
+        Self {
+            experiment: ladder.experiment.clone(),
+            iteration: ladder.iteration.clone(),
+            metric: ladder.metric.clone(),
+            verdict: ladder.code,
+            arm: ladder.arm.clone(),
+            other_iteration: is_told_elsewhere,
+            other_clock: ladder.other_clock.map(|(clock, verdict)| OtherClock { clock, verdict }),
+            rules: ladder.rungs.iter().map(RuleJudged::from).collect(),
+            fix: ladder.fix.clone(),
+            near_miss: ladder.near_miss.clone(),
+        }
+    }
+}
+
+/// What a unit's events come to in one iteration.
+#[derive(Clone, Debug, Serialize, PartialEq)]
+pub struct Standing {
+    /// Experiment key.
+    pub experiment: String,
+    /// Iteration id.
+    pub iteration: String,
+    /// Flag key.
+    pub flag: String,
+    /// Context kind that is randomized.
+    pub randomization_unit: String,
+    /// Whether that is the unit's kind; if not, it is in no arm itself.
+    pub is_randomized: bool,
+    /// Whether the whole history of the iteration was seen.
+    pub complete: bool,
+    /// The arm it is in.
+    pub arm: Option<String>,
+    /// Its first exposure.
+    pub first_exposure: Option<i64>,
+    /// Exposures to its own arm.
+    pub exposures: u64,
+    /// Other arms it saw.
+    pub other_arms: Vec<ArmSeen>,
+    /// Its evaluations by verdict.
+    pub evaluations: BTreeMap<&'static str, u64>,
+    /// Its conversions.
+    pub metrics: Vec<MetricStanding>,
+}
+
+/// An arm a unit saw beside its own.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct ArmSeen {
+    /// Its name.
+    pub arm: String,
+    /// How often.
+    pub exposures: u64,
+}
+
+/// What a unit's events come to for one metric.
+#[derive(Clone, Debug, Serialize, PartialEq)]
+pub struct MetricStanding {
+    /// Metric key.
+    pub metric: String,
+    /// Events that match the metric.
+    pub received: u64,
+    /// What is credited, and to whom.
+    pub credited: Vec<Credited>,
+    /// The events by verdict.
+    pub verdicts: BTreeMap<&'static str, u64>,
+}
+
+/// Conversions credited to an arm.
+#[derive(Clone, Debug, Serialize, PartialEq)]
+pub struct Credited {
+    /// Its name.
+    pub arm: String,
+    /// How many.
+    pub conversions: u64,
+    /// Their values, summed.
+    pub sum: f64,
+}
+
+/// What to change.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct Change {
+    /// The code it is about.
+    pub code: ReasonCode,
+    /// Verdicts of the unit's events with it.
+    pub events: u64,
+    /// What to change.
+    pub fix: String,
+    /// What would have matched.
+    pub near_miss: Option<String>,
+}
