@@ -26,6 +26,7 @@ pub mod near_miss;
 pub mod query;
 pub mod reason;
 pub mod recording;
+pub mod redact;
 pub mod report;
 pub mod run;
 pub mod session;

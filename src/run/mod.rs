@@ -3,6 +3,7 @@
 mod collect;
 mod live;
 mod pace;
+mod redact;
 mod screen;
 pub mod tui;
 
@@ -63,6 +64,7 @@ pub fn main() -> ExitCode {
         }),
         Command::Listen(options) => listen(options),
         Command::Demo(options) => demo(options),
+        Command::Redact(options) => redact::run(&options),
         Command::Sources => sources(),
     }
 }
