@@ -151,7 +151,10 @@ impl Redactor {
 
     /// The header of a recording.
     pub fn header(&mut self, header: &Header) -> Header {
-        let is_own = |tool: &&String| tool.strip_prefix("exptap ").is_some_and(plan::is_word);
+        let is_own = |tool: &&String| {
+            let version = tool.strip_prefix("exptap ").filter(|version| version.len() <= 24);
+            version.is_some_and(|version| version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'))
+        };
         self.last_ms = header.created_ms.unwrap_or_default();
         Header {
             created_ms: header.created_ms,
