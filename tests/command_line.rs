@@ -557,7 +557,10 @@ fn a_redacted_recording_takes_the_named_catalog_along_and_is_marked() {
     let context = r#"{"kind":"user","key":"u1","plan":"Annabel's"}"#;
     let events = format!("[{EXPOSURE},{CHECKOUT}]").replace(r#"{"kind":"user","key":"u1"}"#, context);
     let filter = r#"filter = { type = "contextAttribute", contextKind = "user", attribute = "plan", op = "in", values = ["Annabel's"] }"#;
-    desk.put("filtered.toml", CATALOG.replace("event_key = \"checkout\"", &format!("event_key = \"checkout\"\n{filter}")));
+    desk.put(
+        "filtered.toml",
+        CATALOG.replace("event_key = \"checkout\"", &format!("event_key = \"checkout\"\n{filter}")),
+    );
     desk.put(
         "session.exptap",
         format!("{{\"exptap\":1,\"note\":\"for Annabel\"}}\n{{\"t\":1767225602000,\"n\":1,\"path\":\"/bulk\",\"body\":{events}}}\n"),

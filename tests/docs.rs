@@ -202,7 +202,8 @@ fn the_readme_lists_every_option_and_no_page_speaks_of_another() {
     }
     // Options of other programs that appear in the pages.
     names.extend(["--release", "--test"].map(str::to_owned));
-    for page in ["README.md", "docs/attribution.md", "docs/catalog.md", "docs/redact.md", "docs/report.md", "docs/sources.md"]
+    for page in
+        ["README.md", "docs/attribution.md", "docs/catalog.md", "docs/redact.md", "docs/report.md", "docs/sources.md"]
     {
         let text = read(page);
         for rest in text.split("--").skip(1).filter(|rest| rest.starts_with(|it: char| it.is_ascii_lowercase())) {

@@ -95,11 +95,22 @@ fn by_trial<'a>(
         true if !part.is_empty() && !is_named(part) => Cow::Owned(stand_ins.digits(part)),
         _ => named(part),
     };
+    // A matcher may name the beginning of a part only.
+    let words: Vec<&str> = matchers
+        .iter()
+        .flat_map(|(_, text)| text.split(|letter: char| !letter.is_alphanumeric()))
+        .filter(|word| word.len() > 2)
+        .collect();
+    let related = |part: &'a str| match words.iter().any(|word| part.contains(word)) {
+        true => Cow::Borrowed(part),
+        false => digits(part),
+    };
     const NAMED: &str = "page addresses: parts that stand in a metric's URL";
-    let candidates: [(&str, &dyn Fn() -> String); 4] = [
+    let candidates: [(&str, &dyn Fn() -> String); 5] = [
         ("", &|| by_parts(address, |part| stand_ins.of(part))),
         (NAMED, &|| by_parts(address, named)),
         (NAMED, &|| by_parts(address, digits)),
+        ("page addresses: parts that hold a word of a metric's URL", &|| by_parts(address, related)),
         ("page addresses up to their query: a metric's URL is compared with them", &|| {
             format!("{path}{}", by_parts(rest, |part| stand_ins.of(part)))
         }),
