@@ -135,13 +135,14 @@ impl Outcome {
     /// another one may come first.
     fn anonymous_report(&self, new_senders: &BTreeMap<String, String>) -> Value {
         let mut report = self.report.clone();
-        let mut keys: Vec<&String> = self.keys.iter().filter(|key| key.len() > 2).collect();
+        let mut keys: Vec<&String> = self.keys.iter().filter(|key| key.trim().len() > 2).collect();
         keys.sort_by_key(|key| std::cmp::Reverse(key.len()));
         for finding in report["findings"].as_array_mut().unwrap() {
             for words in ["summary", "fix"] {
-                let text = keys
-                    .iter()
-                    .fold(finding[words].as_str().unwrap().to_owned(), |text, key| text.replace(*key, "KEY"));
+                let text = finding[words].as_str().unwrap().to_owned();
+                let text = keys.iter().fold(text, |text, key| text.replace(key.trim(), "KEY"));
+                // White space at the ends of a key is not the same in all of them either.
+                let text = text.split_whitespace().collect::<String>();
                 finding[words] = text.into();
             }
             let mut sources: Vec<String> = finding["sources"]
