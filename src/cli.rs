@@ -2,6 +2,7 @@
 
 use crate::attribution::state::Clock;
 use crate::endpoint::{ForwardUrl, ListenOn};
+use crate::redact::Keep;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -48,6 +49,8 @@ pub enum Command {
     Explain(Explain),
     /// Check what files of events come to against expectations, for CI: exit code 1 where one does not hold.
     Check(Check),
+    /// Make a copy that can be shared: what says something of anybody is replaced, the verdicts stay.
+    Redact(Redact),
     /// Say how to get traffic in: SDKs, containers, phones, Relay Proxy (also: exptap help sources).
     #[command(long_about = crate::guide::usual())]
     Sources,
@@ -346,6 +349,26 @@ pub struct Check {
     /// Since when every event is in the sources; without it they are taken as complete. RFC 3339 or epoch ms.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub observed_from: Option<i64>,
+}
+
+/// Options of `redact`.
+#[derive(Debug, Clone, Args)]
+pub struct Redact {
+    /// A recording, or events as NDJSON or JSON, plain, .gz or .zst; - is standard input.
+    #[arg(value_name = "SRC")]
+    pub source: String,
+    /// Where to write; compressed if the name ends in .gz or .zst. Without it, standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// The catalog it will be judged by: what its filters and pages compare is taken care of. A recording takes it along.
+    #[arg(long, value_name = "FILE")]
+    pub catalog: Option<PathBuf>,
+    /// Something to leave as it is: attribute:NAME, data:NAME, keys, urls, values or notes. May be given several times.
+    #[arg(long, value_name = "WHAT")]
+    pub keep: Vec<Keep>,
+    /// Only say what would be replaced and kept.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// RFC 3339 or epoch milliseconds.

@@ -29,6 +29,7 @@ pub mod query;
 pub mod reason;
 pub mod recording;
 pub mod replay;
+pub mod redact;
 pub mod report;
 pub mod run;
 pub mod session;

@@ -518,3 +518,62 @@ fn tables_and_notes_hold_nothing_a_terminal_would_obey() {
     let missing = desk.run(&["report", "\u{1b}]0;owned\u{7}"]);
     assert!(!missing.stderr.contains('\u{1b}'), "{:?}", missing.stderr);
 }
+
+#[test]
+fn a_redacted_copy_of_plain_events_comes_to_the_same_and_is_written_whole_or_not_at_all() {
+    let desk = Desk::new();
+    let text = format!("{EXPOSURE}\n{CHECKOUT}\n").replace("u1", "annabel.lee");
+    desk.put("events.ndjson", &text);
+    for output in ["shared.ndjson", "shared.ndjson.gz", "shared.ndjson.zst"] {
+        let ran = desk.run(&["redact", "events.ndjson", "--catalog", "catalog.toml", "-o", output]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{ran:?}");
+        assert!(ran.stderr.contains("2  context keys"), "{}", ran.stderr);
+        assert_eq!(desk.verdicts(&[output]).verdicts(), BOTH);
+    }
+    let path = desk.0.path().join("shared.ndjson");
+    let shared = std::fs::read_to_string(&path).unwrap();
+    assert!(!shared.contains("annabel") && shared.contains("\"checkout\""), "{shared}");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+
+    let ran = desk.run_with(&text, &["redact", "-"]);
+    assert_eq!(ran.code, 0);
+    assert!(!ran.stdout.contains("annabel") && ran.stdout != shared, "another run has other stand-ins");
+
+    let ran = desk.run(&["redact", "events.ndjson", "-o", "./events.ndjson"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
+    assert!(ran.stderr.contains("name another file"), "{}", ran.stderr);
+    let ran = desk.run_with("nothing", &["redact", "-", "-o", "nothing.ndjson"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    let ran = desk.run(&["redact", "events.ndjson", "--dry-run", "-o", "nothing.ndjson"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, ""));
+    let ran = desk.run(&["redact", "events.ndjson", "-o", "nowhere/nothing.ndjson"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    let mut files: Vec<String> =
+        std::fs::read_dir(desk.0.path()).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+    files.sort();
+    assert_eq!(files, ["catalog.toml", "events.ndjson", "shared.ndjson", "shared.ndjson.gz", "shared.ndjson.zst"]);
+}
+
+#[test]
+fn a_redacted_recording_takes_the_named_catalog_along_and_is_marked() {
+    let desk = Desk::new();
+    let context = r#"{"kind":"user","key":"u1","plan":"Annabel's"}"#;
+    let events = format!("[{EXPOSURE},{CHECKOUT}]").replace(r#"{"kind":"user","key":"u1"}"#, context);
+    let filter = r#"filter = { type = "contextAttribute", contextKind = "user", attribute = "plan", op = "in", values = ["Annabel's"] }"#;
+    desk.put(
+        "filtered.toml",
+        CATALOG.replace("event_key = \"checkout\"", &format!("event_key = \"checkout\"\n{filter}")),
+    );
+    desk.put(
+        "session.exptap",
+        format!("{{\"exptap\":1,\"note\":\"for Annabel\"}}\n{{\"t\":1767225602000,\"n\":1,\"path\":\"/bulk\",\"body\":{events}}}\n"),
+    );
+    let ran = desk.run(&["redact", "session.exptap", "--catalog", "filtered.toml", "-o", "shared.exptap.zst"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(desk.run(&["verdicts", "shared.exptap.zst"]).verdicts(), BOTH);
+    let packed = std::fs::read(desk.0.path().join("shared.exptap.zst")).unwrap();
+    let shared = String::from_utf8(zstd::decode_all(packed.as_slice()).unwrap()).unwrap();
+    assert!(shared.lines().next().unwrap().ends_with(r#""redacted":true}"#), "{shared}");
+    assert!(!shared.contains("Annabel") && !shared.contains("u1"), "{shared}");
+}

@@ -149,6 +149,8 @@ fn every_link_between_the_pages_leads_somewhere() {
         "docs/check.md",
         "docs/explain.md",
         "docs/reasons.md",
+        "docs/redact.md",
+        "docs/replay.md",
         "docs/report.md",
         "docs/sources.md",
     ];
@@ -209,6 +211,8 @@ fn the_readme_lists_every_option_and_no_page_speaks_of_another() {
         "docs/catalog.md",
         "docs/check.md",
         "docs/explain.md",
+        "docs/redact.md",
+        "docs/replay.md",
         "docs/report.md",
         "docs/sources.md",
     ] {

@@ -95,8 +95,13 @@ fn hard_requests_hold_at_every_cut_and_in_every_way_of_sending() {
             targets::body(&sent(how, body.as_bytes()));
             targets::body(&sent(how, &gzip(body.as_bytes())));
         }
+        for how in 0..32 {
+            targets::redact(&sent(how, body.as_bytes()));
+            targets::redact(&sent(how, &gzip(body.as_bytes())));
+        }
         for cut in 0..body.len() {
             targets::body(&sent(0, &body.as_bytes()[..cut]));
+            targets::redact(&sent(2, &body.as_bytes()[..cut]));
         }
         let packed = gzip(body.as_bytes());
         for cut in (0..packed.len()).step_by(5) {
@@ -143,6 +148,12 @@ proptest! {
     fn damaged_requests_hold(how in 0..16_u8, bytes in prop_oneof![8 => damaged(&BODIES), 1 => arbitrary()]) {
         targets::body(&sent(how, &bytes));
         targets::body(&sent(how, &gzip(&bytes)));
+    }
+
+    #[test]
+    fn damaged_requests_are_redacted(how in 0..32_u8, bytes in prop_oneof![8 => damaged(&BODIES), 1 => arbitrary()]) {
+        targets::redact(&sent(how, &bytes));
+        targets::redact(&sent(how, &gzip(&bytes)));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod explain;
 mod live;
 mod pace;
 mod replay;
+mod redact;
 mod screen;
 mod tail;
 pub mod tui;
@@ -57,6 +58,7 @@ pub fn main() -> ExitCode {
         Command::Demo(options) => demo(options),
         Command::Replay(options) => replay::run(options),
         Command::Tail(options) => tail::run(options),
+        Command::Redact(options) => redact::run(&options),
         Command::Sources => sources(),
     }
 }

@@ -13,6 +13,8 @@ use exptap::event::{Item, Unreadable};
 use exptap::intake;
 use exptap::json::Walker;
 use exptap::query::{Query, Situation};
+use exptap::recording::{self, Record};
+use exptap::redact::Redactor;
 use exptap::report::{Report, build};
 use exptap::untrusted::Untrusted;
 use serde::de::IgnoredAny;
@@ -126,6 +128,46 @@ pub fn body(bytes: &[u8]) {
     let forward = comparable(judged([&fuzzed, &companion]));
     let backward = comparable(judged([&companion, &fuzzed]));
     assert_eq!(forward, backward);
+}
+
+/// What is shared comes to the same: as many events of each kind, units, exposures and conversions, whatever the bytes.
+/// The first byte chooses how they came.
+pub fn redact(bytes: &[u8]) {
+    let Some((how, bytes)) = bytes.split_first() else { return };
+    let mut redactor = Redactor::new(&[5; 32], Some(&CATALOG), how & 16 == 16, &[]).expect("nothing is refused");
+    let gzip: &[(&str, &str)] = if how & 1 == 1 { &[("content-encoding", "gzip")] } else { &[] };
+    let id: &[(&str, &str)] = if how & 2 == 2 { &[("x-launchdarkly-payload-id", "p")] } else { &[] };
+    let text = String::from_utf8_lossy(bytes);
+    let path = if how & 8 == 8 { format!("/a/id.gif?d={text}") } else { "/bulk".to_owned() };
+    let fuzzed = envelope(1, &path, &[gzip, id].concat(), Bytes::copy_from_slice(bytes));
+    let companion = envelope(2, "/bulk", id, Bytes::from_static(COMPANION.as_bytes()));
+    let shared = [&fuzzed, &companion].map(|envelope| {
+        let mut line = Vec::new();
+        recording::write_request(&mut line, &redactor.envelope(envelope));
+        match recording::parse_line(std::str::from_utf8(&line).expect("a line is text")) {
+            Ok(Record::Request(read)) => read,
+            other => panic!("{other:?}"),
+        }
+    });
+    let anonymous = |report: Report| {
+        let mut report = comparable(report);
+        report.findings.clear();
+        report.totals.by_kind.clear();
+        report
+    };
+    let findings = |report: &Report| {
+        let mut codes: Vec<_> = report.findings.iter().map(|it| (it.code.name(), it.events, it.units)).collect();
+        codes.sort_unstable();
+        codes
+    };
+    let (before, after) = (judged([&fuzzed, &companion]), judged(&shared));
+    assert_eq!(findings(&after), findings(&before));
+    assert_eq!(anonymous(after), anonymous(before));
+    // Lines of a recording that anybody wrote.
+    let mut lines = Vec::new();
+    text.split_inclusive('\n').for_each(|line| redactor.line(line, &mut lines));
+    let lines = String::from_utf8(lines).expect("a recording is text");
+    lines.lines().for_each(|line| assert!(recording::parse_line(line).is_ok(), "{line}"));
 }
 
 /// The walker takes what serde_json takes, down to its depth, and nothing else.
