@@ -27,6 +27,7 @@ pub mod query;
 pub mod reason;
 pub mod report;
 pub mod run;
+pub mod segment;
 pub mod session;
 pub mod statistics;
 pub mod terminal;

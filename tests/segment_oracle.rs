@@ -1,0 +1,108 @@
+//! What the published destination made of 543 events, and what exptap makes of them.
+//!
+//! The destination (`@segment/action-destinations` 3.497.0) ran with its time zone at UTC and its clock stopped.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use exptap::catalog::load::Format;
+use exptap::segment::{Event, Outcome, SentRequest, mapping_file};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// When the destination's clock stood still, epoch ms.
+const NOW_MS: i64 = 1_749_990_896_789;
+
+/// Cases on which exptap and the destination are known not to agree, and why.
+const DECLARED: &[(&str, &str)] = &[
+    ("directive-0630", "@liquid is not modelled"),
+    ("directive-0632", "@liquid is not modelled"),
+];
+
+/// Cases that ask what LaunchDarkly answered, which a dry run never learns.
+const NOT_ASKED: &str = "http";
+
+fn cases() -> Vec<Value> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/segment/oracle.jsonl");
+    let text = std::fs::read_to_string(file).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The same value with every number a double, as JavaScript has them.
+fn doubles(value: &Value) -> Value {
+    match value {
+        Value::Number(number) => json!(number.as_f64()),
+        Value::Array(elements) => elements.iter().map(doubles).collect(),
+        Value::Object(members) => members.iter().map(|(key, value)| (key.clone(), doubles(value))).collect(),
+        other => other.clone(),
+    }
+}
+
+fn outcome(case: &Value) -> Outcome {
+    let mapping = json!({"action": case["action"], "subscribe": case["subscribe"], "mapping": case["mapping"]});
+    let file = json!({"settings": case["settings"], "mappings": [mapping]}).to_string();
+    let destination = mapping_file::from_text(&file, "case.json", Format::Json).unwrap().destination;
+    let input = case["input_raw"].as_str().map_or_else(|| case["input"].to_string(), str::to_owned);
+    let event = Event::parse(&input).unwrap();
+    let mapped = destination.map(&event, NOW_MS);
+    assert_eq!(mapped.len(), 1);
+    // To explain is to say the same, at more length.
+    assert_eq!(destination.explain(&event, NOW_MS)[0].outcome, mapped[0].outcome);
+    mapped[0].outcome.clone()
+}
+
+/// What is not as the destination has it; none where all is.
+fn disagreement(case: &Value, outcome: &Outcome) -> Option<String> {
+    let say = |expected: &str| Some(format!("expected {expected}, got {outcome:?}"));
+    let error = &case["error"];
+    let said = &case["result"][0]["output"];
+    if let Some(output) = case["output"].as_object() {
+        let Outcome::Sent(request) = outcome else { return say(&output["body_raw"].to_string()) };
+        let body: Value = serde_json::from_str(&request.body).unwrap();
+        let agrees = doubles(&body) == doubles(&output["body"])
+            && request.url == output["url"]
+            && output["method"] == SentRequest::METHOD
+            && SentRequest::HEADERS.iter().all(|(name, value)| output["headers"][name] == *value);
+        return if agrees { None } else { say(&format!("{} {}", output["url"], output["body_raw"])) };
+    }
+    let agrees = match outcome {
+        Outcome::NotMatched => said == "not subscribed",
+        Outcome::InvalidTrigger(words) => *said == **words,
+        Outcome::Refused(words) if error["name"] == "AggregateAjvError" => error["message"] == **words,
+        Outcome::Refused(_) => error.is_object(),
+        Outcome::Sent(_) | Outcome::NotModelled { .. } => false,
+    };
+    if agrees { None } else { say(&format!("{said} {error}")) }
+}
+
+#[test]
+fn exptap_agrees_with_the_destination_except_where_it_is_declared() {
+    let cases = cases();
+    assert_eq!(cases.len(), 543);
+    let mut groups: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for case in cases.iter().filter(|case| case["group"] != NOT_ASKED) {
+        let id = case["id"].as_str().unwrap();
+        let declared = DECLARED.iter().find(|(declared, _)| *declared == id);
+        let disagreement = disagreement(case, &outcome(case));
+        let (agreed, asked) = groups.entry(case["group"].as_str().unwrap()).or_default();
+        *asked += 1;
+        *agreed += usize::from(disagreement.is_none());
+        match (disagreement, declared) {
+            (Some(what), None) => wrong.push(format!("{id} {}: {what}", case["case"])),
+            (None, Some((_, reason))) => wrong.push(format!("{id} agrees, although it is declared: {reason}")),
+            _ => {}
+        }
+    }
+    let (agreed, asked) = groups.values().fold((0, 0), |(agreed, asked), group| (agreed + group.0, asked + group.1));
+    println!("{agreed} of {asked} agree; by group, {groups:?}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(agreed * 100 >= asked * 99, "{agreed} of {asked}");
+}
+
+#[test]
+fn whatever_is_declared_is_a_case() {
+    let cases = cases();
+    for (declared, _) in DECLARED {
+        assert!(cases.iter().any(|case| case["id"] == *declared), "{declared}");
+    }
+}
