@@ -40,6 +40,8 @@ pub enum Command {
     Report(Report),
     /// Print one verdict per event, iteration and metric, as NDJSON.
     Verdicts(Verdicts),
+    /// Say what Segment's LaunchDarkly destination would send for Segment events, without sending anything.
+    Map(Map),
     /// Say how to get traffic in: SDKs, containers, phones, Relay Proxy (also: exptap help sources).
     #[command(long_about = crate::guide::usual())]
     Sources,
@@ -173,6 +175,25 @@ pub struct Verdicts {
     /// Since when every event is in the sources; without it they are taken as complete. RFC 3339 or epoch ms.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub observed_from: Option<i64>,
+}
+
+/// Options of `map`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Prints a line of JSON per event and enabled mapping: whether its trigger matches, and the request LaunchDarkly gets, \
+or why it gets none. The fields, and how to write a mapping file: docs/segment.md.
+
+Without --mapping these are the two presets the destination is set up with, sent to the client-side ID client-side-id.")]
+pub struct Map {
+    /// The destination's settings and mappings, in JSON or TOML.
+    #[arg(long, value_name = "FILE")]
+    pub mapping: Option<PathBuf>,
+    /// The time of events that carry none; without it, now. RFC 3339 or epoch ms.
+    #[arg(long, value_name = "TIME", value_parser = parse_time, allow_negative_numbers = true)]
+    pub now: Option<i64>,
+    /// A file of Segment events, one a line, an array or as a debugger shows them, plain or .gz; - is standard input.
+    #[arg(value_name = "SRC", default_value = "-")]
+    pub source: String,
 }
 
 /// RFC 3339 or epoch milliseconds.

@@ -2,6 +2,7 @@
 
 mod collect;
 mod live;
+mod map;
 mod pace;
 mod screen;
 pub mod tui;
@@ -63,6 +64,7 @@ pub fn main() -> ExitCode {
         }),
         Command::Listen(options) => listen(options),
         Command::Demo(options) => demo(options),
+        Command::Map(options) => map::run(&options),
         Command::Sources => sources(),
     }
 }

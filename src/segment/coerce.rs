@@ -44,7 +44,9 @@ pub(super) fn fit(value: &Value, fields: &[Field], work: &mut Work) -> Result<Ob
             None | Some(Value::Undefined) => {}
             Some(value) => match field.of_type.fit(value, work)? {
                 Ok(value) => fitted.set(field.name.into(), value),
-                Err(fault) => faults.push(format!("{} {fault}.", capitalised(field.label))),
+                Err(found) => {
+                    faults.extend(found.iter().map(|fault| format!("{} {fault}.", capitalised(field.label))));
+                }
             },
         }
     }
@@ -87,28 +89,34 @@ impl Type {
         }
     }
 
-    /// The value as the type wants it, or what is wrong with it.
-    pub(super) fn fit(self, value: &Value, work: &mut Work) -> Result<Result<Value, String>, Problem> {
+    /// The value as the type wants it, or all that is wrong with it.
+    pub(super) fn fit(self, value: &Value, work: &mut Work) -> Result<Result<Value, Vec<String>>, Problem> {
+        let mut faults = Vec::new();
         let fitted = if self.has(value) {
             value.clone()
         } else {
             match self.coerce(value, work)? {
                 Ok(coerced) => coerced,
-                Err(found) => return Ok(Err(format!("must be {} but it was {found}", self.expected()))),
+                Err(found) => {
+                    faults.push(format!("must be {} but it was {}", self.expected(), described(found)));
+                    // A text that was refused for its type is looked at all the same.
+                    found.clone()
+                }
             }
         };
         let format = match (self, &fitted) {
-            (Self::Time, Value::Text(text)) if !is_date_like(text) => "date-like",
-            (Self::HostName, Value::Text(text)) if !is_host_name(text) => "hostname",
-            _ => return Ok(Ok(fitted)),
+            (Self::Time, Value::Text(text)) if !is_date_like(text) => Some("date-like"),
+            (Self::HostName, Value::Text(text)) if !is_host_name(text) => Some("hostname"),
+            _ => None,
         };
-        Ok(Err(format!("must be a valid {format} string but it was not")))
+        faults.extend(format.map(|format| format!("must be a valid {format} string but it was not")));
+        Ok(if faults.is_empty() { Ok(fitted) } else { Err(faults) })
     }
 
-    /// The value as the type wants it, or what it is that does not go.
-    fn coerce(self, value: &Value, work: &mut Work) -> Result<Result<Value, &'static str>, Problem> {
+    /// The value as the type wants it, or the value that does not go.
+    fn coerce<'a>(self, value: &'a Value, work: &mut Work) -> Result<Result<Value, &'a Value>, Problem> {
         if self == Self::Object {
-            return Ok(Err(described(value)));
+            return Ok(Err(value));
         }
         // An array of one is its element. A date's element is never taken as it is, since no value is both a text and
         // a number, which is what is asked of it; it goes on to be coerced.
@@ -130,7 +138,7 @@ impl Type {
             Value::Text(text) if to_number && !text.is_empty() && !number(text).is_nan() => {
                 Ok(Value::Number(number(text)))
             }
-            other => Err(described(other)),
+            other => Err(other),
         })
     }
 }

@@ -101,7 +101,7 @@ fn context_keys(payload: &Object, work: &mut Work) -> Result<Value, Problem> {
     let mut keys = Object::default();
     if let Some(Value::Object(additional)) = payload.get("additional_context_keys") {
         for (kind, key) in additional.iter() {
-            keys.assign(kind, Value::text(&text(key, work)?));
+            keys.assign(kind, Value::text(&text(key, work)?))?;
         }
     }
     let kind = match payload.get("context_kind") {
@@ -187,7 +187,7 @@ impl Mapping {
 pub struct Destination {
     pub(super) settings: Value,
     pub(super) mappings: Vec<Mapping>,
-    url: Result<String, Problem>,
+    url: Result<Result<String, String>, Problem>,
 }
 
 /// The request LaunchDarkly gets.
@@ -296,9 +296,11 @@ impl Destination {
             Mapping::new(action, mapping.member("subscribe").clone(), true, mapping.member("mapping").clone())
         };
         let mappings = match presets.member("mappings") {
-            Value::Array(mappings) => {
-                [Action::TrackEvent, Action::AliasUser].into_iter().zip(mappings.iter()).map(|(action, it)| mapping(action, it)).collect()
-            }
+            Value::Array(mappings) => [Action::TrackEvent, Action::AliasUser]
+                .into_iter()
+                .zip(mappings.iter())
+                .map(|(action, it)| mapping(action, it))
+                .collect(),
             _ => Vec::new(),
         };
         Self::new(presets.member("settings").clone(), mappings)
@@ -379,10 +381,22 @@ impl Destination {
         let url = self.url.clone()?;
         let payload = mapping.plan.resolve(&event.0, work)?;
         let payload = fit(&without_empty(&payload), mapping.action.fields(), work)?;
+        looked_for_audience(&event.0)?;
         let event = mapping.action.event(&payload, now_ms, work)?;
+        let url = url.map_err(Problem::Refused)?;
         let body = Value::array(vec![event]).json(work)?.unwrap_or_default();
         Ok(SentRequest { url, body })
     }
+}
+
+/// Before every request Segment looks for an audience in the event's context, and fails on a null where it looks.
+fn looked_for_audience(event: &Value) -> Result<(), Problem> {
+    let missed = match event.member("context") {
+        Value::Null => "personas",
+        context if *context.member("personas") == Value::Null => "computation_class",
+        _ => return Ok(()),
+    };
+    Err(Problem::Refused(format!("Cannot destructure property '{missed}' of '{{}}' as it is null.")))
 }
 
 /// The payload without fields that are null or empty text, which count as not given; what is in them is left alone.

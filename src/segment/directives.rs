@@ -64,35 +64,38 @@ fn rooted(mapping: &Value) -> Result<Value, String> {
     let Value::Object(members) = mapping else { return Ok(mapping.clone()) };
     let Some(root) = members.get(ROOT) else { return Ok(mapping.clone()) };
     let mut rest = Object::default();
-    members.iter().filter(|(key, _)| &***key != ROOT).for_each(|(key, value)| rest.assign(key, value.clone()));
+    members.iter().filter(|(key, _)| &***key != ROOT).for_each(|(key, value)| rest.set(Arc::clone(key), value.clone()));
     let rest = Value::object(rest);
-    let not_an_object = || "The root directive must be an object".to_owned();
-    let Value::Object(root) = root else {
-        return Err(match root {
-            Value::Text(text) if text.len() > 1 => "The root mapping must only have a single directive object".to_owned(),
-            Value::Array(elements) if elements.len() > 1 => {
-                "The root mapping must only have a single directive object".to_owned()
-            }
-            _ => not_an_object(),
-        });
-    };
-    if root.len() > 1 {
-        return Err("The root mapping must only have a single directive object".to_owned());
-    }
-    let (name, directive) = root.iter().next().ok_or_else(not_an_object)?;
-    let directive = match directive {
+    let too_many = || Err("The root mapping must only have a single directive object".to_owned());
+    let not_an_object = || Err("The root directive must be an object".to_owned());
+    let with_mapping = |directive: &Value| match directive {
         Value::Object(options) => {
             let mut options = Object::clone(options);
-            options.set("mapping".into(), rest);
-            Value::object(options)
+            options.set("mapping".into(), rest.clone());
+            Ok(Value::object(options))
         }
         // An array takes the member too, and nothing looks for it there.
-        Value::Array(_) => directive.clone(),
-        _ => return Err(not_an_object()),
+        Value::Array(_) => Ok(directive.clone()),
+        _ => not_an_object(),
     };
-    let mut root = Object::default();
-    root.set(Arc::clone(name), directive);
-    Ok(Value::object(root))
+    match root {
+        Value::Object(members) if members.len() > 1 => too_many(),
+        Value::Object(members) => match members.iter().next() {
+            Some((name, directive)) => {
+                let mut root = Object::default();
+                root.set(Arc::clone(name), with_mapping(directive)?);
+                Ok(Value::object(root))
+            }
+            None => not_an_object(),
+        },
+        Value::Array(elements) => match elements.as_slice() {
+            [directive] => Ok(Value::array(vec![with_mapping(directive)?])),
+            [] => not_an_object(),
+            _ => too_many(),
+        },
+        Value::Text(text) if text.encode_utf16().count() > 1 => too_many(),
+        _ => not_an_object(),
+    }
 }
 
 /// The value as a new one without members that are undefined.
@@ -107,7 +110,7 @@ fn without_undefined(value: &Value, depth: u32, work: &mut Work) -> Result<Value
         Value::Object(members) => {
             let mut kept = Object::default();
             for (key, value) in members.iter().filter(|(_, value)| **value != Value::Undefined) {
-                kept.assign(key, without_undefined(value, depth + 1, work)?);
+                kept.assign(key, without_undefined(value, depth + 1, work)?)?;
             }
             Value::object(kept)
         }
@@ -133,7 +136,7 @@ pub(super) fn resolve(mapping: &Value, data: &Value, work: &mut Work) -> Result<
             }
             let mut resolved = Object::default();
             for (key, value) in members.iter() {
-                resolved.assign(key, resolve(value, data, work)?);
+                resolved.assign(key, resolve(value, data, work)?)?;
             }
             Ok(Value::object(resolved))
         }
@@ -316,7 +319,14 @@ struct Flat<'a> {
 }
 
 impl Flat<'_> {
-    fn flatten(&self, flat: &mut Object, value: &Value, name: &str, depth: u32, work: &mut Work) -> Result<(), Problem> {
+    fn flatten(
+        &self,
+        flat: &mut Object,
+        value: &Value,
+        name: &str,
+        depth: u32,
+        work: &mut Work,
+    ) -> Result<(), Problem> {
         work.step(depth)?;
         work.take(name.len())?;
         let below = |key: &str| if name.is_empty() { key.to_owned() } else { [name, self.separator, key].concat() };
@@ -375,7 +385,7 @@ fn run_merge(options: &Value, data: &Value, work: &mut Work) -> Result<Value, Pr
             Value::Object(members) => {
                 for (key, value) in members.iter() {
                     work.take(1)?;
-                    merged.assign(key, value.clone());
+                    merged.assign(key, value.clone())?;
                 }
             }
             Value::Array(elements) => {
@@ -417,7 +427,7 @@ fn without_null(value: &Value, depth: u32, work: &mut Work) -> Result<Value, Pro
     let Value::Object(members) = value else { return Ok(value.clone()) };
     let mut kept = Object::default();
     for (key, value) in members.iter().filter(|(_, value)| **value != Value::Null) {
-        kept.assign(key, without_null(value, depth + 1, work)?);
+        kept.assign(key, without_null(value, depth + 1, work)?)?;
     }
     Ok(Value::object(kept))
 }

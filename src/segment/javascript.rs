@@ -188,13 +188,17 @@ mod tests {
             ("-Infinity", f64::NEG_INFINITY),
             ("1e400", f64::INFINITY),
             ("0x20000000000001", 9_007_199_254_740_992.0),
-            ("0x200000000000010000000000000000000001", 9_007_199_254_740_994.0 * 2_f64.powi(84) - 2_f64.powi(85)),
+            // Halfway between two doubles, and one digit far behind decides for the upper one.
+            ("0x200000000000010000000000000000000000000000", 9_007_199_254_740_992.0 * 2_f64.powi(112)),
+            ("0x200000000000010000000000000000000000000001", 9_007_199_254_740_994.0 * 2_f64.powi(112)),
         ];
         for (text, expected) in cases {
             assert_eq!(number(text), expected, "{text:?}");
         }
-        for text in ["abc", "NaN", "nan", "inf", "infinity", "1,000", "$5", "1_000", "0x", "-0x1", "1e", ".", "+", "\u{85}1", "0b2"]
-        {
+        for text in [
+            "abc", "NaN", "nan", "inf", "infinity", "1,000", "$5", "1_000", "0x", "-0x1", "1e", ".", "+", "\u{85}1",
+            "0b2",
+        ] {
             assert!(number(text).is_nan(), "{text:?}");
         }
     }

@@ -118,12 +118,7 @@ fn mapping(node: &Node, index: usize, reader: &mut Reader, remarks: &mut Vec<Fau
         }
     }
     let (action, trigger, fields) = (action?, trigger?, fields?);
-    let read = Mapping::new(
-        action,
-        value(trigger, &mut reader.faults),
-        is_enabled,
-        value(fields, &mut reader.faults),
-    );
+    let read = Mapping::new(action, value(trigger, &mut reader.faults), is_enabled, value(fields, &mut reader.faults));
     if let Err(words) = &read.trigger {
         remarks.push(Fault {
             at: trigger.at,
@@ -148,11 +143,14 @@ fn remark_unknown<'a>(
     remarks: &mut Vec<Fault>,
 ) {
     let Tree::Table(entries) = &node.value else { return };
-    let is_unknown = |key: &str| !known.clone().any(|name| name == key) && !key.starts_with(['@']) && !key.starts_with(INTERNAL);
+    let is_unknown =
+        |key: &str| !known.clone().any(|name| name == key) && !key.starts_with(['@']) && !key.starts_with(INTERNAL);
     for entry in entries.iter().filter(|entry| is_unknown(&entry.key)) {
-        let advice = nearest(&entry.key, known.clone()).map_or_else(String::new, |near| format!("; did you mean {near}?"));
+        let advice =
+            nearest(&entry.key, known.clone()).map_or_else(String::new, |near| format!("; did you mean {near}?"));
         let key = quoted(&entry.key);
-        remarks.push(Fault { at: entry.key_at, message: format!("{within}: {key} is not {what} and is dropped{advice}") });
+        remarks
+            .push(Fault { at: entry.key_at, message: format!("{within}: {key} is not {what} and is dropped{advice}") });
     }
 }
 
@@ -182,7 +180,8 @@ fn value(node: &Node, faults: &mut Vec<Fault>) -> Value {
         Tree::Integer(value) => Value::Number(*value as f64),
         Tree::Float(value) if value.is_finite() => Value::Number(*value),
         Tree::Float(value) => {
-            faults.push(Fault { at: node.at, message: format!("{value} is not a number in JSON; expected one that is") });
+            faults
+                .push(Fault { at: node.at, message: format!("{value} is not a number in JSON; expected one that is") });
             Value::Null
         }
         Tree::Text(text) => Value::text(text),
@@ -194,7 +193,7 @@ fn value(node: &Node, faults: &mut Vec<Fault>) -> Value {
             let mut entries: Vec<_> = entries.iter().collect();
             entries.sort_by_key(|entry| entry.key_at);
             for entry in entries {
-                object.assign(&entry.key.as_str().into(), value(&entry.node, faults));
+                object.set(entry.key.as_str().into(), value(&entry.node, faults));
             }
             Value::object(object)
         }

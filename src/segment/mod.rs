@@ -6,7 +6,7 @@
 //! there must work here, and the other way round. What they cannot tell they call *not modelled*, never a guess.
 
 mod coerce;
-pub mod destination;
+mod destination;
 mod directives;
 mod fql;
 mod javascript;
@@ -21,7 +21,9 @@ mod v8_date;
 mod validate;
 mod value;
 
-pub use destination::{Action, Destination, Event, Line, Mapped, Outcome, Resolved, SentRequest};
+pub use destination::{
+    Action, Destination, Event, EventError, Line, MAX_MAPPINGS, Mapped, Outcome, Resolved, SentRequest,
+};
 
 /// Why there is no value.
 #[derive(Clone, Debug, PartialEq, Eq)]

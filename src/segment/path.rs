@@ -138,7 +138,8 @@ mod tests {
     use super::super::value::parse;
     use super::*;
 
-    const DATA: &str = r#"{"a":{"b":[{"c d":"x"},7],"it's":1,"":2},"a.b":3,"zero":0,"empty":"","no":false,"nil":null,"word":"né🎉"}"#;
+    const DATA: &str =
+        r#"{"a":{"b":[{"c d":"x"},7],"it's":1,"":2},"a.b":3,"zero":0,"empty":"","no":false,"nil":null,"word":"né🎉"}"#;
 
     #[track_caller]
     fn finds(path: &str, expected: Option<&str>) {

@@ -52,7 +52,8 @@ fn find(text: &str, from: usize, pattern: &str, any_case: bool) -> Option<(usize
     }
     rest.char_indices().find_map(|(at, _)| {
         let mut text = rest.get(at..)?.char_indices();
-        let is_here = pattern.chars().all(|wanted| text.next().is_some_and(|(_, found)| folded(found) == folded(wanted)));
+        let is_here =
+            pattern.chars().all(|wanted| text.next().is_some_and(|(_, found)| folded(found) == folded(wanted)));
         let end = text.next().map_or(rest.len(), |(length, _)| at + length);
         is_here.then_some((from + at, from + end))
     })

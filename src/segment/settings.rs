@@ -3,6 +3,7 @@
 use super::coerce::{Field, Type, fit};
 use super::value::Value;
 use super::{Problem, Work};
+use std::fmt::Write;
 use url::Url;
 
 const DEFAULT_HOST: &str = "events.launchdarkly.com";
@@ -17,11 +18,9 @@ pub(super) const FIELDS: &[Field] = &[
     },
 ];
 
-/// The address events are sent to.
-///
-/// # Errors
-/// In the destination's words: settings that do not fit, or a host that is a name by its letters and no address.
-pub(super) fn events_url(settings: &Value) -> Result<String, Problem> {
+/// The address events are sent to. The outer error are settings that do not fit, which the destination sees before it
+/// looks at an event; the inner one is a host that is a name by its letters and no address, which it sees last.
+pub(super) fn events_url(settings: &Value) -> Result<Result<String, String>, Problem> {
     let settings = fit(settings, FIELDS, &mut Work::default())?;
     let text = |name: &str| match settings.get(name) {
         Some(Value::Text(text)) => &**text,
@@ -29,7 +28,21 @@ pub(super) fn events_url(settings: &Value) -> Result<String, Problem> {
     };
     let host = Some(text("events_host_name")).filter(|host| !host.is_empty()).unwrap_or(DEFAULT_HOST);
     let url = format!("https://{host}/events/bulk/{}", text("client_id"));
-    Url::parse(&url).map(String::from).map_err(|error| Problem::Refused(format!("Invalid URL {url}: {error}")))
+    Ok(Url::parse(&url).map(|url| escaped(url.as_str())).map_err(|error| format!("Invalid URL {url}: {error}")))
+}
+
+/// What Segment's client escapes after the address is in its normal form: characters that WHATWG leaves in some parts.
+fn escaped(url: &str) -> String {
+    let mut escaped = String::with_capacity(url.len());
+    for character in url.chars() {
+        match character {
+            '\'' | '"' | '<' | '>' | '\\' | '^' | '`' | '{' | '|' | '}' => {
+                let _ = write!(escaped, "%{:02X}", u32::from(character));
+            }
+            other => escaped.push(other),
+        }
+    }
+    escaped
 }
 
 #[cfg(test)]
@@ -40,10 +53,11 @@ mod tests {
 
     #[track_caller]
     fn url(settings: &str) -> Result<String, String> {
-        events_url(&parse(settings).unwrap()).map_err(|problem| match problem {
-            Problem::Refused(words) => words,
-            Problem::NotModelled(what) => format!("not modelled: {what}"),
-        })
+        match events_url(&parse(settings).unwrap()) {
+            Ok(url) => url,
+            Err(Problem::Refused(words)) => Err(words),
+            Err(Problem::NotModelled(what)) => Err(format!("not modelled: {what}")),
+        }
     }
 
     #[test]
@@ -54,15 +68,19 @@ mod tests {
         assert_eq!(url(r#"{"client_id":12}"#), bulk("12"));
         assert_eq!(url(r#"{"client_id":["x"],"more":1}"#), bulk("x"));
         assert_eq!(url(r#"{"client_id":"a b/é"}"#), bulk("a%20b/%C3%A9"));
+        assert_eq!(url(r#"{"client_id":"'a'?b|c"}"#), bulk("%27a%27?b%7Cc"));
         assert_eq!(url(r#"{"client_id":"../x"}"#), Ok("https://events.launchdarkly.com/events/x".to_owned()));
     }
 
     #[test]
     fn the_host_is_a_name_without_scheme_and_port() {
         let host = |name: &str| url(&format!(r#"{{"client_id":"c","events_host_name":{name}}}"#));
-        for (name, shown) in
-            [(r#""localhost""#, "localhost"), (r#""127.1""#, "127.0.0.1"), (r#""EVENTS.Example""#, "events.example"), ("5", "0.0.0.5")]
-        {
+        for (name, shown) in [
+            (r#""localhost""#, "localhost"),
+            (r#""127.1""#, "127.0.0.1"),
+            (r#""EVENTS.Example""#, "events.example"),
+            ("5", "0.0.0.5"),
+        ] {
             assert_eq!(host(name), Ok(format!("https://{shown}/events/bulk/c")));
         }
         for name in [r#""""#, "null", r#""a:80""#, r#""https://a""#, r#""-a""#, r#""a..b""#, r#""a_b""#, r#""é""#] {

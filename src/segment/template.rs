@@ -48,9 +48,10 @@ mod tests {
 
     #[test]
     fn places_are_filled_with_text_and_what_is_missing_with_nothing() {
-        let data =
-            parse(r#"{"a":"x","n":1.50,"no":false,"nil":null,"o":{"b":1},"l":[1,null,[2]],"inner":"{{a}}","money":"$&"}"#)
-                .unwrap();
+        let data = parse(
+            r#"{"a":"x","n":1.50,"no":false,"nil":null,"o":{"b":1},"l":[1,null,[2]],"inner":"{{a}}","money":"$&"}"#,
+        )
+        .unwrap();
         for (template, expected) in [
             ("{{a}}-{{ n }}-{{no}}", "x-1.5-false"),
             ("{{nil}}{{missing}}{{$.a}}|", "|"),
@@ -59,7 +60,7 @@ mod tests {
             ("{{{inner}}}", "x"),
             ("{{inner}}", "{{a}}"),
             ("{a}} {{}} {{a} {{", "{a}} {{}} {{a} {{"),
-            ("{{{{a}}}}", "{}"),
+            ("{{{{a}}}}", "}"),
             ("{{a}", "{{a}"),
         ] {
             assert_eq!(render(template, &data, &mut Work::default()), Ok(expected.to_owned()), "{template}");

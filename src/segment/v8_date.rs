@@ -37,8 +37,7 @@ enum Word {
 impl Word {
     /// Only the first three letters count, and only a month may have more.
     fn of(prefix: &str, length: usize) -> Self {
-        const MONTHS: [&str; 12] =
-            ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+        const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
         if let Some(month) = (1..).zip(MONTHS).find_map(|(month, name)| (name == prefix).then_some(month)) {
             return Self::Month(month);
         }
@@ -245,8 +244,10 @@ impl Time {
             }
             hour = hour % 12 + more;
         }
-        let is_in_day =
-            (0..24).contains(&hour) && (0..60).contains(&minute) && (0..60).contains(&second) && (0..1000).contains(&ms);
+        let is_in_day = (0..24).contains(&hour)
+            && (0..60).contains(&minute)
+            && (0..60).contains(&second)
+            && (0..1000).contains(&ms);
         let is_midnight = (hour, minute, second, ms) == (24, 0, 0, 0);
         (is_in_day || is_midnight).then_some([hour, minute, second, ms])
     }
@@ -295,7 +296,8 @@ fn milliseconds(token: Token) -> i32 {
 
 /// `new Date(text)`, epoch ms; none: not a date.
 pub(super) fn parse(text: &str) -> Option<f64> {
-    let mut reader = Reader { scanner: Scanner::new(text), day: Day::default(), time: Time::default(), zone: Zone::default() };
+    let mut reader =
+        Reader { scanner: Scanner::new(text), day: Day::default(), time: Time::default(), zone: Zone::default() };
     let token = reader.iso();
     reader.legacy(token)?;
     let (year, month, day) = reader.day.resolve()?;

@@ -60,11 +60,8 @@ fn object(value: &Value, path: &[&str]) -> Result<(), Vec<Fault>> {
     if kind(value) != "object" {
         return Err(expected(path, "an object", value));
     }
-    let faults: Vec<Fault> = members
-        .iter()
-        .filter_map(|(key, value)| anything(value, &[path, &[key]].concat()).err())
-        .flatten()
-        .collect();
+    let faults: Vec<Fault> =
+        members.iter().filter_map(|(key, value)| anything(value, &[path, &[key]].concat()).err()).flatten().collect();
     if faults.is_empty() { Ok(()) } else { Err(faults) }
 }
 
@@ -159,7 +156,11 @@ fn directive(value: &Value, path: &[&str]) -> Result<(), Vec<Fault>> {
         "@if" => fields(
             value,
             path,
-            &[("exists", false, raw_or_directive), ("then", false, raw_or_directive), ("else", false, raw_or_directive)],
+            &[
+                ("exists", false, raw_or_directive),
+                ("then", false, raw_or_directive),
+                ("else", false, raw_or_directive),
+            ],
         ),
         "@case" => fields(value, path, &[("operator", false, string), ("value", false, string_or_directive)]),
         "@replace" => fields(

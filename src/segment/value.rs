@@ -56,11 +56,14 @@ impl Object {
         self.members.insert(key, value);
     }
 
-    /// Sets a member as an assignment does, for which `__proto__` is not a member.
-    pub(super) fn assign(&mut self, key: &Arc<str>, value: Value) {
+    /// Sets a member as an assignment does: `__proto__` is not a member then, but what the object inherits from.
+    pub(super) fn assign(&mut self, key: &Arc<str>, value: Value) -> Result<(), Problem> {
         if &**key != "__proto__" {
             self.set(Arc::clone(key), value);
+        } else if matches!(value, Value::Null | Value::Array(_) | Value::Object(_)) {
+            return Err(Problem::NotModelled("a member is called __proto__, and changes what it is in".to_owned()));
         }
+        Ok(())
     }
 }
 
@@ -287,14 +290,20 @@ mod tests {
 
     #[test]
     fn members_come_in_the_order_of_javascript() {
-        assert_eq!(through(r#"{"b":1,"10":2,"a":3,"9":4,"01":5,"-1":6}"#), r#"{"9":4,"10":2,"b":1,"a":3,"01":5,"-1":6}"#);
+        assert_eq!(
+            through(r#"{"b":1,"10":2,"a":3,"9":4,"01":5,"-1":6}"#),
+            r#"{"9":4,"10":2,"b":1,"a":3,"01":5,"-1":6}"#
+        );
         assert_eq!(through(r#"{"b":1,"a":2,"b":3}"#), r#"{"b":3,"a":2}"#);
         assert_eq!(through(r#"{"4294967294":1,"4294967295":2,"0":3}"#), r#"{"0":3,"4294967294":1,"4294967295":2}"#);
     }
 
     #[test]
     fn numbers_are_doubles_written_as_javascript_writes_them() {
-        assert_eq!(through("[1.0,-0,1e21,1e400,0.1e1,123456789012345678901]"), "[1,0,1e+21,null,1,123456789012345680000]");
+        assert_eq!(
+            through("[1.0,-0,1e21,1e400,0.1e1,123456789012345678901]"),
+            "[1,0,1e+21,null,1,123456789012345680000]"
+        );
     }
 
     #[test]

@@ -318,9 +318,8 @@ impl Test {
         };
         let text = if let Value::Text(text) = actual { Some(&**text) } else { None };
         let number = if let Value::Number(number) = actual { Some(*number) } else { None };
-        let compared = |compare: fn(&f64, &f64) -> bool, expected: f64| {
-            number.is_some_and(|number| compare(&number, &expected))
-        };
+        let compared =
+            |compare: fn(&f64, &f64) -> bool, expected: f64| number.is_some_and(|number| compare(&number, &expected));
         Ok(match &self.check {
             Check::Is(expected) => text == Some(expected),
             Check::IsNot(expected) => text != Some(expected),
@@ -331,9 +330,7 @@ impl Test {
             Check::Greater(expected) => compared(f64::gt, *expected),
             Check::GreaterOrEqual(expected) => compared(f64::ge, *expected),
             Check::Contains(part, negated) => text.is_some_and(|text| text.contains(part.as_str()) != *negated),
-            Check::StartsWith(start, negated) => {
-                text.is_some_and(|text| units(text).starts_with(start) != *negated)
-            }
+            Check::StartsWith(start, negated) => text.is_some_and(|text| units(text).starts_with(start) != *negated),
             Check::EndsWith(end, negated) => text.is_some_and(|text| units(text).ends_with(end) != *negated),
             Check::Exists => !matches!(actual, Value::Undefined | Value::Null),
             Check::NotExists => matches!(actual, Value::Undefined | Value::Null),
