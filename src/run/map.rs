@@ -137,10 +137,9 @@ impl<W: Write> Mapper<W> {
             let fault = match value {
                 Ok(_) if end > line_end => None,
                 // A line is one value, or it is no JSON.
-                Ok(_) => match Walker::at(chunk.text.get(..line_end).unwrap_or(""), end).next_byte() {
-                    None => None,
-                    Some(_) => Some((end, "more text follows the value")),
-                },
+                Ok(_) => Walker::at(chunk.text.get(..line_end).unwrap_or(""), end)
+                    .next_byte()
+                    .map(|_| (end, "more text follows the value")),
                 Err(fault) => Some((fault.offset, fault.what)),
             };
             match (fault, value) {
@@ -301,7 +300,7 @@ fn resume(text: &str, first_line_end: usize, at: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     /// What became of a text: number of the input and event key or error, a string a row.

@@ -114,7 +114,10 @@ fn context_keys(payload: &Object, work: &mut Work) -> Result<Value, Problem> {
 
 /// A Segment event that was read.
 #[derive(Clone, Debug)]
-pub struct Event(pub(super) Value);
+pub struct Event {
+    value: Value,
+    bytes: usize,
+}
 
 /// Why a text is not a Segment event.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -142,7 +145,7 @@ impl Event {
     /// See [`EventError`].
     pub fn parse(json: &str) -> Result<Self, EventError> {
         match parse(json) {
-            Ok(event @ Value::Object(_)) => Ok(Self(event)),
+            Ok(value @ Value::Object(_)) => Ok(Self { value, bytes: json.len() }),
             Ok(other) => Err(EventError::NotAnObject(match other {
                 Value::Array(_) => "an array",
                 Value::Text(_) => "a string",
@@ -358,12 +361,12 @@ impl Destination {
     }
 
     fn outcome(&self, mapping: &Mapping, event: &Event, now_ms: i64) -> Outcome {
-        let work = &mut Work::default();
+        let work = &mut Work::on(event.bytes);
         let trigger = match &mapping.trigger {
             Ok(trigger) => trigger,
             Err(words) => return Outcome::InvalidTrigger(words.clone()),
         };
-        match trigger.matches(&event.0, work) {
+        match trigger.matches(&event.value, work) {
             Ok(true) => {}
             Ok(false) => return Outcome::NotMatched,
             Err(Problem::Refused(words)) => return Outcome::InvalidTrigger(words),
@@ -379,9 +382,9 @@ impl Destination {
     fn request(&self, mapping: &Mapping, event: &Event, now_ms: i64, work: &mut Work) -> Result<SentRequest, Problem> {
         // Settings are looked at before anything else.
         let url = self.url.clone()?;
-        let payload = mapping.plan.resolve(&event.0, work)?;
+        let payload = mapping.plan.resolve(&event.value, work)?;
         let payload = fit(&without_empty(&payload), mapping.action.fields(), work)?;
-        looked_for_audience(&event.0)?;
+        looked_for_audience(&event.value)?;
         let event = mapping.action.event(&payload, now_ms, work)?;
         let url = url.map_err(Problem::Refused)?;
         let body = Value::array(vec![event]).json(work)?.unwrap_or_default();
@@ -420,10 +423,10 @@ fn is_empty(value: &Value) -> bool {
 
 /// The fields of a mapping, in its order, then those of the action that it does not map.
 fn lines(mapping: &Mapping, event: &Event) -> Vec<Line> {
-    let work = &mut Work::default();
+    let work = &mut Work::on(event.bytes);
     let fields = mapping.action.fields();
     let json = |value: &Value, work: &mut Work| value.json(work).ok().flatten();
-    let resolved = |part: &Value, work: &mut Work| match directives::resolve(part, &event.0, work)
+    let resolved = |part: &Value, work: &mut Work| match directives::resolve(part, &event.value, work)
         .and_then(|value| Ok((value.json(work)?, value)))
     {
         Ok((Some(json), value)) => (Resolved::Value(json), Some(value)),

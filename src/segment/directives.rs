@@ -232,7 +232,11 @@ fn run_case(options: &Value, data: &Value, work: &mut Work) -> Result<Value, Pro
     if !is_truthy(value) {
         return Ok(Value::Undefined);
     }
-    match (resolve(value, data, work)?, operator) {
+    let value = resolve(value, data, work)?;
+    if let Value::Text(text) = &value {
+        work.take(text.len())?;
+    }
+    match (value, operator) {
         (Value::Text(text), Value::Text(operator)) if **operator == *"lower" => Ok(Value::text(&text.to_lowercase())),
         (Value::Text(text), Value::Text(operator)) if **operator == *"upper" => Ok(Value::text(&text.to_uppercase())),
         (Value::Text(_), _) => refused("operator key should have a value of \"lower\" or \"upper\""),
@@ -417,8 +421,18 @@ fn run_transform(options: &Value, data: &Value, work: &mut Work) -> Result<Value
     if !matches!(data, Value::Object(_)) {
         return refused(format!("data must be an object, got {}", data.real_type()));
     }
+    work.take(weight(apply))?;
     let transformed = Plan::new(apply).resolve(data, work)?;
     resolve(mapping, &transformed, work)
+}
+
+/// How many values a mapping is made of: what it costs to check it.
+fn weight(mapping: &Value) -> usize {
+    match mapping {
+        Value::Array(elements) => 1 + elements.iter().map(weight).sum::<usize>(),
+        Value::Object(members) => 1 + members.iter().map(|(_, value)| weight(value)).sum::<usize>(),
+        _ => 1,
+    }
 }
 
 /// Takes nulls out of objects, and of objects in objects, but not of arrays.

@@ -40,13 +40,17 @@ enum Problem {
 struct Work(usize);
 
 impl Default for Work {
-    /// Far more than any event that Segment takes, which has at most 32 KB.
     fn default() -> Self {
-        Self(20_000_000)
+        Self::on(0)
     }
 }
 
 impl Work {
+    /// For an event of so many bytes: far more than an honest mapping needs, which looks at each of them a few times.
+    fn on(event_bytes: usize) -> Self {
+        Self(event_bytes.saturating_mul(100).saturating_add(2_000_000))
+    }
+
     /// Takes some of it: bytes of text, or values that are visited.
     fn take(&mut self, cost: usize) -> Result<(), Problem> {
         match self.0.checked_sub(cost) {

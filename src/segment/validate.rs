@@ -77,28 +77,45 @@ fn boolean(value: &Value, path: &[&str]) -> Result<(), Vec<Fault>> {
     if matches!(value, Value::Bool(_)) { Ok(()) } else { Err(expected(path, "a boolean", value)) }
 }
 
-fn raw_or_directive(value: &Value, path: &[&str]) -> Result<(), Vec<Fault>> {
-    match kind(value) {
-        "directive" => directive(value, path),
-        "undefined" => Err(expected(path, "a mapping directive or a JSON value", value)),
-        _ => Ok(()),
+/// What a value may be where a directive may stand as well.
+#[derive(Clone, Copy)]
+enum Or {
+    Raw,
+    Text,
+    Object,
+}
+
+impl Or {
+    /// Looks at the value, and not at what is in it.
+    fn shallow(self, value: &Value, path: &[&str]) -> Result<(), Vec<Fault>> {
+        let (is_right, what) = match self {
+            Self::Raw => (!matches!(value, Value::Undefined), "a mapping directive or a JSON value"),
+            Self::Text => (matches!(value, Value::Text(_)), "a string or a mapping directive"),
+            Self::Object => (matches!(value, Value::Object(_)), "a object or a mapping directive"),
+        };
+        if is_right || kind(value) == "directive" { Ok(()) } else { Err(expected(path, what, value)) }
     }
+
+    fn deep(self, value: &Value, path: &[&str]) -> Result<(), Vec<Fault>> {
+        self.shallow(value, path)?;
+        match (kind(value), self) {
+            ("directive", _) => directive(value, path),
+            ("object", Self::Object) => object(value, path),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn raw_or_directive(value: &Value, path: &[&str]) -> Result<(), Vec<Fault>> {
+    Or::Raw.shallow(value, path)
 }
 
 fn string_or_directive(value: &Value, path: &[&str]) -> Result<(), Vec<Fault>> {
-    match kind(value) {
-        "directive" => directive(value, path),
-        "string" => Ok(()),
-        _ => Err(expected(path, "a string or a mapping directive", value)),
-    }
+    Or::Text.shallow(value, path)
 }
 
 fn object_or_directive(value: &Value, path: &[&str]) -> Result<(), Vec<Fault>> {
-    match kind(value) {
-        "directive" => directive(value, path),
-        "object" => object(value, path),
-        _ => Err(expected(path, "a object or a mapping directive", value)),
-    }
+    Or::Object.shallow(value, path)
 }
 
 fn length(value: &Value, path: &[&str], range: std::ops::RangeInclusive<usize>) -> Result<(), Vec<Fault>> {
@@ -123,7 +140,9 @@ fn one_of(value: &Value, path: &[&str], words: &[&str]) -> Result<(), Vec<Fault>
     Err(fault(path, format!("should be one of {} but it is {text:?}", words.join(", "))))
 }
 
-/// An object's fields: which there are, whether each must be there, and how it is checked.
+/// An object's fields: which there are, whether each must be there, and how it is checked. What is in them has been
+/// checked with the object, so here it is only looked at: the destination checks it once more, at every level, and
+/// takes twice as long for each level of a mapping.
 fn fields(value: &Value, path: &[&str], fields: &[(&str, bool, Check)]) -> Result<(), Vec<Fault>> {
     object(value, path)?;
     let mut faults = Vec::new();
@@ -180,10 +199,10 @@ fn directive(value: &Value, path: &[&str]) -> Result<(), Vec<Fault>> {
                 Value::Array(elements) => elements.get(at).unwrap_or(&Value::Undefined),
                 _ => &Value::Undefined,
             };
-            string_or_directive(element(0), path)?;
+            Or::Text.deep(element(0), path)?;
             anything(element(1), path)
         }
-        "@path" | "@template" => string_or_directive(value, path),
+        "@path" | "@template" => Or::Text.deep(value, path),
         "@json" => fields(
             value,
             path,
@@ -204,12 +223,12 @@ fn directive(value: &Value, path: &[&str]) -> Result<(), Vec<Fault>> {
             )?;
             let Value::Array(objects) = value.member("objects") else { return Ok(()) };
             // The destination's own words lose the way here; ours keep it.
-            objects.iter().try_for_each(|object| object_or_directive(object, &[path, &["objects"][..]].concat()))
+            objects.iter().try_for_each(|object| Or::Object.deep(object, &[path, &["objects"][..]].concat()))
         }
         "@transform" => {
             fields(value, path, &[("apply", true, object_or_directive), ("mapping", true, object_or_directive)])
         }
-        "@literal" | "@excludeWhenNull" => raw_or_directive(value, path),
+        "@literal" | "@excludeWhenNull" => Or::Raw.deep(value, path),
         "@liquid" => string(value, path),
         unknown => {
             let path = path.get(..path.len().saturating_sub(1)).unwrap_or_default();
