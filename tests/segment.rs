@@ -222,7 +222,10 @@ fn directives_compute_values() {
         (json!({"@json": {"mode": "decode", "value": path("$.properties.bad")}}), json!("{")),
         (json!({"@json": {"mode": "ENCODE", "value": 1}}), json!("gone")),
         (json!({"@merge": {"direction": "left", "objects": [{"a": 1}, {"a": 2, "b": 3}]}}), json!({"a": 1, "b": 3})),
-        (json!({"@merge": {"direction": "right", "objects": [{"a": 1}, {"@template": "xy"}]}}), json!({"a": 1, "0": "x", "1": "y"})),
+        (
+            json!({"@merge": {"direction": "right", "objects": [{"a": 1}, {"@template": "xy"}]}}),
+            json!({"a": 1, "0": "x", "1": "y"}),
+        ),
         (json!({"@literal": path("$.event")}), json!("E")),
         (json!({"@transform": {"apply": {"x": path("$.event")}, "mapping": {"@template": "<{{x}}>"}}}), json!("<E>")),
         (json!({"@excludeWhenNull": {"a": null, "b": {"c": null, "d": [null]}}}), json!({"b": {"d": [null]}})),

@@ -1,7 +1,7 @@
 //! What the published destination made of 543 events, and what exptap makes of them.
 //!
 //! The destination (`@segment/action-destinations` 3.497.0) ran with its time zone at UTC and its clock stopped.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
 use exptap::catalog::load::Format;
 use exptap::segment::{Event, Outcome, SentRequest, mapping_file};
