@@ -5,6 +5,8 @@
 
 use exptap::catalog::load::Format;
 use exptap::segment::{Event, Outcome, SentRequest, mapping_file};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,10 +21,30 @@ const DECLARED: &[(&str, &str)] =
 /// Cases that ask what LaunchDarkly answered, which a dry run never learns.
 const NOT_ASKED: &str = "http";
 
-fn cases() -> Vec<Value> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/segment/oracle.jsonl");
+/// A case. What goes in is kept as it is written: the order of members shows where a mapping writes JSON.
+#[derive(Deserialize)]
+struct Case {
+    id: String,
+    #[serde(default)]
+    group: String,
+    action: String,
+    subscribe: Box<RawValue>,
+    mapping: Box<RawValue>,
+    settings: Box<RawValue>,
+    input: Box<RawValue>,
+    input_raw: Option<String>,
+    output: Value,
+    error: Value,
+    result: Value,
+}
+
+fn cases(file: &Path) -> Vec<Case> {
     let text = std::fs::read_to_string(file).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn oracle() -> Vec<Case> {
+    cases(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/segment/oracle.jsonl"))
 }
 
 /// The same value with every number a double, as JavaScript has them.
@@ -35,12 +57,12 @@ fn doubles(value: &Value) -> Value {
     }
 }
 
-fn outcome(case: &Value) -> Outcome {
-    let mapping = json!({"action": case["action"], "subscribe": case["subscribe"], "mapping": case["mapping"]});
-    let file = json!({"settings": case["settings"], "mappings": [mapping]}).to_string();
+fn outcome(case: &Case) -> Outcome {
+    let Case { action, subscribe, mapping, settings, .. } = case;
+    let mapping = format!(r#"{{"action":{action:?},"subscribe":{subscribe},"mapping":{mapping}}}"#);
+    let file = format!(r#"{{"settings":{settings},"mappings":[{mapping}]}}"#);
     let destination = mapping_file::from_text(&file, "case.json", Format::Json).unwrap().destination;
-    let input = case["input_raw"].as_str().map_or_else(|| case["input"].to_string(), str::to_owned);
-    let event = Event::parse(&input).unwrap();
+    let event = Event::parse(case.input_raw.as_deref().unwrap_or(case.input.get())).unwrap();
     let mapped = destination.map(&event, NOW_MS);
     assert_eq!(mapped.len(), 1);
     // To explain is to say the same, at more length.
@@ -49,11 +71,11 @@ fn outcome(case: &Value) -> Outcome {
 }
 
 /// What is not as the destination has it; none where all is.
-fn disagreement(case: &Value, outcome: &Outcome) -> Option<String> {
+fn disagreement(case: &Case, outcome: &Outcome) -> Option<String> {
     let say = |expected: &str| Some(format!("expected {expected}, got {outcome:?}"));
-    let error = &case["error"];
-    let said = &case["result"][0]["output"];
-    if let Some(output) = case["output"].as_object() {
+    let error = &case.error;
+    let said = &case.result[0]["output"];
+    if let Some(output) = case.output.as_object() {
         let Outcome::Sent(request) = outcome else { return say(&output["body_raw"].to_string()) };
         let body: Value = serde_json::from_str(&request.body).unwrap();
         let agrees = doubles(&body) == doubles(&output["body"])
@@ -75,19 +97,19 @@ fn disagreement(case: &Value, outcome: &Outcome) -> Option<String> {
 
 #[test]
 fn exptap_agrees_with_the_destination_except_where_it_is_declared() {
-    let cases = cases();
+    let cases = oracle();
     assert_eq!(cases.len(), 543);
     let mut groups: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     let mut wrong = Vec::new();
-    for case in cases.iter().filter(|case| case["group"] != NOT_ASKED) {
-        let id = case["id"].as_str().unwrap();
-        let declared = DECLARED.iter().find(|(declared, _)| *declared == id);
+    for case in cases.iter().filter(|case| case.group != NOT_ASKED) {
+        let id = &case.id;
+        let declared = DECLARED.iter().find(|(declared, _)| declared == id);
         let disagreement = disagreement(case, &outcome(case));
-        let (agreed, asked) = groups.entry(case["group"].as_str().unwrap()).or_default();
+        let (agreed, asked) = groups.entry(&case.group).or_default();
         *asked += 1;
         *agreed += usize::from(disagreement.is_none());
         match (disagreement, declared) {
-            (Some(what), None) => wrong.push(format!("{id} {}: {what}", case["case"])),
+            (Some(what), None) => wrong.push(format!("{id}: {what}")),
             (None, Some((_, reason))) => wrong.push(format!("{id} agrees, although it is declared: {reason}")),
             _ => {}
         }
@@ -104,18 +126,17 @@ fn exptap_agrees_with_the_destination_except_where_it_is_declared() {
 fn exptap_agrees_with_the_destination_on_more_cases() {
     let file = std::env::var("EXPTAP_SEGMENT_CASES").expect("EXPTAP_SEGMENT_CASES names a file");
     let (mut asked, mut not_modelled, mut wrong) = (0, BTreeMap::<String, u32>::new(), Vec::new());
-    for line in std::fs::read_to_string(file).unwrap().lines() {
-        let case: Value = serde_json::from_str(line).unwrap();
+    for case in cases(Path::new(&file)) {
         asked += 1;
         let outcome = outcome(&case);
         let outcome_matched = !matches!(outcome, Outcome::NotMatched | Outcome::InvalidTrigger(_));
         if let Outcome::NotModelled { what, .. } = &outcome {
             *not_modelled.entry(what.clone()).or_default() += 1;
-        } else if !outcome_matched && case["error"]["name"] == "AggregateAjvError" {
+        } else if !outcome_matched && case.error["name"] == "AggregateAjvError" {
             // The destination refuses settings before it looks at triggers; a row says of an event that does not
             // match only that.
         } else if let Some(what) = disagreement(&case, &outcome) {
-            wrong.push(format!("{} {} {} {}: {what}", case["id"], case["subscribe"], case["mapping"], case["input"]));
+            wrong.push(format!("{} {} {} {}: {what}", case.id, case.subscribe, case.mapping, case.input));
         }
     }
     println!("{asked} asked, {} not agreed, not modelled: {not_modelled:#?}", wrong.len());
@@ -124,8 +145,8 @@ fn exptap_agrees_with_the_destination_on_more_cases() {
 
 #[test]
 fn whatever_is_declared_is_a_case() {
-    let cases = cases();
+    let cases = oracle();
     for (declared, _) in DECLARED {
-        assert!(cases.iter().any(|case| case["id"] == *declared), "{declared}");
+        assert!(cases.iter().any(|case| case.id == *declared), "{declared}");
     }
 }
