@@ -51,6 +51,8 @@ pub enum Command {
     Check(Check),
     /// Make a copy that can be shared: what says something of anybody is replaced, the verdicts stay.
     Redact(Redact),
+    /// Say what Segment's LaunchDarkly destination would send for Segment events, without sending anything.
+    Map(Map),
     /// Say how to get traffic in: SDKs, containers, phones, Relay Proxy (also: exptap help sources).
     #[command(long_about = crate::guide::usual())]
     Sources,
@@ -369,6 +371,25 @@ pub struct Redact {
     /// Only say what would be replaced and kept.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// Options of `map`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Prints a line of JSON per event and enabled mapping: whether its trigger matches, and the request LaunchDarkly gets, \
+or why it gets none. The fields, and how to write a mapping file: docs/segment.md.
+
+Without --mapping these are the two presets the destination is set up with, sent to the client-side ID client-side-id.")]
+pub struct Map {
+    /// The destination's settings and mappings, in JSON or TOML.
+    #[arg(long, value_name = "FILE")]
+    pub mapping: Option<PathBuf>,
+    /// The time of events that carry none; without it, now. RFC 3339 or epoch ms.
+    #[arg(long, value_name = "TIME", value_parser = parse_time, allow_negative_numbers = true)]
+    pub now: Option<i64>,
+    /// A file of Segment events, one a line, an array or as a debugger shows them, plain or .gz; - is standard input.
+    #[arg(value_name = "SRC", default_value = "-")]
+    pub source: String,
 }
 
 /// RFC 3339 or epoch milliseconds.

@@ -37,6 +37,26 @@ const CATALOGS: [&str; 4] = [
     include_str!("catalogs/invalid/wrong-types.toml"),
     include_str!("catalogs/invalid/bad-times.toml"),
 ];
+/// Mapping files, each with an event behind a NUL.
+const MAPPINGS: [&str; 5] = [
+    concat!(
+        r#"{"settings":{"client_id":"c"},"mappings":[{"action":"trackEvent","subscribe":"type=\"track\" and (contains(event, \"e\") or properties.n >= 5)","mapping":{"user_key":{"@if":{"exists":{"@path":"$.userId"},"then":{"@path":"$.userId"},"else":{"@path":"$.anonymousId"}}},"event_name":{"@template":"{{event}}-{{{properties.list[0]}}}"},"metric_value":{"@path":"$.properties['n']"},"event_properties":{"@flatten":{"value":{"@path":"$.properties"},"separator":"."}},"timestamp":{"@path":"$.timestamp"}}}]}"#,
+        "\0",
+        r#"{"type":"track","event":"e","userId":"u","timestamp":"2022-03-30T17:24:58+02:00","properties":{"n":"5","list":["x",{"a":null}]}}"#,
+    ),
+    concat!(
+        r#"{"settings":{"client_id":1,"events_host_name":"a.b"},"mappings":[{"action":"trackEvent","subscribe":"!match(event, \"x*\")","mapping":{"user_key":{"@replace":{"pattern":"a","replacement":"$&$&","value":{"@path":"$.userId"}}},"event_name":{"@case":{"operator":"upper","value":{"@path":"$.event"}}},"additional_context_keys":{"@merge":{"direction":"left","objects":[{"device":{"@path":"$.anonymousId"}},{"@json":{"mode":"decode","value":"{\"1\":[2]}"}}]}},"event_properties":{"items":{"@arrayPath":["$.properties.items",{"k":{"@path":"$.sku"}}]},"gone":{"@excludeWhenNull":{"a":null}}}}}]}"#,
+        "\0",
+        r#"{"event":"e","userId":"aa","anonymousId":7,"properties":{"items":[{"sku":1},2]},"timestamp":"Wed, 30 Mar 2022 17:24:58 GMT"}"#,
+    ),
+    concat!(
+        r#"{"settings":{"client_id":"c"},"mappings":[{"action":"aliasUser","subscribe":"type = \"identify\"","enabled":true,"mapping":{"__segment_internal_directive":{"@transform":{"apply":{"a":{"@template":"{{userId}}{{userId}}"},"t":5}}},"user_key":{"@path":"$.a"},"previous_key":{"@literal":[null]},"timestamp":{"@path":"$.t"}}}]}"#,
+        "\0",
+        r#"{"type":"identify","userId":"\ud83c\udf89"}"#,
+    ),
+    "[settings]\nclient_id = \"c\"\n[[mappings]]\naction = \"trackEvent\"\nsubscribe = 'type = \"track\"'\n[mappings.mapping]\nuser_key = \"u\"\nevent_name = { \"@path\" = \"$.event\" }\ntimestamp = 2026-01-01T00:00:00Z\n\u{0}{\"type\":\"track\",\"event\":5}",
+    "{\"settings\":{}}\u{0}{\"type\":\"track\"}",
+];
 const QUERIES: [&str; 5] = [
     "checkout code:event-lacks-unit since:5m",
     r"(exp:checkout-* or not verdict:dropped) /time.?\/out/ unit:/a\\/",
@@ -115,7 +135,40 @@ fn the_corpora_of_the_other_rooms_hold() {
     CATALOGS.iter().for_each(|text| targets::catalog(text.as_bytes()));
     QUERIES.iter().for_each(|text| targets::query(text.as_bytes()));
     CHECKS.iter().for_each(|text| targets::check(text.as_bytes()));
+    MAPPINGS.iter().for_each(|text| targets::segment(text.as_bytes()));
     UNTRUSTED.iter().for_each(|text| targets::untrusted(text.as_bytes()));
+}
+
+/// A field that doubles itself at every level, and fields as deep as a file may be.
+#[test]
+fn mappings_that_grow_without_end_come_to_one() {
+    let mapping = |field: &str| {
+        let fields = format!(r#"{{"user_key":"u","event_name":"e","event_properties":{field}}}"#);
+        let mapping = format!(r#"{{"action":"trackEvent","subscribe":"type = \"track\"","mapping":{fields}}}"#);
+        format!(
+            "{{\"settings\":{{\"client_id\":\"c\"}},\"mappings\":[{mapping}]}}\0{{\"type\":\"track\",\"a\":\"aa\"}}"
+        )
+    };
+    let nested = |open: &str, inner: &str, close: &str, levels: usize| {
+        mapping(&[&open.repeat(levels), inner, &close.repeat(levels)].concat())
+    };
+    let grow = |apply: &str| format!(r#"{{"@transform":{{"apply":{{"a":{apply}}},"mapping":"#);
+    for text in [
+        nested(&grow(r#"{"@template":"{{a}}{{a}}"}"#), r#"{"a":{"@path":"$.a"}}"#, "}}", 50),
+        nested(&grow(r#"[{"@path":"$.a"},{"@path":"$.a"}]"#), r#"{"a":{"@path":"$.a"}}"#, "}}", 50),
+        nested(
+            &grow(r#"{"b":{"b":{"@path":"$.a"}}}"#),
+            r#"{"@flatten":{"value":{"@path":"$.a"},"separator":"."}}"#,
+            "}}",
+            50,
+        ),
+        nested(r#"{"@literal":"#, r#"{"a":1}"#, "}", 120),
+        nested(r#"{"a":"#, "1", "}", 120),
+        nested("[", "1", "]", 120),
+        nested(r#"{"@excludeWhenNull":{"a":"#, r#"{"@path":"$."}"#, "}}", 55),
+    ] {
+        targets::segment(text.as_bytes());
+    }
 }
 
 /// A text of a corpus with some bytes changed, left out and put in.
@@ -164,6 +217,11 @@ proptest! {
     #[test]
     fn damaged_catalogs_hold(bytes in prop_oneof![8 => damaged(&CATALOGS), 1 => arbitrary()]) {
         targets::catalog(&bytes);
+    }
+
+    #[test]
+    fn damaged_mappings_hold(bytes in prop_oneof![8 => damaged(&MAPPINGS), 1 => arbitrary()]) {
+        targets::segment(&bytes);
     }
 
     #[test]

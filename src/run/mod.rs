@@ -5,9 +5,10 @@ mod check;
 mod collect;
 mod explain;
 mod live;
+mod map;
 mod pace;
-mod replay;
 mod redact;
+mod replay;
 mod screen;
 mod tail;
 pub mod tui;
@@ -59,6 +60,7 @@ pub fn main() -> ExitCode {
         Command::Replay(options) => replay::run(options),
         Command::Tail(options) => tail::run(options),
         Command::Redact(options) => redact::run(&options),
+        Command::Map(options) => map::run(&options),
         Command::Sources => sources(),
     }
 }

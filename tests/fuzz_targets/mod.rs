@@ -16,6 +16,7 @@ use exptap::query::{Query, Situation};
 use exptap::recording::{self, Record};
 use exptap::redact::Redactor;
 use exptap::report::{Report, build};
+use exptap::segment::{self, Outcome, mapping_file};
 use exptap::untrusted::Untrusted;
 use serde::de::IgnoredAny;
 use std::sync::{Arc, LazyLock};
@@ -198,6 +199,41 @@ pub fn catalog(bytes: &[u8]) {
                 }
             }
             Err(error) => assert!(error.to_string().lines().all(|line| line.starts_with("fuzz:")), "{error}"),
+        }
+    }
+}
+
+/// A mapping file, a NUL, and a Segment event. Whatever the mapping, it comes to an end; what it sends is one event
+/// that can be decoded; it says the same when it is explained, and when the file is written again.
+pub fn segment(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let (file, event) = text.split_once('\0').unwrap_or((text, r#"{"type":"track","event":"e","userId":"u"}"#));
+    let event = segment::Event::parse(event);
+    for format in [Format::Toml, Format::Json] {
+        let destination = match mapping_file::from_text(file, "fuzz", format) {
+            Ok(read) => read.destination,
+            Err(error) => {
+                assert!(error.to_string().lines().all(|line| line.starts_with("fuzz:")), "{error}");
+                continue;
+            }
+        };
+        let Ok(event) = &event else { continue };
+        let mapped = destination.map(event, 0);
+        let outcomes = |mapped: Vec<segment::Mapped>| mapped.into_iter().map(|it| it.outcome).collect::<Vec<_>>();
+        let written = destination.to_json();
+        match mapping_file::from_text(&written, "written", Format::Json) {
+            Ok(read) => assert_eq!(outcomes(read.destination.map(event, 0)), outcomes(mapped.clone()), "{written}"),
+            Err(error) => panic!("{error}\n{written}"),
+        }
+        assert_eq!(outcomes(destination.explain(event, 0)), outcomes(mapped.clone()));
+        for mapped in mapped {
+            let Outcome::Sent(request) = mapped.outcome else { continue };
+            let mut events = 0;
+            body::items(&request.body, |item| {
+                assert!(matches!(item, Item::Event { .. }), "{}", request.body);
+                events += 1;
+            });
+            assert_eq!(events, 1, "{}", request.body);
         }
     }
 }
