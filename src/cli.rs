@@ -74,6 +74,18 @@ impl From<ClockName> for Clock {
     }
 }
 
+/// Whether to record.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Recording {
+    /// Write everything that is received to this file (.exptap; .exptap.zst is compressed). A recording that is there
+    /// already is gone on with; any other file is left alone.
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// What the recording is of, kept in it.
+    #[arg(long, value_name = "TEXT", requires = "record")]
+    pub record_note: Option<String>,
+}
+
 /// Options of the screen.
 #[derive(Debug, Clone, Args)]
 pub struct Screen {
@@ -110,6 +122,9 @@ pub struct Listen {
     /// Since when every event has been seen; without it, since exptap was started. RFC 3339 or epoch ms.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub observed_from: Option<i64>,
+    /// Whether to record.
+    #[command(flatten)]
+    pub recording: Recording,
     /// Options of the screen.
     #[command(flatten)]
     pub screen: Screen,
@@ -124,6 +139,9 @@ pub struct Listen {
 /// Options of `demo`.
 #[derive(Debug, Clone, Args)]
 pub struct Demo {
+    /// Whether to record.
+    #[command(flatten)]
+    pub recording: Recording,
     /// Options of the screen.
     #[command(flatten)]
     pub screen: Screen,

@@ -25,6 +25,7 @@ pub mod json;
 pub mod near_miss;
 pub mod query;
 pub mod reason;
+pub mod recorder;
 pub mod recording;
 pub mod report;
 pub mod run;

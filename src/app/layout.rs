@@ -21,24 +21,29 @@ pub struct Parts {
     pub body: Rect,
     /// The panes shown, each with its border.
     pub panes: Vec<(Pane, Rect)>,
+    /// What stays on screen until something is done about it. Where there is no row to spare, it lies over the keys.
+    pub banner: Option<Rect>,
     /// Keys.
     pub footer: Rect,
 }
 
 /// Divides a screen; none where it is too small.
-pub fn divide(screen: Rect, focus: Pane, zoomed: bool) -> Option<Parts> {
+pub fn divide(screen: Rect, focus: Pane, zoomed: bool, has_banner: bool) -> Option<Parts> {
     if screen.width < SMALLEST.0 || screen.height < SMALLEST.1 {
         return None;
     }
+    let banner_rows = u16::from(has_banner && screen.height > SMALLEST.1);
     let overview = screen.width >= OVERVIEW.0 && screen.height >= OVERVIEW.1 && !zoomed && focus != Pane::Sources;
     let header_rows = if screen.height >= TWO_LINE_HEADER_ROWS { 2 } else { 1 };
-    let [header, tabs, body, footer] = Layout::vertical([
+    let [header, tabs, body, banner, footer] = Layout::vertical([
         Constraint::Length(header_rows),
         Constraint::Length(u16::from(!overview)),
         Constraint::Fill(1),
+        Constraint::Length(banner_rows),
         Constraint::Length(1),
     ])
     .areas(screen);
+    let banner = has_banner.then_some(if banner_rows > 0 { banner } else { footer });
     let panes = if overview {
         let [left, right] = Layout::horizontal([Constraint::Percentage(57), Constraint::Fill(1)]).areas(body);
         let [live, contexts] = Layout::vertical([Constraint::Percentage(62), Constraint::Fill(1)]).areas(left);
@@ -52,7 +57,7 @@ pub fn divide(screen: Rect, focus: Pane, zoomed: bool) -> Option<Parts> {
     } else {
         vec![(focus, body)]
     };
-    Some(Parts { header, tabs: (!overview).then_some(tabs), body, panes, footer })
+    Some(Parts { header, tabs: (!overview).then_some(tabs), body, panes, banner, footer })
 }
 
 /// The rows inside a pane's border, and below a heading where it has one.
@@ -66,12 +71,13 @@ pub fn rows_inside(pane: Pane, area: Rect) -> usize {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
     fn four_panes_from_120_columns_one_below_and_none_when_too_small() {
         let panes = |width, height, zoomed| {
-            divide(Rect::new(0, 0, width, height), Pane::Live, zoomed).map_or(0, |parts| parts.panes.len())
+            divide(Rect::new(0, 0, width, height), Pane::Live, zoomed, false).map_or(0, |parts| parts.panes.len())
         };
         assert_eq!(panes(200, 60, false), 4);
         assert_eq!(panes(120, 40, false), 4);
@@ -80,5 +86,13 @@ mod tests {
         assert_eq!(panes(60, 15, false), 1);
         assert_eq!(panes(59, 15, false), 0);
         assert_eq!(panes(1, 1, false), 0);
+    }
+
+    #[test]
+    fn a_banner_has_a_row_of_its_own_unless_none_can_be_spared() {
+        let parts = |height| divide(Rect::new(0, 0, 80, height), Pane::Live, false, true).unwrap();
+        assert_eq!((parts(24).banner, parts(24).footer.y), (Some(Rect::new(0, 22, 80, 1)), 23));
+        assert_eq!(parts(24).body.bottom(), 22);
+        assert_eq!(parts(15).banner, Some(parts(15).footer));
     }
 }

@@ -16,6 +16,7 @@ mod overlay;
 pub mod palette;
 mod rate;
 mod reading;
+mod recording;
 pub mod store;
 mod views;
 
@@ -24,10 +25,12 @@ pub use listing::{Item, Listing, Scroll};
 pub use live::{Criteria, Live, Narrowing, Rows, is_kind_mismatch, is_unmatched_key};
 pub use overlay::{Line, LinePurpose, Overlay};
 pub use rate::Rate;
+pub use recording::Banner;
 pub use views::{Bucket, Detail, Side, View, Why};
 
 use crate::endpoint::Received;
 use crate::query::{Query, QueryError, Situation};
+use crate::recorder::Snapshot;
 use crate::report::Report;
 use crate::view::{SourceRow, UnitRow};
 use jiff::tz::TimeZone;
@@ -92,6 +95,8 @@ pub enum Message<'a> {
     Resize(u16, u16),
     /// Forwarding is doing so.
     Health(Health),
+    /// Recording is doing so.
+    Recording(Snapshot),
     /// There is time to go on with what was left.
     Spare,
     /// A remark for the user, on the last line until the next key; true: it is bad news.
@@ -109,6 +114,14 @@ pub enum Effect {
     Repaint,
     /// Hand this text to the terminal's clipboard.
     Copy(String),
+    /// Record what the session holds, and what comes, to this file.
+    Record(String),
+    /// End the recording.
+    StopRecording,
+    /// Try to go on with the recording after a fault.
+    RetryRecording,
+    /// Set a mark with this note in the recording.
+    Mark(String),
     /// Write this text to a new file.
     Write {
         /// Where.
@@ -168,6 +181,7 @@ pub struct App<'a> {
     frames: u64,
     health: Health,
     lost_requests: u64,
+    recording: Option<Snapshot>,
 }
 
 impl<'a> App<'a> {
@@ -202,6 +216,7 @@ impl<'a> App<'a> {
             frames: 0,
             health: Health::default(),
             lost_requests: 0,
+            recording: None,
         };
         app.live.change(app.store, |_| ());
         app.refresh();
@@ -249,6 +264,7 @@ impl<'a> App<'a> {
                 }
                 self.health = health;
             }
+            Message::Recording(snapshot) => self.take_recording(snapshot),
             Message::Spare => (),
             Message::Notice(text, bad) => self.notice = Some(Notice { text, bad }),
         }
@@ -321,6 +337,9 @@ impl<'a> App<'a> {
             Action::DroppedOnly => self.change_live(|narrowing| narrowing.dropped_only = !narrowing.dropped_only),
             Action::Noise => self.change_live(|narrowing| narrowing.noise = !narrowing.noise),
             Action::SetFilter(text) => self.set_filter(self.focus, text),
+            Action::Record => self.record(effects),
+            Action::Mark => self.mark(),
+            Action::Retry => self.retry(effects),
             Action::Copy => effects.extend(self.copied().map(Effect::Copy)),
             action => self.open_overlay(action),
         }
@@ -430,7 +449,8 @@ impl<'a> App<'a> {
 
     /// The parts of the screen; none where it is too small.
     pub fn parts(&self) -> Option<Parts> {
-        layout::divide(Rect::new(0, 0, self.size.0, self.size.1), self.focus, self.zoomed)
+        let screen = Rect::new(0, 0, self.size.0, self.size.1);
+        layout::divide(screen, self.focus, self.zoomed, self.banner().is_some())
     }
 
     /// Where the user is, for the key map.

@@ -14,6 +14,10 @@ pub enum LinePurpose {
     Filter(Pane),
     /// To name the file that a text is written to.
     Write(String),
+    /// To name the file to record to.
+    Record,
+    /// To say what a mark is about.
+    Mark,
 }
 
 /// A line that is being typed.
@@ -208,7 +212,9 @@ impl App<'_> {
             LinePurpose::Write(content) if !text.is_empty() => {
                 effects.push(Effect::Write { path: text, text: content });
             }
-            LinePurpose::Write(_) => (),
+            LinePurpose::Record if !text.is_empty() => effects.push(Effect::Record(text)),
+            LinePurpose::Mark => effects.push(Effect::Mark(text)),
+            LinePurpose::Write(_) | LinePurpose::Record => (),
         }
     }
 

@@ -44,6 +44,10 @@ pub trait Store {
     fn observed_from_ms(&self) -> Option<i64>;
     /// Events known to be lost.
     fn lost(&self) -> u64;
+    /// The requests whose events are still held, in order.
+    fn held(&self) -> Vec<Arc<Envelope>> {
+        Vec::new()
+    }
 }
 
 impl Store for Session {
@@ -94,5 +98,8 @@ impl Store for Session {
     }
     fn lost(&self) -> u64 {
         self.lost()
+    }
+    fn held(&self) -> Vec<Arc<Envelope>> {
+        self.journal().envelopes().cloned().collect()
     }
 }

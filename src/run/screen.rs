@@ -1,6 +1,7 @@
 //! A live session on screen.
 
 use super::live::{self, Live};
+use super::recording::Desk;
 use super::tui::{self, TuiOptions};
 use super::{BAD_INPUT, now_ms, say};
 use crate::app::Health;
@@ -33,6 +34,7 @@ pub(super) fn show(
     forward: Option<String>,
     options: cli::Screen,
     shop: Option<Shop>,
+    desk: Desk,
 ) -> ExitCode {
     let runtime = match live::runtime() {
         Ok(runtime) => runtime,
@@ -52,6 +54,7 @@ pub(super) fn show(
         theme: options.theme,
         fps: options.fps,
         filter: options.filter,
+        desk,
     };
     match runtime.block_on(tui::run(options)) {
         Ok(_) => ExitCode::SUCCESS,

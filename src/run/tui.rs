@@ -10,9 +10,11 @@
 //! queue, which counts what it cannot hold.
 
 use super::pace::{Dirty, Pace};
+use super::recording::Desk;
 use crate::app::keymap::lookup;
 use crate::app::{Action, App, Effect, Health, Message, Pane, Setting, Tick};
 use crate::endpoint::{IntakeReceiver, Received};
+use crate::recording::Mark;
 use crate::report::{Report, table};
 use crate::session::Session;
 use crate::terminal::{Abilities, Screen};
@@ -46,6 +48,8 @@ pub struct TuiOptions {
     pub fps: Option<u16>,
     /// A filter for Live to start with.
     pub filter: Option<String>,
+    /// Where recordings are started and ended.
+    pub desk: Desk,
 }
 
 /// One slice of judging.
@@ -66,7 +70,7 @@ const COPY_BYTES: usize = 100_000;
 ///
 /// Where there is no terminal ([`crate::terminal::TerminalError`]), or it fails.
 pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
-    let TuiOptions { mut session, intake, addresses, forward, health, theme, fps, filter } = options;
+    let TuiOptions { mut session, intake, addresses, forward, health, theme, fps, filter, desk } = options;
     let mut abilities = Abilities::read(|name| std::env::var(name).ok());
     crate::terminal::require()?;
     let mut themes = Themes::built_in();
@@ -91,6 +95,7 @@ pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
         themes,
         abilities,
         health,
+        desk,
         started: Instant::now(),
         second: 0,
         frames: 0,
@@ -101,9 +106,12 @@ pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
         ended: false,
     };
     let result = session_loop.run(intake).await;
-    let Loop { app, screen, .. } = session_loop;
+    let Loop { app, screen, mut desk, .. } = session_loop;
     drop(app);
     let panics = screen.leave();
+    for sentence in desk.finish().0 {
+        super::say(sentence);
+    }
     // The terminal may be gone; then there is nobody to tell.
     let _ = write_farewell(&mut io::stdout().lock(), &session.report());
     for panic in panics {
@@ -152,6 +160,7 @@ struct Loop<'a> {
     themes: Themes,
     abilities: Abilities,
     health: Option<Box<dyn Fn() -> Health>>,
+    desk: Desk,
     started: Instant,
     /// The second of the last tick.
     second: u64,
@@ -173,6 +182,7 @@ enum Woken {
     Terminal(Option<io::Result<Event>>),
     Time,
     Arrived(Option<Received>),
+    Recording,
     Spare,
 }
 
@@ -230,6 +240,7 @@ impl Loop<'_> {
                 event = events.next() => Woken::Terminal(event),
                 () = self.screen.rested(), if !self.screen.is_ready() => Woken::Time,
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now).into()), if wake.is_some() => Woken::Time,
+                () = self.desk.changed() => Woken::Recording,
                 envelope = next_request(&mut intake), if intake.is_some() => Woken::Arrived(envelope),
                 () = std::future::ready(()), if spare => Woken::Spare,
             };
@@ -253,6 +264,11 @@ impl Loop<'_> {
                 Woken::Time => self.tick_if_due()?,
                 Woken::Arrived(Some(envelope)) => self.judge(envelope, &mut intake)?,
                 Woken::Arrived(None) => intake = None,
+                Woken::Recording => {
+                    if let Some(snapshot) = self.desk.snapshot() {
+                        self.update(Message::Recording(snapshot), Dirty::Data)?;
+                    }
+                }
                 Woken::Spare => self.update(Message::Spare, Dirty::Data)?,
             }
             self.ended |= self.screen.is_broken();
@@ -272,6 +288,10 @@ impl Loop<'_> {
                 Effect::Suspend => self.suspend()?,
                 Effect::Repaint => self.screen.repaint()?,
                 Effect::Copy(text) => self.copy(&text)?,
+                Effect::Record(path) => self.record(path),
+                Effect::StopRecording => self.desk.stop(),
+                Effect::RetryRecording => self.desk.retry(),
+                Effect::Mark(note) => self.desk.mark(Mark { t_ms: super::now_ms(), note }),
                 Effect::Write { path, text } => {
                     let notice = match write_new(&path, &text) {
                         Ok(()) => Message::Notice(format!("written to {path}"), false),
@@ -282,6 +302,18 @@ impl Loop<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Records what the session holds, and what comes. Where events have scrolled out nothing from before the oldest
+    /// request that is held counts as observed.
+    fn record(&mut self, path: String) {
+        let store = self.app.store();
+        let history = store.held();
+        let oldest = history.first().map(|envelope| envelope.arrival_ms).filter(|_| store.first() > 0);
+        let observed_from_ms = oldest.max(store.observed_from_ms());
+        if let Err(why) = self.desk.start(path.into(), observed_from_ms, history) {
+            self.app.update(Message::Notice(format!("not recorded: {why}"), true));
+        }
     }
 
     fn copy(&mut self, text: &str) -> io::Result<()> {
@@ -303,6 +335,11 @@ impl Loop<'_> {
     fn take_event(&mut self, event: Event) -> io::Result<()> {
         match event {
             Event::Key(key) if key.kind != KeyEventKind::Release => match lookup(self.app.scopes(), key) {
+                Some(Action::Record) => {
+                    // The name that is proposed is the time, and at rest nobody has looked at the clock.
+                    self.tick(false)?;
+                    self.update(Message::Action(Action::Record), Dirty::User)
+                }
                 Some(action) => self.update(Message::Action(action), Dirty::User),
                 None => Ok(()),
             },
