@@ -65,6 +65,8 @@ pub(super) struct Opened {
     pub(super) length: u64,
     /// The frames in it so far, for the seek table.
     pub(super) frames: Vec<(u32, u32)>,
+    /// Whether its last record lacks nothing but the line feed.
+    pub(super) is_unended: bool,
 }
 
 /// Opens a file. `known` is one that was being recorded to, and how far everything in it is right.
@@ -83,6 +85,7 @@ pub(super) fn open(storage: &dyn Storage, path: &Path, known: Option<(Identity, 
     }
     let identity = handle.identity()?;
     let length = handle.length()?;
+    let mut is_unended = false;
     let (end, frames) = match known {
         // Also where an error was reported of a record that was written in full: it will be written again.
         Some((file, end)) if file == identity && end <= length => {
@@ -91,16 +94,20 @@ pub(super) fn open(storage: &dyn Storage, path: &Path, known: Option<(Identity, 
         }
         _ if length == 0 => (0, Vec::new()),
         _ if is_compressed(path) => compressed(handle.as_mut(), path, length)?,
-        _ => (plain(handle.as_mut(), path, length)?, Vec::new()),
+        _ => {
+            let end;
+            (end, is_unended) = plain(handle.as_mut(), path, length)?;
+            (end, Vec::new())
+        }
     };
     if end < length {
         handle.cut(end)?;
     }
-    Ok(Opened { handle, identity, length: end, frames })
+    Ok(Opened { handle, identity, length: end, frames, is_unended })
 }
 
-/// Where the last whole line of a recording ends.
-fn plain(handle: &mut dyn Handle, path: &Path, length: u64) -> Result<u64, Refusal> {
+/// Where the last whole record of a recording ends, and whether its line feed is all that is missing.
+fn plain(handle: &mut dyn Handle, path: &Path, length: u64) -> Result<(u64, bool), Refusal> {
     let mut head = Vec::new();
     handle.seek(SeekFrom::Start(0))?;
     while memchr::memchr(b'\n', &head).is_none() && (head.len() as u64) < MAX_HEADER_BYTES {
@@ -116,21 +123,26 @@ fn plain(handle: &mut dyn Handle, path: &Path, length: u64) -> Result<u64, Refus
     if line.len() == head.len() {
         // A recorder that was killed while it wrote its first line leaves a beginning of it, and nothing else.
         let is_begun = recording::is_header(&text) || "{\"exptap\":".starts_with(text.as_ref());
-        return if is_begun { Ok(0) } else { Err(Refusal::Foreign) };
+        return if is_begun { Ok((0, false)) } else { Err(Refusal::Foreign) };
     }
     checked(&text, path)?;
     let mut end = length;
-    loop {
+    let ended = loop {
         let start = end.saturating_sub(STEP_BYTES);
         let mut piece = Vec::new();
         handle.seek(SeekFrom::Start(start))?;
         (&mut *handle).take(end - start).read_to_end(&mut piece)?;
         match memchr::memrchr(b'\n', &piece) {
-            Some(at) => return Ok(start + at as u64 + 1),
-            None if start == 0 => return Ok(0),
+            Some(at) => break start + at as u64 + 1,
+            None if start == 0 => break 0,
             None => end = start,
         }
-    }
+    };
+    let mut rest = Vec::new();
+    handle.seek(SeekFrom::Start(ended))?;
+    (&mut *handle).take(MAX_HEADER_BYTES).read_to_end(&mut rest)?;
+    let is_record = std::str::from_utf8(&rest).is_ok_and(|rest| recording::parse_line(rest).is_ok());
+    Ok(if is_record { (length, true) } else { (ended, false) })
 }
 
 /// Where the last whole frame of a recording ends, and what frames there are.

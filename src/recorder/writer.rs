@@ -38,6 +38,8 @@ struct Pending {
     lines: Vec<u8>,
     requests: u64,
     marks: u64,
+    /// Requests that gaps among them account for.
+    lost: u64,
     /// When the first of them came.
     since: Option<Instant>,
 }
@@ -110,7 +112,7 @@ impl<S: Storage> Writer<S> {
 
     /// Takes a file to write to; the header is the first thing to be written.
     fn begin(&mut self, file: Opened, header: Header, now: Moment) {
-        let mut line = Vec::new();
+        let mut line = if file.is_unended { vec![b'\n'] } else { Vec::new() };
         recording::write_header(&mut line, &Header { created_ms: Some(now.epoch_ms), ..header });
         self.pending.lines.splice(0..0, line);
         self.pending.since.get_or_insert(now.instant);
@@ -147,8 +149,7 @@ impl<S: Storage> Writer<S> {
             self.not_kept += gap.lost;
             return self.tell_not_kept();
         }
-        self.snapshot.lost += gap.lost;
-        let mut record = Pending::default();
+        let mut record = Pending { lost: gap.lost, ..Pending::default() };
         recording::write_gap(&mut record.lines, gap);
         self.append(now, record);
     }
@@ -163,7 +164,7 @@ impl<S: Storage> Writer<S> {
     }
 
     fn append(&mut self, now: Moment, record: Pending) {
-        let Pending { mut lines, requests, marks, .. } = record;
+        let Pending { mut lines, requests, marks, lost, .. } = record;
         if self.is_compressed && self.pending.lines.len() + lines.len() > FRAME_BYTES {
             // Where this fails the record waits with what waits already; there is room for one.
             self.flush(now);
@@ -171,10 +172,16 @@ impl<S: Storage> Writer<S> {
         self.pending.lines.append(&mut lines);
         self.pending.requests += requests;
         self.pending.marks += marks;
+        self.pending.lost += lost;
         self.pending.since.get_or_insert(now.instant);
         if !self.is_compressed || self.pending.lines.len() >= FRAME_BYTES {
             self.flush(now);
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_without_file(&self) -> bool {
+        self.output.is_none()
     }
 
     fn is_stopped(&self) -> bool {
@@ -199,6 +206,7 @@ impl<S: Storage> Writer<S> {
                 self.snapshot.bytes = output.file.length;
                 self.snapshot.requests += std::mem::take(&mut self.pending.requests);
                 self.snapshot.marks += std::mem::take(&mut self.pending.marks);
+                self.snapshot.lost += std::mem::take(&mut self.pending.lost);
                 self.pending.lines.clear();
                 self.pending.since = None;
             }
@@ -208,6 +216,11 @@ impl<S: Storage> Writer<S> {
 
     /// Stops recording. The file stays open: as long as it does, no other process takes it.
     fn stop(&mut self, why: String, now: Moment) {
+        // Half a record must not stay for as long as it takes somebody to press a key. Where even that fails, it is cut
+        // off before recording goes on, and passed over by readers meanwhile.
+        if let Some(output) = &mut self.output {
+            let _ = output.file.handle.cut(output.file.length);
+        }
         self.snapshot.state = State::Stopped { since_ms: now.epoch_ms, why, not_kept: self.not_kept };
     }
 
@@ -227,7 +240,9 @@ impl<S: Storage> Writer<S> {
         };
         self.snapshot.state = State::Recording;
         let before = self.before.take();
-        if before.as_ref().is_some_and(|before| before.identity == file.identity) && file.length > 0 {
+        // A file in which not even the header was written has it among what waits.
+        let is_same = |before: &Before| before.identity == file.identity && (file.length > 0 || before.length == 0);
+        if before.as_ref().is_some_and(is_same) {
             self.snapshot.bytes = file.length;
             self.output = Some(Output { file, unsynced: None });
             self.look_at = Some(now.instant + LOOK);
@@ -237,7 +252,7 @@ impl<S: Storage> Writer<S> {
         if self.not_kept > 0 {
             let gap = Gap { t_ms: now.epoch_ms, lost: self.not_kept, why: format!("recording had stopped: {why}") };
             recording::write_gap(&mut self.pending.lines, &gap);
-            self.snapshot.lost += std::mem::take(&mut self.not_kept);
+            self.pending.lost += std::mem::take(&mut self.not_kept);
         }
         for mark in std::mem::take(&mut self.marks_kept) {
             recording::write_mark(&mut self.pending.lines, &mark);
@@ -251,13 +266,14 @@ impl<S: Storage> Writer<S> {
         let requests = std::mem::take(&mut self.snapshot.requests);
         self.snapshot.marks = 0;
         self.snapshot.moved = Some(Moved { at_ms: now.epoch_ms, was_removed, requests });
-        // What was renamed is where it was moved to; what was removed is nowhere.
-        if was_removed && requests > 0 {
+        // What was renamed is where it was moved to; what was removed is nowhere, and nor are the gaps that stood in it.
+        let lost = requests + std::mem::take(&mut self.snapshot.lost);
+        if was_removed && lost > 0 {
             let mut line = Vec::new();
             let why = "the recording was removed".to_owned();
-            recording::write_gap(&mut line, &Gap { t_ms: now.epoch_ms, lost: requests, why });
+            recording::write_gap(&mut line, &Gap { t_ms: now.epoch_ms, lost, why });
             self.pending.lines.splice(0..0, line);
-            self.snapshot.lost += requests;
+            self.pending.lost += lost;
         }
         self.begin(file, self.later_header(now), now);
     }
@@ -361,7 +377,7 @@ impl<S: Storage> Writer<S> {
         }
         self.end_file(now);
         match &mut self.snapshot.state {
-            State::Stopped { not_kept, .. } => *not_kept = self.not_kept + self.pending.requests,
+            State::Stopped { not_kept, .. } => *not_kept = self.not_kept + self.pending.requests + self.pending.lost,
             state => *state = State::Closed,
         }
         self.output = None;
