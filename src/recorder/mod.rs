@@ -128,8 +128,12 @@ impl fmt::Display for Snapshot {
         }
         let requests = if self.requests == 1 { "request" } else { "requests" };
         write!(formatter, "recorded {} {requests} to {path} ({})", self.requests, size(self.bytes))?;
+        if let Some(Moved { was_removed, requests, .. }) = &self.moved {
+            let what = if *was_removed { "removed" } else { "moved away" };
+            write!(formatter, "; the file before it, with {requests} in it, was {what} meanwhile")?;
+        }
         if self.lost > 0 {
-            write!(formatter, "; {} more are missing from it, which it says where they would be", self.lost)?;
+            write!(formatter, "; {} are missing, and it says where", self.lost)?;
         }
         if let State::Stopped { why, not_kept, .. } = &self.state {
             write!(formatter, "; then recording stopped: {why}; {not_kept} requests after that were not kept")?;
