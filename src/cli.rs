@@ -165,7 +165,7 @@ pub enum Format {
 /// Options of `report`.
 #[derive(Debug, Clone, Args)]
 pub struct Report {
-    /// Files of events (NDJSON or JSON arrays, plain or .gz); - is standard input. Several are read as one.
+    /// Files of events (recordings, NDJSON or JSON arrays, plain, .gz or .zst); - is standard input. Several are read as one.
     #[arg(required = true, value_name = "SRC")]
     pub sources: Vec<String>,
     /// How to judge.
@@ -182,7 +182,7 @@ pub struct Report {
 /// Options of `verdicts`.
 #[derive(Debug, Clone, Args)]
 pub struct Verdicts {
-    /// Files of events (NDJSON or JSON arrays, plain or .gz); - is standard input. Several are read as one.
+    /// Files of events (recordings, NDJSON or JSON arrays, plain, .gz or .zst); - is standard input. Several are read as one.
     #[arg(required = true, value_name = "SRC")]
     pub sources: Vec<String>,
     /// How to judge.
