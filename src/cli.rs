@@ -87,6 +87,18 @@ impl From<ClockName> for Clock {
     }
 }
 
+/// Whether to record.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Recording {
+    /// Write everything that is received to this file (.exptap; .exptap.zst is compressed). A recording that is there
+    /// already is gone on with; any other file is left alone.
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// What the recording is of, kept in it.
+    #[arg(long, value_name = "TEXT", requires = "record")]
+    pub record_note: Option<String>,
+}
+
 /// Options of the screen.
 #[derive(Debug, Clone, Args)]
 pub struct Screen {
@@ -123,6 +135,9 @@ pub struct Listen {
     /// Since when every event has been seen; without it, since exptap was started. RFC 3339 or epoch ms.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub observed_from: Option<i64>,
+    /// Whether to record.
+    #[command(flatten)]
+    pub recording: Recording,
     /// Options of the screen.
     #[command(flatten)]
     pub screen: Screen,
@@ -207,6 +222,9 @@ pub struct Tail {
     /// Since when every event is in the file; without it the file is taken as complete. RFC 3339 or epoch ms.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub observed_from: Option<i64>,
+    /// Whether to record.
+    #[command(flatten)]
+    pub recording: Recording,
     /// Options of the screen.
     #[command(flatten)]
     pub screen: Screen,
@@ -215,6 +233,9 @@ pub struct Tail {
 /// Options of `demo`.
 #[derive(Debug, Clone, Args)]
 pub struct Demo {
+    /// Whether to record.
+    #[command(flatten)]
+    pub recording: Recording,
     /// Options of the screen.
     #[command(flatten)]
     pub screen: Screen,
@@ -246,7 +267,7 @@ Example:
 There is no --filter here: counts over a part of the events would look like results and be none. Filter the rows of \
 `verdicts` and the events of `explain` instead.")]
 pub struct Report {
-    /// Files of events (NDJSON or JSON arrays, plain or .gz); - is standard input. Several are read as one.
+    /// Files of events (recordings, NDJSON or JSON arrays, plain, .gz or .zst); - is standard input. Several are read as one.
     #[arg(required = true, value_name = "SRC")]
     pub sources: Vec<String>,
     /// How to judge.
@@ -266,7 +287,7 @@ pub struct Report {
 Example:
   exptap verdicts events.ndjson --catalog shop.toml --filter 'verdict:dropped key:checkout'")]
 pub struct Verdicts {
-    /// Files of events (NDJSON or JSON arrays, plain or .gz); - is standard input. Several are read as one.
+    /// Files of events (recordings, NDJSON or JSON arrays, plain, .gz or .zst); - is standard input. Several are read as one.
     #[arg(required = true, value_name = "SRC")]
     pub sources: Vec<String>,
     /// How to judge.

@@ -27,6 +27,7 @@ pub mod json;
 pub mod near_miss;
 pub mod query;
 pub mod reason;
+pub mod recorder;
 pub mod recording;
 pub mod redact;
 pub mod replay;

@@ -74,6 +74,17 @@ const CHECKS: [&str; 8] = [
     "\"no\"@\"a \\\" b\" exposure-lacks-unit == 12",
     "test/revenue/0 mean <= +.5",
 ];
+const RECORDINGS: [&str; 9] = [
+    r#"{"exptap":1,"created_at":"2026-11-21T08:00:00Z","observed_from":1,"tool":"t","note":"n","catalog":{"metrics":[]},"mapping":{"settings":{}},"redacted":true}"#,
+    r#"{"t":5,"n":1,"via":"http","method":"POST","path":"/bulk?x=\"","headers":{"user-agent":"a\u001b","a":"b"},"credential":"sdk-…1f2a#9c41","encoding":"gzip","wire_bytes":8,"body":[{"kind":"index"}],"response":{"status":202,"from":"upstream"}}"#,
+    r#"{"t":5,"n":2,"path":"/bulk","encoding":"gzip","body_base64":"H4sIAAAAAAAA/4uOBQApu0wNAgAAAA=="}"#,
+    r#"{"t":5,"n":3,"via":"file","path":"x.ndjson","body":"a string","loss":{"closed":{"received":1,"announced":null}}}"#,
+    r#"{"t":5,"n":4,"path":"/","body":null,"loss":{"too_large":{"bytes":5,"limit":4}},"headers":{"Authorization":"sdk-0"}}"#,
+    r#"{"t":1,"mark":"clicked \"Buy\"\n"}"#,
+    r#"{"t":2,"gap":{"lost":12,"why":"full"}}"#,
+    "{\"t\":1,\"mark\":\"a\"}\n{\"t\":2,\"gap\":{}}\r\n{\"t\":3,\"later\":1}",
+    r#"{"exptap":2,"new":["#,
+];
 const UNTRUSTED: [&str; 4] = [
     "\u{1b}]52;c;aGk=\u{7}\u{9b}2J\r\n",
     "\u{202e}a\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}",
@@ -137,6 +148,23 @@ fn the_corpora_of_the_other_rooms_hold() {
     CHECKS.iter().for_each(|text| targets::check(text.as_bytes()));
     MAPPINGS.iter().for_each(|text| targets::segment(text.as_bytes()));
     UNTRUSTED.iter().for_each(|text| targets::untrusted(text.as_bytes()));
+    RECORDINGS.iter().for_each(|text| targets::recording(text.as_bytes()));
+}
+
+/// Texts as a compressed recording of one frame each, with its table.
+fn packed(texts: &[&[u8]]) -> Vec<u8> {
+    let mut compressor = zstd::bulk::Compressor::new(3).unwrap();
+    compressor.set_parameter(zstd::zstd_safe::CParameter::ChecksumFlag(true)).unwrap();
+    let frames: Vec<Vec<u8>> = texts.iter().map(|text| compressor.compress(text).unwrap()).collect();
+    let sizes: Vec<(u32, u32)> =
+        frames.iter().zip(texts).map(|(frame, text)| (frame.len() as u32, text.len() as u32)).collect();
+    [frames.concat(), exptap::recording::frames::seek_table(&sizes)].concat()
+}
+
+#[test]
+fn compressed_recordings_hold_at_every_cut() {
+    let file = packed(&RECORDINGS.map(str::as_bytes));
+    (0..=file.len()).step_by(3).for_each(|cut| targets::recording(&file[..cut]));
 }
 
 /// A field that doubles itself at every level, and fields as deep as a file may be.
@@ -232,6 +260,24 @@ proptest! {
     #[test]
     fn damaged_expectations_hold(bytes in prop_oneof![8 => damaged(&CHECKS), 1 => arbitrary()]) {
         targets::check(&bytes);
+    fn damaged_recordings_hold(bytes in prop_oneof![8 => damaged(&RECORDINGS), 1 => arbitrary()]) {
+        targets::recording(&bytes);
+        targets::recording(&packed(&[RECORDINGS[0].as_bytes(), &bytes]));
+    }
+
+    #[test]
+    fn damaged_frames_hold(
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        moved in any::<prop::sample::Index>(),
+    ) {
+        let mut file = packed(&RECORDINGS.map(str::as_bytes));
+        for (at, byte) in edits {
+            let at = at.index(file.len());
+            file[at] = byte;
+        }
+        targets::recording(&file);
+        let (second, first) = file.split_at(moved.index(file.len()));
+        targets::recording(&[first, second].concat());
     }
 
     #[test]

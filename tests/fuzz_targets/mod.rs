@@ -15,10 +15,13 @@ use exptap::json::Walker;
 use exptap::query::{Query, Situation};
 use exptap::recording::{self, Record};
 use exptap::redact::Redactor;
+use exptap::recording::frames::{FrameIndex, Frames, Step, decode_frame};
+use exptap::recording::{self, Record};
 use exptap::report::{Report, build};
 use exptap::segment::{self, Outcome, mapping_file};
 use exptap::untrusted::Untrusted;
 use serde::de::IgnoredAny;
+use std::io::{Cursor, Read};
 use std::sync::{Arc, LazyLock};
 
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
@@ -234,7 +237,81 @@ pub fn segment(bytes: &[u8]) {
                 events += 1;
             });
             assert_eq!(events, 1, "{}", request.body);
+/// A recording, as lines or as frames: what is read of a line is written as a line that is read as the same; every
+/// frame that is found can be decoded or is refused in words; and however the bytes come, they come to the same.
+pub fn recording(bytes: &[u8]) {
+    let content = |bytes: &[u8], piece: usize| {
+        let mut frames = Frames::new(Pieces(bytes, piece)).expect("there is memory");
+        let (mut content, mut at) = (Vec::new(), 0);
+        while let Some(step) = frames.step().expect("bytes in memory can be read") {
+            match step {
+                Step::Content(piece) => content.extend(piece),
+                Step::LeftOut { from, to, why } => {
+                    assert!(at <= from && from < to && to <= bytes.len() as u64 && !why.is_empty());
+                    at = to;
+                }
+                Step::BrokenOff { from, why } => {
+                    assert!(at <= from && from <= bytes.len() as u64 && !why.is_empty());
+                    at = bytes.len() as u64;
+                }
+            }
         }
+        content
+    };
+    let whole = content(bytes, usize::MAX);
+    // How much can be had of the last frame, where it is damaged, is the decompressor's affair.
+    let pieces = content(bytes, 61);
+    assert!(whole.starts_with(&pieces) || pieces.starts_with(&whole), "in pieces as in one");
+    if let Ok(index) = FrameIndex::read(&mut Cursor::new(bytes)) {
+        let mut at = 0;
+        for frame in &index.frames {
+            assert!(frame.compressed_offset >= at);
+            at = frame.compressed_offset + frame.compressed_len;
+            assert!(at <= bytes.len() as u64);
+            if let Ok(content) = decode_frame(&mut Cursor::new(bytes), frame) {
+                assert_eq!(content.len() as u64, frame.decompressed_len);
+            }
+        }
+    }
+    for text in [String::from_utf8_lossy(bytes), String::from_utf8_lossy(&whole)] {
+        for line in text.lines() {
+            if let Ok(header) = recording::parse_header(line, "fuzz") {
+                let mut written = Vec::new();
+                recording::write_header(&mut written, &header);
+                let written = String::from_utf8(written).expect("a line is text");
+                let read = recording::parse_header(written.trim_end(), "fuzz");
+                assert_eq!(read.map(|read| read.note), Ok(header.note), "{written}");
+            }
+            let Ok(record) = recording::parse_line(line) else { continue };
+            let mut written = Vec::new();
+            match &record {
+                Record::Request(envelope) => recording::write_request(&mut written, envelope),
+                Record::Mark(mark) => recording::write_mark(&mut written, mark),
+                Record::Gap(gap) => recording::write_gap(&mut written, gap),
+                Record::Unknown => continue,
+            }
+            let written = String::from_utf8(written).expect("a line is text");
+            assert_eq!(written.find('\n'), Some(written.len() - 1), "{written:?}");
+            let Ok(read) = recording::parse_line(written.trim_end()) else { panic!("{line:?}: {written:?}") };
+            match (&read, &record) {
+                (Record::Request(read), Record::Request(envelope)) => assert_eq!(
+                    body::text(read).map_err(|fault| fault.to_string()),
+                    body::text(envelope).map_err(|fault| fault.to_string()),
+                    "{written:?}"
+                ),
+                _ => assert_eq!(read, record),
+            }
+        }
+    }
+}
+
+/// Bytes that come a few at a time.
+struct Pieces<'a>(&'a [u8], usize);
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let piece = buffer.len().min(self.1);
+        self.0.read(&mut buffer[..piece])
     }
 }
 
