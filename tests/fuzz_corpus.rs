@@ -260,6 +260,9 @@ proptest! {
     #[test]
     fn damaged_expectations_hold(bytes in prop_oneof![8 => damaged(&CHECKS), 1 => arbitrary()]) {
         targets::check(&bytes);
+    }
+
+    #[test]
     fn damaged_recordings_hold(bytes in prop_oneof![8 => damaged(&RECORDINGS), 1 => arbitrary()]) {
         targets::recording(&bytes);
         targets::recording(&packed(&[RECORDINGS[0].as_bytes(), &bytes]));
