@@ -13,10 +13,9 @@ use exptap::event::{Item, Unreadable};
 use exptap::intake;
 use exptap::json::Walker;
 use exptap::query::{Query, Situation};
-use exptap::recording::{self, Record};
-use exptap::redact::Redactor;
 use exptap::recording::frames::{FrameIndex, Frames, Step, decode_frame};
 use exptap::recording::{self, Record};
+use exptap::redact::Redactor;
 use exptap::report::{Report, build};
 use exptap::segment::{self, Outcome, mapping_file};
 use exptap::untrusted::Untrusted;
@@ -237,6 +236,10 @@ pub fn segment(bytes: &[u8]) {
                 events += 1;
             });
             assert_eq!(events, 1, "{}", request.body);
+        }
+    }
+}
+
 /// A recording, as lines or as frames: what is read of a line is written as a line that is read as the same; every
 /// frame that is found can be decoded or is refused in words; and however the bytes come, they come to the same.
 pub fn recording(bytes: &[u8]) {
