@@ -81,6 +81,7 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ("crate::recorder", "files are written above the core"),
     ("crate::run", "the loop is above the core"),
     ("crate::terminal", "the terminal is above the core"),
+    ("crate::replay", "replaying is above the core"),
     ("crate::demo", "the demo is a source"),
 ];
 

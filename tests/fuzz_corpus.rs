@@ -64,6 +64,24 @@ const QUERIES: [&str; 5] = [
     "until:1767225600000 source:NodeJSClient",
     "or not ) (",
 ];
+/// What follows the header of a recording.
+const REPLAYED: [&str; 3] = [
+    concat!(
+        r#"{"t":1000,"n":1,"path":"/bulk","headers":{"x-launchdarkly-payload-id":"p"},"body":[{"kind":"feature","key":"f","creationDate":10,"variation":1,"context":{"kind":"user","key":"u"},"reason":{"kind":"FALLTHROUGH","inExperiment":true}}]}"#,
+        "\n\r\n",
+        r#"{"t":1500,"mark":"here"}"#,
+        "\n",
+        r#"{"t":1400,"n":2,"path":"/bulk","body":[{"kind":"custom","key":"checkout","creationDate":20,"metricValue":2,"context":{"kind":"user","key":"u"}},{"kind":"custom","key":"checkout","creationDate":5,"context":{"kind":"user","key":"v"}}]}"#,
+        "\n",
+        r#"{"t":90000,"gap":{"lost":2,"why":"full"}}"#,
+        "\n{\"t\":\n",
+        r#"{"t":95000,"n":3,"path":"/bulk","headers":{"x-launchdarkly-payload-id":"p"},"body":[{"kind":"summary","startDate":1,"endDate":9,"features":{"f":{"default":0,"contextKinds":["device"],"counters":[{"variation":0,"version":3,"count":4}]}}}]}"#,
+        "\n",
+        r#"{"t":95000,"n":4,"path":"/bulk","body_base64":"W3sia2luZCI6ImluZGV4In1d"}"#,
+    ),
+    "{\"exptap\":1,\"observed_from\":5}\n{\"t\":9223372036854775807,\"n\":1,\"path\":\"/\",\"body\":[]}\n{\"t\":-9223372036854775808,\"mark\":\"\"}\n",
+    "",
+];
 const CHECKS: [&str; 8] = [
     "no finding of severity error code event-lacks-unit",
     "findings",
@@ -199,6 +217,15 @@ fn mappings_that_grow_without_end_come_to_one() {
     }
 }
 
+#[test]
+fn recordings_hold_at_every_cut() {
+    for text in REPLAYED {
+        for cut in (0..=text.len()).filter(|cut| text.is_char_boundary(*cut)).step_by(3).chain([text.len()]) {
+            targets::replay(&sent(cut as u8, &text.as_bytes()[..cut]));
+        }
+    }
+}
+
 /// A text of a corpus with some bytes changed, left out and put in.
 fn damaged(corpus: &'static [&'static str]) -> impl Strategy<Value = Vec<u8>> {
     let edit = (any::<prop::sample::Index>(), any::<u8>(), 0..3_u8);
@@ -235,6 +262,11 @@ proptest! {
     fn damaged_requests_are_redacted(how in 0..32_u8, bytes in prop_oneof![8 => damaged(&BODIES), 1 => arbitrary()]) {
         targets::redact(&sent(how, &bytes));
         targets::redact(&sent(how, &gzip(&bytes)));
+    }
+
+    #[test]
+    fn damaged_replays_hold(how in 0..2_u8, bytes in prop_oneof![8 => damaged(&REPLAYED), 1 => arbitrary()]) {
+        targets::replay(&sent(how, &bytes));
     }
 
     #[test]

@@ -432,8 +432,13 @@ fn the_end_is_what_the_report_says_whatever_the_file_is_packed_in() {
     assert!(reports.iter().skip(3).step_by(2).all(|report| *report == reports[1]));
 
     // With a table of its frames, and with one and two of them damaged in the middle, which costs what they hold.
-    let pieces: Vec<Vec<u8>> =
-        tape.text.chunks(5000).map(|chunk| zstd::stream::encode_all(chunk, 1).unwrap()).collect();
+    let framed = |chunk: &[u8]| {
+        let mut encoder = zstd::stream::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.include_checksum(true).unwrap();
+        encoder.write_all(chunk).unwrap();
+        encoder.finish().unwrap()
+    };
+    let pieces: Vec<Vec<u8>> = tape.text.chunks(5000).map(framed).collect();
     let sizes: Vec<(u32, u32)> = pieces
         .iter()
         .zip(tape.text.chunks(5000))
@@ -586,6 +591,36 @@ fn while_playing_time_passes_between_requests_and_stands_still_when_paused() {
 }
 
 #[test]
+fn going_back_while_playing_goes_on_playing_from_there() {
+    let mut tape = Tape::with_catalog();
+    for t_ms in [0, 10_000, 20_000] {
+        tape.request(START + t_ms, &format!("[{}]", custom("checkout", "user", "u1", START)));
+    }
+    let disk = Disk::new("shop.exptap", &tape.text);
+    let mut replay = disk.engine(small());
+    replay.settle();
+    replay.send(Command::Idle(Idle::Keep));
+    replay.go(Target::Position(2));
+    replay.send(Command::Play);
+    replay.slice();
+    replay.now += Duration::from_millis(9000);
+    replay.slice();
+    assert_eq!(replay.status().time_ms, Some(START + 19_000));
+    replay.send(Command::Seek(Target::Position(1)));
+    for _ in 0..5 {
+        replay.slice();
+    }
+    assert_eq!((replay.status().position, replay.status().time_ms), (1, Some(START)));
+    assert!(replay.status().is_playing);
+    replay.now += Duration::from_millis(9999);
+    replay.slice();
+    assert_eq!((replay.status().position, replay.status().time_ms), (1, Some(START + 9999)));
+    replay.now += Duration::from_millis(1);
+    replay.slice();
+    assert_eq!(replay.status().position, 2);
+}
+
+#[test]
 fn a_newer_wish_replaces_the_one_under_way_and_a_cancelled_one_changes_nothing() {
     let mut tape = Tape::with_catalog();
     random(&mut tape, 9, 4000);
@@ -709,15 +744,15 @@ fn marks_and_findings_are_gone_to_and_where_there_is_none_it_is_said() {
     replay.go(Target::Start);
     let marks: Vec<(u64, String)> =
         replay.timeline.as_ref().unwrap().marks.iter().map(|mark| (mark.position, mark.note.clone())).collect();
-    assert_eq!(marks, [(51, "clicked Buy".into()), (90, "second".into())]);
+    assert_eq!(marks, [(51, "clicked Buy".into()), (91, "second".into())]);
     let mut step = |stop, direction| {
         replay.send(Command::Step(stop, direction));
         replay.settle();
         (replay.status().position, replay.status().message)
     };
     assert_eq!(step(Stop::Mark, Direction::Forward), (51, None));
-    assert_eq!(step(Stop::Mark, Direction::Forward), (90, None));
-    assert_eq!(step(Stop::Mark, Direction::Forward), (90, Some("there is no later mark")));
+    assert_eq!(step(Stop::Mark, Direction::Forward), (91, None));
+    assert_eq!(step(Stop::Mark, Direction::Forward), (91, Some("there is no later mark")));
     assert_eq!(step(Stop::Mark, Direction::Back), (51, None));
     assert_eq!(step(Stop::Mark, Direction::Back), (51, Some("there is no earlier mark")));
     assert_eq!(step(Stop::Finding, Direction::Forward).0, 52, "where the misspelt key first shows");

@@ -255,7 +255,7 @@ impl Engine {
             self.set_out(leg)?;
         }
         if self.journey.is_some() {
-            self.travel(now)?;
+            self.travel()?;
             return Ok(Wake::AtOnce);
         }
         let wake = if self.wish.is_none() && self.playing.is_some() { self.play_on(now)? } else { Wake::OnCommand };
@@ -407,7 +407,8 @@ impl Engine {
             Wish::Go(Target::Start) => Some(Leg::To(0, None)),
             Wish::Go(Target::End) if is_complete => Some(Leg::To(records, None)),
             Wish::Go(Target::End) => {
-                (self.is_following, self.is_stopped, self.wish) = (true, false, None);
+                (self.is_following, self.is_stopped) = (true, false);
+                (self.playing, self.wish) = (None, None);
                 return Ok(None);
             }
             Wish::Go(Target::Position(position)) if position <= records || is_complete => {
@@ -468,12 +469,12 @@ impl Engine {
         Ok(())
     }
 
-    fn travel(&mut self, now: Instant) -> io::Result<()> {
+    fn travel(&mut self) -> io::Result<()> {
         let Some(mut journey) = self.journey.take() else { return Ok(()) };
-        if self.go_on(&mut journey)? {
-            self.pace_anew(now);
-        } else {
+        if !self.go_on(&mut journey)? {
             self.journey = Some(journey);
+        } else if let Some(playing) = &mut self.playing {
+            playing.begin_anew();
         }
         Ok(())
     }

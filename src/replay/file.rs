@@ -118,6 +118,8 @@ struct Spool {
     consumed: Arc<AtomicU64>,
     /// A pipe may have nothing to say for hours, and what was read of it is to be looked at meanwhile.
     is_pipe: bool,
+    /// Bytes that were read of it before.
+    head: u64,
     file: File,
     length: u64,
     damage: Option<String>,
@@ -175,7 +177,7 @@ impl RecordingFile {
             return Ok(Self { name, header, content: Content::Framed(framed), size });
         }
         let file = tempfile::tempfile().map_err(|error| OpenError::Spool { name: name.clone(), error })?;
-        let consumed = Arc::new(AtomicU64::new(0));
+        let (consumed, head_bytes) = (Arc::new(AtomicU64::new(0)), head.len() as u64);
         let counted = Counted { inner: io::Cursor::new(head).chain(reader), count: Arc::clone(&consumed) };
         let stream = match compression {
             None => Stream::Bytes(Box::new(counted)),
@@ -191,6 +193,7 @@ impl RecordingFile {
             compression,
             consumed,
             is_pipe: path.is_none() && matches!(source, Source::Stdin) && compression.is_none(),
+            head: head_bytes,
             file,
             length: 0,
             damage: None,
@@ -328,7 +331,7 @@ fn left_out(from: u64, to: u64, why: &str) -> String {
 impl Spool {
     /// Reads on, from the source into the temporary file. False: there is nothing to be read yet.
     fn pull(&mut self) -> io::Result<bool> {
-        if self.is_pipe && !is_ready(&io::stdin()) {
+        if self.is_pipe && self.consumed.load(Ordering::Relaxed) >= self.head && !is_ready(&io::stdin()) {
             return Ok(false);
         }
         match &mut self.stream {

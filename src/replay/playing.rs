@@ -21,6 +21,13 @@ pub(super) struct Playing {
     is_ahead: bool,
 }
 
+impl Playing {
+    /// Time passes from what is shown by now, from now on.
+    pub(super) fn begin_anew(&mut self) {
+        *self = Self::default();
+    }
+}
+
 enum Due {
     /// The end was reached.
     Over,

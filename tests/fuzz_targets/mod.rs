@@ -10,18 +10,22 @@ use exptap::check;
 use exptap::envelope::Envelope;
 use exptap::event::body;
 use exptap::event::{Item, Unreadable};
+use exptap::headless::{self, Request};
+use exptap::input::Source;
 use exptap::intake;
 use exptap::json::Walker;
 use exptap::query::{Query, Situation};
 use exptap::recording::frames::{FrameIndex, Frames, Step, decode_frame};
 use exptap::recording::{self, Record};
 use exptap::redact::Redactor;
+use exptap::replay::{Command, Engine, RecordingFile, ReplayOptions, Target, Update, Wake};
 use exptap::report::{Report, build};
 use exptap::segment::{self, Outcome, mapping_file};
 use exptap::untrusted::Untrusted;
 use serde::de::IgnoredAny;
-use std::io::{Cursor, Read};
+use std::io::{Cursor, Read, Write};
 use std::sync::{Arc, LazyLock};
+use std::time::Instant;
 
 static CATALOG: LazyLock<Catalog> = LazyLock::new(|| {
     let text = r#"
@@ -365,4 +369,54 @@ pub fn untrusted(bytes: &[u8]) {
         assert!(clipped.columns <= columns);
         assert_eq!(Untrusted::from(clipped.text.as_str()).columns(), clipped.columns, "{:?}", clipped.text);
     }
+}
+
+/// What follows the header of a recording: replayed to its end it is what the report says of the file, and a position
+/// shows the same from before and from after. The first byte says whether there is a catalog.
+pub fn replay(bytes: &[u8]) {
+    let Some((how, text)) = bytes.split_first() else { return };
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(b"{\"exptap\":1,\"observed_from\":5}\n").and_then(|()| file.write_all(text)).expect("it is written");
+    let source = Source::File(file.path().to_owned());
+    let catalog = (how % 2 == 1).then(|| CATALOG.clone());
+    let options = ReplayOptions { catalog: catalog.clone(), rows: 5, checkpoint_events: 3, ..ReplayOptions::default() };
+    let mut engine = Engine::new(RecordingFile::open(&source).expect("it is a recording"), options);
+    let mut now = Instant::now();
+    let mut settle = |engine: &mut Engine, command: Option<Command>| {
+        if let Some(command) = command {
+            engine.command(command, now);
+        }
+        let mut last = Update::default();
+        loop {
+            let wake = engine.work(now);
+            let update = engine.take_update();
+            last = Update {
+                status: update.status.or(last.status),
+                session: update.session.or(last.session),
+                timeline: update.timeline.or(last.timeline),
+            };
+            match wake {
+                Wake::AtOnce => {}
+                Wake::At(at) => now = now.max(at),
+                Wake::OnCommand => return last,
+            }
+        }
+    };
+    let report = |update: Update| update.session.map(|mut session| serde_json::to_value(&*session.report()).ok());
+    let end = settle(&mut engine, None);
+    let records = end.status.as_ref().map_or(0, |status| status.records);
+    let end = report(end).expect("the end is shown");
+    let request = Request {
+        sources: vec![source],
+        catalog,
+        clock: exptap::attribution::state::Clock::Creation,
+        observed_from_ms: None,
+    };
+    if let Ok(read) = headless::read(&request) {
+        assert_eq!(end, serde_json::to_value(read.report()).ok(), "the end is what the report says");
+    }
+    let middle = Some(Command::Seek(Target::Position(records / 2)));
+    let from_after = report(settle(&mut engine, middle));
+    settle(&mut engine, Some(Command::Seek(Target::Start)));
+    assert_eq!(report(settle(&mut engine, middle)), from_after, "a position is what it is from either side");
 }
