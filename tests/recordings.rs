@@ -170,6 +170,20 @@ fn a_damaged_frame_costs_itself_and_makes_what_rests_on_it_uncertain() {
 }
 
 #[test]
+fn a_large_compressed_file_is_not_cut_into_parts_as_if_it_had_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, magic) in [("large.zst", &[0x28, 0xb5, 0x2f, 0xfd][..]), ("large.gz", &[0x1f, 0x8b])] {
+        let path = folder.path().join(name);
+        let large = [magic, b"\n".repeat(16 << 20).as_slice()].concat();
+        std::fs::write(&path, large).unwrap();
+        assert_eq!(Source::File(path).parts(4).unwrap().len(), 1, "{name}");
+    }
+    let path = folder.path().join("large.ndjson");
+    std::fs::write(&path, b"{\"a\":1}\n".repeat(2 << 20)).unwrap();
+    assert_eq!(Source::File(path).parts(4).unwrap().len(), 4);
+}
+
+#[test]
 fn between_two_sittings_in_one_file_nobody_observed_and_the_reader_knows() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("twice.exptap");
@@ -311,6 +325,7 @@ struct Listening {
 }
 
 impl Listening {
+    #[expect(clippy::zombie_processes, reason = "one that listens is waited for where it is ended or killed")]
     fn start(arguments: &[&str], folder: &Path) -> Result<Self, (Option<i32>, String)> {
         let mut child = Command::new(env!("CARGO_BIN_EXE_exptap"))
             .args(["listen", "--no-tui", "--listen", "127.0.0.1:0"])

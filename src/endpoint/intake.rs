@@ -225,7 +225,6 @@ impl Intake {
     }
 
     /// Notes that the request numbered last is lost to the core.
-
     fn lose_in(&self, queue: &mut Queue, bytes: u64, arrival_ms: i64) {
         self.shared.lost_requests.fetch_add(1, Ordering::Relaxed);
         self.shared.lost_bytes.fetch_add(bytes, Ordering::Relaxed);
