@@ -2,6 +2,7 @@
 
 use crate::attribution::state::Clock;
 use crate::endpoint::{ForwardUrl, ListenOn};
+use crate::redact::Keep;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -48,6 +49,10 @@ pub enum Command {
     Explain(Explain),
     /// Check what files of events come to against expectations, for CI: exit code 1 where one does not hold.
     Check(Check),
+    /// Make a copy that can be shared: what says something of anybody is replaced, the verdicts stay.
+    Redact(Redact),
+    /// Say what Segment's LaunchDarkly destination would send for Segment events, without sending anything.
+    Map(Map),
     /// Say how to get traffic in: SDKs, containers, phones, Relay Proxy (also: exptap help sources).
     #[command(long_about = crate::guide::usual())]
     Sources,
@@ -80,6 +85,18 @@ impl From<ClockName> for Clock {
             ClockName::Received => Self::Received,
         }
     }
+}
+
+/// Whether to record.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Recording {
+    /// Write everything that is received to this file (.exptap; .exptap.zst is compressed). A recording that is there
+    /// already is gone on with; any other file is left alone.
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+    /// What the recording is of, kept in it.
+    #[arg(long, value_name = "TEXT", requires = "record")]
+    pub record_note: Option<String>,
 }
 
 /// Options of the screen.
@@ -118,6 +135,9 @@ pub struct Listen {
     /// Since when every event has been seen; without it, since exptap was started. RFC 3339 or epoch ms.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub observed_from: Option<i64>,
+    /// Whether to record.
+    #[command(flatten)]
+    pub recording: Recording,
     /// Options of the screen.
     #[command(flatten)]
     pub screen: Screen,
@@ -202,6 +222,9 @@ pub struct Tail {
     /// Since when every event is in the file; without it the file is taken as complete. RFC 3339 or epoch ms.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub observed_from: Option<i64>,
+    /// Whether to record.
+    #[command(flatten)]
+    pub recording: Recording,
     /// Options of the screen.
     #[command(flatten)]
     pub screen: Screen,
@@ -210,6 +233,9 @@ pub struct Tail {
 /// Options of `demo`.
 #[derive(Debug, Clone, Args)]
 pub struct Demo {
+    /// Whether to record.
+    #[command(flatten)]
+    pub recording: Recording,
     /// Options of the screen.
     #[command(flatten)]
     pub screen: Screen,
@@ -241,7 +267,7 @@ Example:
 There is no --filter here: counts over a part of the events would look like results and be none. Filter the rows of \
 `verdicts` and the events of `explain` instead.")]
 pub struct Report {
-    /// Files of events (NDJSON or JSON arrays, plain or .gz); - is standard input. Several are read as one.
+    /// Files of events (recordings, NDJSON or JSON arrays, plain, .gz or .zst); - is standard input. Several are read as one.
     #[arg(required = true, value_name = "SRC")]
     pub sources: Vec<String>,
     /// How to judge.
@@ -261,7 +287,7 @@ pub struct Report {
 Example:
   exptap verdicts events.ndjson --catalog shop.toml --filter 'verdict:dropped key:checkout'")]
 pub struct Verdicts {
-    /// Files of events (NDJSON or JSON arrays, plain or .gz); - is standard input. Several are read as one.
+    /// Files of events (recordings, NDJSON or JSON arrays, plain, .gz or .zst); - is standard input. Several are read as one.
     #[arg(required = true, value_name = "SRC")]
     pub sources: Vec<String>,
     /// How to judge.
@@ -346,6 +372,45 @@ pub struct Check {
     /// Since when every event is in the sources; without it they are taken as complete. RFC 3339 or epoch ms.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub observed_from: Option<i64>,
+}
+
+/// Options of `redact`.
+#[derive(Debug, Clone, Args)]
+pub struct Redact {
+    /// A recording, or events as NDJSON or JSON, plain, .gz or .zst; - is standard input.
+    #[arg(value_name = "SRC")]
+    pub source: String,
+    /// Where to write; compressed if the name ends in .gz or .zst. Without it, standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// The catalog it will be judged by: what its filters and pages compare is taken care of. A recording takes it along.
+    #[arg(long, value_name = "FILE")]
+    pub catalog: Option<PathBuf>,
+    /// Something to leave as it is: attribute:NAME, data:NAME, keys, urls, values or notes. May be given several times.
+    #[arg(long, value_name = "WHAT")]
+    pub keep: Vec<Keep>,
+    /// Only say what would be replaced and kept.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Options of `map`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Prints a line of JSON per event and enabled mapping: whether its trigger matches, and the request LaunchDarkly gets, \
+or why it gets none. The fields, and how to write a mapping file: docs/segment.md.
+
+Without --mapping these are the two presets the destination is set up with, sent to the client-side ID client-side-id.")]
+pub struct Map {
+    /// The destination's settings and mappings, in JSON or TOML.
+    #[arg(long, value_name = "FILE")]
+    pub mapping: Option<PathBuf>,
+    /// The time of events that carry none; without it, now. RFC 3339 or epoch ms.
+    #[arg(long, value_name = "TIME", value_parser = parse_time, allow_negative_numbers = true)]
+    pub now: Option<i64>,
+    /// A file of Segment events, one a line, an array or as a debugger shows them, plain or .gz; - is standard input.
+    #[arg(value_name = "SRC", default_value = "-")]
+    pub source: String,
 }
 
 /// RFC 3339 or epoch milliseconds.

@@ -153,6 +153,12 @@ impl Envelope {
         (self.via == Via::Http).then_some(self.request)
     }
 
+    /// Bytes of memory beside the body, about.
+    pub fn head_bytes(&self) -> u64 {
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len() + 48).sum();
+        (headers + self.path.len() + size_of::<Self>()) as u64
+    }
+
     /// Whether the body was compressed on the wire.
     pub fn was_compressed(&self) -> bool {
         self.body.starts_with(&GZIP_MAGIC) || self.decoded_from.is_some()

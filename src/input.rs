@@ -161,7 +161,8 @@ impl Source {
         let length = file.metadata().map_err(|error| self.error(error.to_string()))?.len();
         let mut head = Vec::new();
         (&mut file).take(64 * 1024).read_to_end(&mut head).map_err(|error| self.error(error.to_string()))?;
-        if length < 2 * CHUNK_BYTES as u64 || !stands_on_lines(&head) {
+        // What is compressed has no lines to be cut between, whatever its bytes look like.
+        if length < 2 * CHUNK_BYTES as u64 || Compression::of(&head).is_some() || !stands_on_lines(&head) {
             return Ok(whole);
         }
         let mut cuts = vec![0];

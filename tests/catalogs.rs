@@ -167,7 +167,7 @@ fn lines_and_columns_are_those_an_editor_shows() {
 fn a_deep_file_is_refused_and_not_followed_down() {
     let deep = format!("{{\"metrics\": {}{}}}", "[".repeat(50_000), "]".repeat(50_000));
     let error = from_text(&deep, "c.json", Format::Json, Origin::File).unwrap_err();
-    assert_eq!(error.to_string(), "c.json:1:140: this is nested deeper than 128 levels; expected a catalog");
+    assert_eq!(error.to_string(), "c.json:1:140: this is nested deeper than 128 levels; expected fewer");
     let error = toml(&format!("metrics = {}{}", "[".repeat(5_000), "]".repeat(5_000))).unwrap_err();
     assert!(error.contains("this is not TOML"), "{error}");
 }

@@ -518,3 +518,114 @@ fn tables_and_notes_hold_nothing_a_terminal_would_obey() {
     let missing = desk.run(&["report", "\u{1b}]0;owned\u{7}"]);
     assert!(!missing.stderr.contains('\u{1b}'), "{:?}", missing.stderr);
 }
+
+#[test]
+fn a_redacted_copy_of_plain_events_comes_to_the_same_and_is_written_whole_or_not_at_all() {
+    let desk = Desk::new();
+    let text = format!("{EXPOSURE}\n{CHECKOUT}\n").replace("u1", "annabel.lee");
+    desk.put("events.ndjson", &text);
+    for output in ["shared.ndjson", "shared.ndjson.gz", "shared.ndjson.zst"] {
+        let ran = desk.run(&["redact", "events.ndjson", "--catalog", "catalog.toml", "-o", output]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{ran:?}");
+        assert!(ran.stderr.contains("2  context keys"), "{}", ran.stderr);
+        assert_eq!(desk.verdicts(&[output]).verdicts(), BOTH);
+    }
+    let path = desk.0.path().join("shared.ndjson");
+    let shared = std::fs::read_to_string(&path).unwrap();
+    assert!(!shared.contains("annabel") && shared.contains("\"checkout\""), "{shared}");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+
+    let ran = desk.run_with(&text, &["redact", "-"]);
+    assert_eq!(ran.code, 0);
+    assert!(!ran.stdout.contains("annabel") && ran.stdout != shared, "another run has other stand-ins");
+
+    let ran = desk.run(&["redact", "events.ndjson", "-o", "./events.ndjson"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
+    assert!(ran.stderr.contains("name another file"), "{}", ran.stderr);
+    let ran = desk.run_with("nothing", &["redact", "-", "-o", "nothing.ndjson"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    let ran = desk.run(&["redact", "events.ndjson", "--dry-run", "-o", "nothing.ndjson"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, ""));
+    let ran = desk.run(&["redact", "events.ndjson", "-o", "nowhere/nothing.ndjson"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    let mut files: Vec<String> =
+        std::fs::read_dir(desk.0.path()).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+    files.sort();
+    assert_eq!(files, ["catalog.toml", "events.ndjson", "shared.ndjson", "shared.ndjson.gz", "shared.ndjson.zst"]);
+}
+
+#[test]
+fn a_redacted_recording_takes_the_named_catalog_along_and_is_marked() {
+    let desk = Desk::new();
+    let context = r#"{"kind":"user","key":"u1","plan":"Annabel's"}"#;
+    let events = format!("[{EXPOSURE},{CHECKOUT}]").replace(r#"{"kind":"user","key":"u1"}"#, context);
+    let filter = r#"filter = { type = "contextAttribute", contextKind = "user", attribute = "plan", op = "in", values = ["Annabel's"] }"#;
+    desk.put(
+        "filtered.toml",
+        CATALOG.replace("event_key = \"checkout\"", &format!("event_key = \"checkout\"\n{filter}")),
+    );
+    desk.put(
+        "session.exptap",
+        format!("{{\"exptap\":1,\"note\":\"for Annabel\"}}\n{{\"t\":1767225602000,\"n\":1,\"path\":\"/bulk\",\"body\":{events}}}\n"),
+    );
+    let ran = desk.run(&["redact", "session.exptap", "--catalog", "filtered.toml", "-o", "shared.exptap.zst"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert_eq!(desk.run(&["verdicts", "shared.exptap.zst"]).verdicts(), BOTH);
+    let packed = std::fs::read(desk.0.path().join("shared.exptap.zst")).unwrap();
+    let shared = String::from_utf8(zstd::decode_all(packed.as_slice()).unwrap()).unwrap();
+    assert!(shared.lines().next().unwrap().ends_with(r#""redacted":true}"#), "{shared}");
+    assert!(!shared.contains("Annabel") && !shared.contains("u1"), "{shared}");
+}
+
+const SEGMENT_TRACK: &str =
+    r#"{"type":"track","event":"Order Completed","userId":"u1","properties":{"revenue":"12.50"}}"#;
+
+#[test]
+fn map_prints_a_row_for_each_event_and_mapping() {
+    let desk = Desk::new();
+    let ran = desk.run_with(format!("{SEGMENT_TRACK}\nnot json\n"), &["map", "--now", "2026-01-01T00:00:00Z"]);
+    let expected = concat!(
+        r#"{"input":0,"mapping":0,"action":"trackEvent","matched":true,"request":{"method":"POST","url":"https://events.launchdarkly.com/events/bulk/client-side-id","headers":{"content-type":"application/json","user-agent":"SegmentDestination/2.2.0","x-launchdarkly-event-schema":"4"},"body":[{"kind":"custom","key":"Order Completed","contextKeys":{"user":"u1"},"creationDate":1767225600000,"metricValue":12.5,"data":{"revenue":"12.50"}}]},"error":null,"not_modelled":null}"#,
+        "\n",
+        r#"{"input":0,"mapping":1,"action":"aliasUser","matched":false,"request":null,"error":null,"not_modelled":null}"#,
+        "\n",
+        r#"{"input":1,"mapping":null,"action":null,"matched":false,"request":null,"error":"standard input, line 2, byte 1: it is not JSON: expected a JSON value","not_modelled":null}"#,
+        "\n",
+    );
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, expected));
+    assert_eq!(
+        ran.stderr,
+        "1 of the lines could not be read; the first: standard input, line 2, byte 1: it is not JSON: expected a JSON value\n"
+    );
+}
+
+#[test]
+fn map_reads_files_and_refuses_a_mapping_file_that_is_none() {
+    let desk = Desk::new();
+    desk.put("events.json.gz", gzip(format!("[{SEGMENT_TRACK},\n{SEGMENT_TRACK}]")));
+    desk.put(
+        "m.toml",
+        "[settings]\nclient_id = 'c'\n[[mappings]]\naction = 'trackEvent'\nsubscribe = 'type = \"track\"'\n[mappings.mapping]\nuser_key = 'u'\n",
+    );
+    let ran = desk.run(&["map", "--mapping", "m.toml", "events.json.gz"]);
+    let errors: Vec<Value> =
+        ran.stdout.lines().map(|row| serde_json::from_str::<Value>(row).unwrap()["error"].clone()).collect();
+    assert_eq!(errors, ["The root value is missing the required field 'event_name'."; 2]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+
+    desk.put("bad.json", r#"{"settings":{},"mapping":[]}"#);
+    let ran = desk.run(&["map", "--mapping", "bad.json", "events.json.gz"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""));
+    assert_eq!(
+        ran.stderr,
+        "bad.json:1:16: the mapping file: unknown key \"mapping\"; expected one of settings, mappings; did you mean mappings?\n"
+    );
+    let ran = desk.run_with("nothing\n", &["map"]);
+    assert_eq!(ran.code, 2);
+    assert!(
+        ran.stderr.starts_with("nothing readable: none of the 1 lines or values in standard input is a Segment event")
+    );
+    assert_eq!(desk.run_with("", &["map"]).code, 0);
+    assert_eq!(desk.run(&["map", "nowhere.json"]).code, 2);
+}

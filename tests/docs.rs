@@ -149,7 +149,10 @@ fn every_link_between_the_pages_leads_somewhere() {
         "docs/check.md",
         "docs/explain.md",
         "docs/reasons.md",
+        "docs/redact.md",
+        "docs/replay.md",
         "docs/report.md",
+        "docs/segment.md",
         "docs/sources.md",
     ];
     let mut links = 0;
@@ -209,6 +212,8 @@ fn the_readme_lists_every_option_and_no_page_speaks_of_another() {
         "docs/catalog.md",
         "docs/check.md",
         "docs/explain.md",
+        "docs/redact.md",
+        "docs/replay.md",
         "docs/report.md",
         "docs/sources.md",
     ] {
@@ -240,4 +245,18 @@ fn the_catalogs_in_the_documentation_can_be_read() {
     let catalog = from_text(&format!("{metric}{iterations}"), "iterations", Format::Toml, Origin::File).unwrap();
     assert_eq!(catalog.experiments[0].iterations.len(), 2);
     assert_eq!(catalog.experiments[0].iterations[1].randomization_unit, "device");
+}
+
+#[test]
+fn the_mapping_file_in_the_documentation_can_be_read_and_sends_what_is_shown() {
+    use exptap::catalog::load::Format;
+    use exptap::segment::mapping_file;
+    let text = read("docs/segment.md");
+    let block = text.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+    let file =
+        mapping_file::from_text(block, "docs/segment.md", Format::Json).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(file.remarks, []);
+    let row = text.lines().find(|line| line.starts_with("{\"input\":0")).unwrap();
+    let row: serde_json::Value = serde_json::from_str(row).unwrap();
+    assert_eq!(row["request"]["body"][0]["data"]["revenue"], "12.50");
 }

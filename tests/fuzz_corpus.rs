@@ -37,6 +37,26 @@ const CATALOGS: [&str; 4] = [
     include_str!("catalogs/invalid/wrong-types.toml"),
     include_str!("catalogs/invalid/bad-times.toml"),
 ];
+/// Mapping files, each with an event behind a NUL.
+const MAPPINGS: [&str; 5] = [
+    concat!(
+        r#"{"settings":{"client_id":"c"},"mappings":[{"action":"trackEvent","subscribe":"type=\"track\" and (contains(event, \"e\") or properties.n >= 5)","mapping":{"user_key":{"@if":{"exists":{"@path":"$.userId"},"then":{"@path":"$.userId"},"else":{"@path":"$.anonymousId"}}},"event_name":{"@template":"{{event}}-{{{properties.list[0]}}}"},"metric_value":{"@path":"$.properties['n']"},"event_properties":{"@flatten":{"value":{"@path":"$.properties"},"separator":"."}},"timestamp":{"@path":"$.timestamp"}}}]}"#,
+        "\0",
+        r#"{"type":"track","event":"e","userId":"u","timestamp":"2022-03-30T17:24:58+02:00","properties":{"n":"5","list":["x",{"a":null}]}}"#,
+    ),
+    concat!(
+        r#"{"settings":{"client_id":1,"events_host_name":"a.b"},"mappings":[{"action":"trackEvent","subscribe":"!match(event, \"x*\")","mapping":{"user_key":{"@replace":{"pattern":"a","replacement":"$&$&","value":{"@path":"$.userId"}}},"event_name":{"@case":{"operator":"upper","value":{"@path":"$.event"}}},"additional_context_keys":{"@merge":{"direction":"left","objects":[{"device":{"@path":"$.anonymousId"}},{"@json":{"mode":"decode","value":"{\"1\":[2]}"}}]}},"event_properties":{"items":{"@arrayPath":["$.properties.items",{"k":{"@path":"$.sku"}}]},"gone":{"@excludeWhenNull":{"a":null}}}}}]}"#,
+        "\0",
+        r#"{"event":"e","userId":"aa","anonymousId":7,"properties":{"items":[{"sku":1},2]},"timestamp":"Wed, 30 Mar 2022 17:24:58 GMT"}"#,
+    ),
+    concat!(
+        r#"{"settings":{"client_id":"c"},"mappings":[{"action":"aliasUser","subscribe":"type = \"identify\"","enabled":true,"mapping":{"__segment_internal_directive":{"@transform":{"apply":{"a":{"@template":"{{userId}}{{userId}}"},"t":5}}},"user_key":{"@path":"$.a"},"previous_key":{"@literal":[null]},"timestamp":{"@path":"$.t"}}}]}"#,
+        "\0",
+        r#"{"type":"identify","userId":"\ud83c\udf89"}"#,
+    ),
+    "[settings]\nclient_id = \"c\"\n[[mappings]]\naction = \"trackEvent\"\nsubscribe = 'type = \"track\"'\n[mappings.mapping]\nuser_key = \"u\"\nevent_name = { \"@path\" = \"$.event\" }\ntimestamp = 2026-01-01T00:00:00Z\n\u{0}{\"type\":\"track\",\"event\":5}",
+    "{\"settings\":{}}\u{0}{\"type\":\"track\"}",
+];
 const QUERIES: [&str; 5] = [
     "checkout code:event-lacks-unit since:5m",
     r"(exp:checkout-* or not verdict:dropped) /time.?\/out/ unit:/a\\/",
@@ -45,7 +65,7 @@ const QUERIES: [&str; 5] = [
     "or not ) (",
 ];
 /// What follows the header of a recording.
-const RECORDINGS: [&str; 3] = [
+const REPLAYED: [&str; 3] = [
     concat!(
         r#"{"t":1000,"n":1,"path":"/bulk","headers":{"x-launchdarkly-payload-id":"p"},"body":[{"kind":"feature","key":"f","creationDate":10,"variation":1,"context":{"kind":"user","key":"u"},"reason":{"kind":"FALLTHROUGH","inExperiment":true}}]}"#,
         "\n\r\n",
@@ -71,6 +91,17 @@ const CHECKS: [&str; 8] = [
     "test sample_ratio p > -1",
     "\"no\"@\"a \\\" b\" exposure-lacks-unit == 12",
     "test/revenue/0 mean <= +.5",
+];
+const RECORDINGS: [&str; 9] = [
+    r#"{"exptap":1,"created_at":"2026-11-21T08:00:00Z","observed_from":1,"tool":"t","note":"n","catalog":{"metrics":[]},"mapping":{"settings":{}},"redacted":true}"#,
+    r#"{"t":5,"n":1,"via":"http","method":"POST","path":"/bulk?x=\"","headers":{"user-agent":"a\u001b","a":"b"},"credential":"sdk-…1f2a#9c41","encoding":"gzip","wire_bytes":8,"body":[{"kind":"index"}],"response":{"status":202,"from":"upstream"}}"#,
+    r#"{"t":5,"n":2,"path":"/bulk","encoding":"gzip","body_base64":"H4sIAAAAAAAA/4uOBQApu0wNAgAAAA=="}"#,
+    r#"{"t":5,"n":3,"via":"file","path":"x.ndjson","body":"a string","loss":{"closed":{"received":1,"announced":null}}}"#,
+    r#"{"t":5,"n":4,"path":"/","body":null,"loss":{"too_large":{"bytes":5,"limit":4}},"headers":{"Authorization":"sdk-0"}}"#,
+    r#"{"t":1,"mark":"clicked \"Buy\"\n"}"#,
+    r#"{"t":2,"gap":{"lost":12,"why":"full"}}"#,
+    "{\"t\":1,\"mark\":\"a\"}\n{\"t\":2,\"gap\":{}}\r\n{\"t\":3,\"later\":1}",
+    r#"{"exptap":2,"new":["#,
 ];
 const UNTRUSTED: [&str; 4] = [
     "\u{1b}]52;c;aGk=\u{7}\u{9b}2J\r\n",
@@ -113,8 +144,13 @@ fn hard_requests_hold_at_every_cut_and_in_every_way_of_sending() {
             targets::body(&sent(how, body.as_bytes()));
             targets::body(&sent(how, &gzip(body.as_bytes())));
         }
+        for how in 0..32 {
+            targets::redact(&sent(how, body.as_bytes()));
+            targets::redact(&sent(how, &gzip(body.as_bytes())));
+        }
         for cut in 0..body.len() {
             targets::body(&sent(0, &body.as_bytes()[..cut]));
+            targets::redact(&sent(2, &body.as_bytes()[..cut]));
         }
         let packed = gzip(body.as_bytes());
         for cut in (0..packed.len()).step_by(5) {
@@ -128,12 +164,62 @@ fn the_corpora_of_the_other_rooms_hold() {
     CATALOGS.iter().for_each(|text| targets::catalog(text.as_bytes()));
     QUERIES.iter().for_each(|text| targets::query(text.as_bytes()));
     CHECKS.iter().for_each(|text| targets::check(text.as_bytes()));
+    MAPPINGS.iter().for_each(|text| targets::segment(text.as_bytes()));
     UNTRUSTED.iter().for_each(|text| targets::untrusted(text.as_bytes()));
+    RECORDINGS.iter().for_each(|text| targets::recording(text.as_bytes()));
+}
+
+/// Texts as a compressed recording of one frame each, with its table.
+fn packed(texts: &[&[u8]]) -> Vec<u8> {
+    let mut compressor = zstd::bulk::Compressor::new(3).unwrap();
+    compressor.set_parameter(zstd::zstd_safe::CParameter::ChecksumFlag(true)).unwrap();
+    let frames: Vec<Vec<u8>> = texts.iter().map(|text| compressor.compress(text).unwrap()).collect();
+    let sizes: Vec<(u32, u32)> =
+        frames.iter().zip(texts).map(|(frame, text)| (frame.len() as u32, text.len() as u32)).collect();
+    [frames.concat(), exptap::recording::frames::seek_table(&sizes)].concat()
+}
+
+#[test]
+fn compressed_recordings_hold_at_every_cut() {
+    let file = packed(&RECORDINGS.map(str::as_bytes));
+    (0..=file.len()).step_by(3).for_each(|cut| targets::recording(&file[..cut]));
+}
+
+/// A field that doubles itself at every level, and fields as deep as a file may be.
+#[test]
+fn mappings_that_grow_without_end_come_to_one() {
+    let mapping = |field: &str| {
+        let fields = format!(r#"{{"user_key":"u","event_name":"e","event_properties":{field}}}"#);
+        let mapping = format!(r#"{{"action":"trackEvent","subscribe":"type = \"track\"","mapping":{fields}}}"#);
+        format!(
+            "{{\"settings\":{{\"client_id\":\"c\"}},\"mappings\":[{mapping}]}}\0{{\"type\":\"track\",\"a\":\"aa\"}}"
+        )
+    };
+    let nested = |open: &str, inner: &str, close: &str, levels: usize| {
+        mapping(&[&open.repeat(levels), inner, &close.repeat(levels)].concat())
+    };
+    let grow = |apply: &str| format!(r#"{{"@transform":{{"apply":{{"a":{apply}}},"mapping":"#);
+    for text in [
+        nested(&grow(r#"{"@template":"{{a}}{{a}}"}"#), r#"{"a":{"@path":"$.a"}}"#, "}}", 50),
+        nested(&grow(r#"[{"@path":"$.a"},{"@path":"$.a"}]"#), r#"{"a":{"@path":"$.a"}}"#, "}}", 50),
+        nested(
+            &grow(r#"{"b":{"b":{"@path":"$.a"}}}"#),
+            r#"{"@flatten":{"value":{"@path":"$.a"},"separator":"."}}"#,
+            "}}",
+            50,
+        ),
+        nested(r#"{"@literal":"#, r#"{"a":1}"#, "}", 120),
+        nested(r#"{"a":"#, "1", "}", 120),
+        nested("[", "1", "]", 120),
+        nested(r#"{"@excludeWhenNull":{"a":"#, r#"{"@path":"$."}"#, "}}", 55),
+    ] {
+        targets::segment(text.as_bytes());
+    }
 }
 
 #[test]
 fn recordings_hold_at_every_cut() {
-    for text in RECORDINGS {
+    for text in REPLAYED {
         for cut in (0..=text.len()).filter(|cut| text.is_char_boundary(*cut)).step_by(3).chain([text.len()]) {
             targets::replay(&sent(cut as u8, &text.as_bytes()[..cut]));
         }
@@ -173,7 +259,13 @@ proptest! {
     }
 
     #[test]
-    fn damaged_recordings_hold(how in 0..2_u8, bytes in prop_oneof![8 => damaged(&RECORDINGS), 1 => arbitrary()]) {
+    fn damaged_requests_are_redacted(how in 0..32_u8, bytes in prop_oneof![8 => damaged(&BODIES), 1 => arbitrary()]) {
+        targets::redact(&sent(how, &bytes));
+        targets::redact(&sent(how, &gzip(&bytes)));
+    }
+
+    #[test]
+    fn damaged_replays_hold(how in 0..2_u8, bytes in prop_oneof![8 => damaged(&REPLAYED), 1 => arbitrary()]) {
         targets::replay(&sent(how, &bytes));
     }
 
@@ -188,6 +280,11 @@ proptest! {
     }
 
     #[test]
+    fn damaged_mappings_hold(bytes in prop_oneof![8 => damaged(&MAPPINGS), 1 => arbitrary()]) {
+        targets::segment(&bytes);
+    }
+
+    #[test]
     fn damaged_filters_hold(bytes in prop_oneof![8 => damaged(&QUERIES), 1 => arbitrary()]) {
         targets::query(&bytes);
     }
@@ -195,6 +292,27 @@ proptest! {
     #[test]
     fn damaged_expectations_hold(bytes in prop_oneof![8 => damaged(&CHECKS), 1 => arbitrary()]) {
         targets::check(&bytes);
+    }
+
+    #[test]
+    fn damaged_recordings_hold(bytes in prop_oneof![8 => damaged(&RECORDINGS), 1 => arbitrary()]) {
+        targets::recording(&bytes);
+        targets::recording(&packed(&[RECORDINGS[0].as_bytes(), &bytes]));
+    }
+
+    #[test]
+    fn damaged_frames_hold(
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        moved in any::<prop::sample::Index>(),
+    ) {
+        let mut file = packed(&RECORDINGS.map(str::as_bytes));
+        for (at, byte) in edits {
+            let at = at.index(file.len());
+            file[at] = byte;
+        }
+        targets::recording(&file);
+        let (second, first) = file.split_at(moved.index(file.len()));
+        targets::recording(&[first, second].concat());
     }
 
     #[test]

@@ -359,3 +359,66 @@ fn without_a_terminal_it_says_so_and_what_to_use_instead() {
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(message.contains("need a terminal") && message.contains("exptap report"), "{message}");
 }
+
+/// The lines of a file in the folder the program runs in.
+fn lines_of(terminal: &Terminal, name: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(terminal._folder.path().join(name)).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_recording_started_by_a_key_holds_what_was_on_screen_what_came_after_and_the_mark() {
+    let mut terminal = Terminal::listening((120, 30), &[]);
+    terminal.wait_for("Listening on");
+    terminal.send(&batch());
+    terminal.wait_for("no-metric");
+    terminal.press("m");
+    terminal.wait_for("nothing is being recorded");
+    terminal.press("R");
+    terminal.wait_for("Record to: exptap-2");
+    terminal.press("\u{15}buy.exptap\r");
+    terminal.wait_for("● REC buy.exptap");
+    terminal.send(&batch());
+    terminal.press("m");
+    terminal.wait_for("Mark:");
+    terminal.press("clicked Buy\r");
+    terminal.wait_until_gone("Mark:");
+    terminal.press("R");
+    terminal.wait_for("recorded 2 requests to buy.exptap");
+    terminal.wait_until_gone("● REC");
+    let lines = lines_of(&terminal, "buy.exptap");
+    assert!(lines[0].starts_with("{\"exptap\":1,") && lines[0].contains("checkout-cta-test"), "the catalog is in it");
+    assert!(lines[1].contains("\"n\":1,") && lines[2].contains("\"n\":2,"), "{lines:?}");
+    assert!(lines[3].ends_with("\"mark\":\"clicked Buy\"}") && lines.len() == 4, "{lines:?}");
+    terminal.press("R");
+    terminal.wait_for("Record to:");
+    terminal.press("\u{15}catalog.toml\r");
+    terminal.wait_for("not recorded: catalog.toml: there is such a file already");
+    terminal.press("q");
+    assert!(terminal.end().success());
+}
+
+#[test]
+fn a_recording_is_whole_however_the_screens_are_left() {
+    use rustix::process::Signal;
+    for signal in [Some(Signal::TERM), Some(Signal::HUP), None] {
+        let mut terminal = Terminal::listening((80, 24), &[]);
+        terminal.wait_for("Listening on");
+        terminal.press("R");
+        terminal.wait_for("Record to:");
+        terminal.press("\u{15}left.exptap.zst\r");
+        terminal.wait_for("● REC");
+        terminal.send(&batch());
+        terminal.wait_for("5 events");
+        match signal {
+            Some(signal) => terminal.signal(signal),
+            None => terminal.press("q"),
+        }
+        terminal.end();
+        let file = std::fs::read(terminal._folder.path().join("left.exptap.zst")).unwrap();
+        let index = exptap::recording::frames::FrameIndex::read(&mut std::io::Cursor::new(&file)).unwrap();
+        assert!(!index.is_rebuilt, "the table is there: {signal:?}");
+        let text = zstd::stream::decode_all(file.as_slice()).unwrap();
+        assert_eq!(text.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"{\"t\"")).count(), 1);
+    }
+}

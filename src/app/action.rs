@@ -199,6 +199,12 @@ pub enum Action {
     Filter,
     /// Filters the focused pane by an expression; an empty one shows everything.
     SetFilter(String),
+    /// Starts a recording, or ends the one under way.
+    Record,
+    /// Sets a mark in the recording.
+    Mark,
+    /// Tries to go on with a recording that stopped.
+    Retry,
     /// Copies what is selected.
     Copy,
     /// Writes what is selected to a file.

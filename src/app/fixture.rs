@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod figures;
+mod positions;
+
+pub(crate) use positions::{Position, positions};
 
 use crate::app::replay::{FirstSeen, Gap, Mark, ReplayView};
 use crate::app::store::Store;

@@ -188,6 +188,9 @@ table! {
     Panes [char('z')] Do::Zoom, "zoom", "Give the focused pane the whole screen, or take it back";
     Panes [char('y')] Do::Copy, "copy", "Copy what is selected through the terminal (OSC 52)";
     Panes [char('w')] Do::Write, "write", "Write what is selected to a file: an event's explanation, or the report";
+    Panes [char('R')] Do::Record, "record", "Record everything that is received to a file, or end the recording";
+    Panes [char('m')] Do::Mark, "mark", "Set a mark with a note in the recording";
+    Panes [char('r')] Do::Retry, "", "Go on with a recording that stopped because its file failed";
     Panes [char('t')] Do::Themes, "theme", "Choose a theme, with live preview";
     Panes [char('?')] Do::Help, "help", "Show every key";
     Panes [char('q')] Do::Quit, "quit", "Quit, and print the session's report";

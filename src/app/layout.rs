@@ -54,15 +54,18 @@ pub struct Parts {
     pub panes: Vec<(Pane, Rect)>,
     /// The bar of the recording that is played.
     pub bar: Option<Rect>,
+    /// What stays on screen until something is done about it. Where there is no row to spare, it lies over the keys.
+    pub banner: Option<Rect>,
     /// Keys.
     pub footer: Rect,
 }
 
 /// Divides a screen; none where it is too small.
-pub fn divide(screen: Rect, focus: Pane, zoomed: bool, replaying: bool) -> Option<Parts> {
+pub fn divide(screen: Rect, focus: Pane, zoomed: bool, replaying: bool, has_banner: bool) -> Option<Parts> {
     if screen.width < SMALLEST.0 || screen.height < SMALLEST.1 {
         return None;
     }
+    let banner_rows = u16::from(has_banner && screen.height > SMALLEST.1);
     let overview = screen.width >= OVERVIEW.0 && screen.height >= OVERVIEW.1 && !zoomed && focus != Pane::Sources;
     let header_rows = if screen.height >= TWO_LINE_HEADER_ROWS { 2 } else { 1 };
     let bar_rows = match replaying {
@@ -70,14 +73,16 @@ pub fn divide(screen: Rect, focus: Pane, zoomed: bool, replaying: bool) -> Optio
         true if screen.width >= TWO_LINE_BAR.0 && screen.height >= TWO_LINE_BAR.1 => 2,
         true => 1,
     };
-    let [header, tabs, body, bar, footer] = Layout::vertical([
+    let [header, tabs, body, bar, banner, footer] = Layout::vertical([
         Constraint::Length(header_rows),
         Constraint::Length(u16::from(!overview)),
         Constraint::Fill(1),
         Constraint::Length(bar_rows),
+        Constraint::Length(banner_rows),
         Constraint::Length(1),
     ])
     .areas(screen);
+    let banner = has_banner.then_some(if banner_rows > 0 { banner } else { footer });
     let panes = if overview {
         let [left, right] = Layout::horizontal([Constraint::Percentage(57), Constraint::Fill(1)]).areas(body);
         let [live, contexts] = Layout::vertical([Constraint::Percentage(62), Constraint::Fill(1)]).areas(left);
@@ -91,7 +96,8 @@ pub fn divide(screen: Rect, focus: Pane, zoomed: bool, replaying: bool) -> Optio
     } else {
         vec![(focus, body)]
     };
-    Some(Parts { header, tabs: (!overview).then_some(tabs), body, panes, bar: replaying.then_some(bar), footer })
+    let bar = replaying.then_some(bar);
+    Some(Parts { header, tabs: (!overview).then_some(tabs), body, panes, bar, banner, footer })
 }
 
 /// The rows inside a pane's border, and below a heading where it has one.
@@ -111,7 +117,8 @@ mod tests {
     #[test]
     fn four_panes_from_120_columns_one_below_and_none_when_too_small() {
         let panes = |width, height, zoomed| {
-            divide(Rect::new(0, 0, width, height), Pane::Live, zoomed, false).map_or(0, |parts| parts.panes.len())
+            divide(Rect::new(0, 0, width, height), Pane::Live, zoomed, false, false)
+                .map_or(0, |parts| parts.panes.len())
         };
         assert_eq!(panes(200, 60, false), 4);
         assert_eq!(panes(120, 40, false), 4);
@@ -127,7 +134,7 @@ mod tests {
         for (width, height, rows, cells) in
             [(60, 15, 1, 13), (80, 24, 1, 33), (120, 29, 1, 73), (120, 40, 2, 118), (200, 60, 2, 198)]
         {
-            let parts = divide(Rect::new(0, 0, width, height), Pane::Live, false, true).unwrap();
+            let parts = divide(Rect::new(0, 0, width, height), Pane::Live, false, true, false).unwrap();
             let bar = parts.bar.unwrap();
             assert_eq!((bar.height, bar.bottom()), (rows, parts.footer.y));
             assert_eq!(divide_bar(bar).cells.width, cells, "{width}x{height}");
@@ -135,5 +142,13 @@ mod tests {
                 parts.body.height + parts.header.height + rows + 1 + parts.tabs.map_or(0, |tabs| tabs.height);
             assert_eq!(body, height);
         }
+    }
+
+    #[test]
+    fn a_banner_has_a_row_of_its_own_unless_none_can_be_spared() {
+        let parts = |height| divide(Rect::new(0, 0, 80, height), Pane::Live, false, false, true).unwrap();
+        assert_eq!((parts(24).banner, parts(24).footer.y), (Some(Rect::new(0, 22, 80, 1)), 23));
+        assert_eq!(parts(24).body.bottom(), 22);
+        assert_eq!(parts(15).banner, Some(parts(15).footer));
     }
 }

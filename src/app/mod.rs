@@ -17,6 +17,7 @@ mod overlay;
 pub mod palette;
 mod rate;
 mod reading;
+mod recording;
 pub mod replay;
 pub mod store;
 mod views;
@@ -26,11 +27,13 @@ pub use listing::{Item, Listing, Scroll};
 pub use live::{Criteria, Live, Narrowing, Rows, is_kind_mismatch, is_unmatched_key};
 pub use overlay::{Line, LineError, LinePurpose, Overlay};
 pub use rate::Rate;
+pub use recording::Banner;
 pub use replay::{ReplayCommand, ReplayView};
 pub use views::{Bucket, Detail, Side, View, Why};
 
 use crate::endpoint::Received;
 use crate::query::{Query, QueryError, Situation};
+use crate::recorder::Snapshot;
 use crate::report::Report;
 use crate::view::{SourceRow, UnitRow};
 use jiff::tz::TimeZone;
@@ -103,6 +106,8 @@ pub enum Message<'a> {
     Resize(u16, u16),
     /// Forwarding is doing so.
     Health(Health),
+    /// Recording is doing so.
+    Recording(Snapshot),
     /// There is time to go on with what was left.
     Spare,
     /// A remark for the user, on the last line until the next key; true: it is bad news.
@@ -122,6 +127,14 @@ pub enum Effect {
     Replay(ReplayCommand),
     /// Hand this text to the terminal's clipboard.
     Copy(String),
+    /// Record what the session holds, and what comes, to this file.
+    Record(String),
+    /// End the recording.
+    StopRecording,
+    /// Try to go on with the recording after a fault.
+    RetryRecording,
+    /// Set a mark with this note in the recording.
+    Mark(String),
     /// Write this text to a new file.
     Write {
         /// Where.
@@ -185,6 +198,7 @@ pub struct App<'a> {
     replay: Option<ReplayView>,
     /// The cell of its bar that keys have moved the cursor to, while the recording may not be there yet.
     aimed_cell: Option<u16>,
+    recording: Option<Snapshot>,
 }
 
 impl<'a> App<'a> {
@@ -221,6 +235,7 @@ impl<'a> App<'a> {
             lost_requests: 0,
             replay: None,
             aimed_cell: None,
+            recording: None,
         };
         app.live.change(app.store, |_| ());
         app.refresh();
@@ -279,6 +294,7 @@ impl<'a> App<'a> {
             }
             Message::Replay(view) => effects.redraw = self.take_replay(*view),
             Message::Replaced => self.take_replacement(),
+            Message::Recording(snapshot) => self.take_recording(snapshot),
             Message::Spare => (),
             Message::Notice(text, bad) => self.notice = Some(Notice { text, bad }),
         }
@@ -353,6 +369,9 @@ impl<'a> App<'a> {
             Action::DroppedOnly => self.change_live(|narrowing| narrowing.dropped_only = !narrowing.dropped_only),
             Action::Noise => self.change_live(|narrowing| narrowing.noise = !narrowing.noise),
             Action::SetFilter(text) => self.set_filter(self.focus, text),
+            Action::Record => self.record(effects),
+            Action::Mark => self.mark(),
+            Action::Retry => self.retry(effects),
             Action::Copy => effects.extend(self.copied().map(Effect::Copy)),
             action => self.open_overlay(action),
         }
@@ -468,7 +487,7 @@ impl<'a> App<'a> {
     /// The parts of the screen; none where it is too small.
     pub fn parts(&self) -> Option<Parts> {
         let screen = Rect::new(0, 0, self.size.0, self.size.1);
-        layout::divide(screen, self.focus, self.zoomed, self.replay.is_some())
+        layout::divide(screen, self.focus, self.zoomed, self.replay.is_some(), self.banner().is_some())
     }
 
     /// Where the user is, for the key map.

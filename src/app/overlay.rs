@@ -15,6 +15,10 @@ pub enum LinePurpose {
     Filter(Pane),
     /// To name the file that a text is written to.
     Write(String),
+    /// To name the file to record to.
+    Record,
+    /// To say what a mark is about.
+    Mark,
     /// To say where in the recording to go.
     GoTo,
 }
@@ -226,7 +230,9 @@ impl App<'_> {
             LinePurpose::Write(content) if !text.is_empty() => {
                 effects.push(Effect::Write { path: text, text: content });
             }
-            LinePurpose::Write(_) | LinePurpose::GoTo => (),
+            LinePurpose::Record if !text.is_empty() => effects.push(Effect::Record(text)),
+            LinePurpose::Mark => effects.push(Effect::Mark(text)),
+            LinePurpose::Write(_) | LinePurpose::Record | LinePurpose::GoTo => (),
         }
     }
 

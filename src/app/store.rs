@@ -49,6 +49,10 @@ pub trait Store {
     fn replace(&mut self, session: Box<Session>) -> Box<Session> {
         session
     }
+    /// The requests whose events are still held, in order.
+    fn held(&self) -> Vec<Arc<Envelope>> {
+        Vec::new()
+    }
 }
 
 impl Store for Session {
@@ -103,5 +107,8 @@ impl Store for Session {
     fn replace(&mut self, mut session: Box<Session>) -> Box<Session> {
         std::mem::swap(self, &mut session);
         session
+    }
+    fn held(&self) -> Vec<Arc<Envelope>> {
+        self.journal().envelopes().cloned().collect()
     }
 }

@@ -386,3 +386,42 @@ fn the_clock_is_wanted_only_while_time_can_change_something() {
     tick(&mut app, 1_200);
     assert!(app.wants_clock(), "a verdict is pending");
 }
+
+fn recording(state: crate::recorder::State) -> crate::recorder::Snapshot {
+    let (path, moved) = ("folder/buy-flow.exptap".into(), None);
+    crate::recorder::Snapshot { path, state, requests: 1, marks: 0, lost: 0, bytes: 4_299_999, moved }
+}
+
+#[test]
+fn a_recording_is_started_marked_and_ended_by_keys() {
+    use crate::recorder::State;
+    let mut store = Fixture::shop();
+    let mut app = app(&mut store);
+    assert_eq!(press(&mut app, "m"), []);
+    assert!(app.notice().unwrap().text.contains("R starts a recording"));
+    assert_eq!(press(&mut app, "R"), []);
+    let Some(Overlay::Line(line)) = app.overlay() else { panic!("no line") };
+    assert_eq!((line.input.value(), &line.purpose), ("exptap-20261121-110404.exptap", &LinePurpose::Record));
+    assert_eq!(press(&mut app, "enter"), [Effect::Record("exptap-20261121-110404.exptap".into())]);
+    app.update(Message::Recording(recording(State::Recording)));
+    assert_eq!(press(&mut app, "m here enter"), [Effect::Mark("here".into())]);
+    assert_eq!(press(&mut app, "r"), []);
+    assert_eq!(press(&mut app, "R"), [Effect::StopRecording]);
+    app.update(Message::Recording(recording(State::Closed)));
+    assert_eq!(app.recording(), None);
+    assert_eq!(app.notice().unwrap().text, "recorded 1 request to folder/buy-flow.exptap (4.2 MB)");
+}
+
+#[test]
+fn a_recording_that_stopped_is_told_until_it_is_tried_again() {
+    use crate::recorder::State;
+    let mut store = Fixture::shop();
+    let mut app = app(&mut store);
+    let why = "No space left on device";
+    app.update(Message::Recording(recording(State::Stopped { since_ms: START_MS, why: why.into(), not_kept: 120 })));
+    press(&mut app, "down");
+    assert_eq!(app.banner(), Some(Banner::Stopped { since_ms: START_MS, why, not_kept: 120 }));
+    assert_eq!(press(&mut app, "r"), [Effect::RetryRecording]);
+    app.update(Message::Recording(recording(State::Recording)));
+    assert_eq!(app.banner(), None);
+}

@@ -106,6 +106,12 @@ impl State {
         self.review_completeness();
     }
 
+    /// Notes that nobody observed for a while: what was lost then, if anything, cannot be counted.
+    pub fn interrupted(&mut self) {
+        self.totals.was_interrupted = true;
+        self.review_completeness();
+    }
+
     /// The event's instant on the judging clock.
     pub fn instant(&self, event: &Event<'_>, arrival_ms: Option<i64>) -> Option<i64> {
         match self.options.clock {

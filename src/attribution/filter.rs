@@ -151,7 +151,7 @@ fn is_redacted(list: Option<&Value>, path: &[String]) -> bool {
 
 /// Splits an attribute reference: a plain name, or a path that begins with `/` and in which `~1` stands for `/` and
 /// `~0` for `~`. None where it is neither.
-fn attribute_path(reference: &str) -> Option<Vec<String>> {
+pub(crate) fn attribute_path(reference: &str) -> Option<Vec<String>> {
     let Some(path) = reference.strip_prefix('/') else {
         return (!reference.is_empty()).then(|| vec![reference.to_owned()]);
     };

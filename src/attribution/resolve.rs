@@ -221,7 +221,8 @@ impl State {
             let observed_late =
                 matches!((self.options.observed_from_ms, started), (Some(from), Some(start)) if from > start);
             let lacking = self.lacking.get(index).copied().unwrap_or_default();
-            let is_partial = observed_late || lacking || self.totals.lost > 0 || self.is_over_capacity;
+            let was_lost = self.totals.lost > 0 || self.totals.was_interrupted;
+            let is_partial = observed_late || lacking || was_lost || self.is_over_capacity;
             let Some(partial) = self.partial.get_mut(index) else { continue };
             if std::mem::replace(partial, is_partial) != is_partial {
                 for state in 0..self.states.len() as u32 {

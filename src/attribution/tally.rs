@@ -140,6 +140,8 @@ pub struct Totals {
     pub lost: u64,
     /// First and last instant on the judging clock; what does not look like milliseconds is left out.
     pub span_ms: Option<(i64, i64)>,
+    /// Whether there was a time in between of which nothing is known, not even whether anything was lost.
+    pub was_interrupted: bool,
     /// Readable events by kind.
     pub by_kind: HashMap<Box<str>, u64, foldhash::fast::FixedState>,
     /// Events by category, in the order of [`Category::ALL`].
@@ -187,6 +189,7 @@ impl Totals {
         self.undecodable += other.undecodable;
         self.duplicate_payloads += other.duplicate_payloads;
         self.lost += other.lost;
+        self.was_interrupted |= other.was_interrupted;
         for (kind, count) in &other.by_kind {
             *self.by_kind.entry(kind.clone()).or_default() += count;
         }

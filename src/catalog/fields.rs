@@ -4,16 +4,16 @@ use super::tree::{Entry, Fault, Node, Value, quoted};
 use crate::near_miss::nearest;
 
 /// A table under a name that errors use.
-pub(super) struct Section<'t> {
+pub(crate) struct Section<'t> {
     /// Such as `metric "checkout"`, or `metric 2` where it has no key.
-    pub(super) name: String,
-    pub(super) at: usize,
-    pub(super) entries: &'t [Entry],
+    pub(crate) name: String,
+    pub(crate) at: usize,
+    pub(crate) entries: &'t [Entry],
 }
 
 impl<'t> Section<'t> {
     /// The value of a key; null is as good as absent.
-    pub(super) fn get(&self, key: &str) -> Option<&'t Node> {
+    pub(crate) fn get(&self, key: &str) -> Option<&'t Node> {
         let node = self.entries.iter().find(|entry| entry.key == key).map(|entry| &entry.node)?;
         (!matches!(node.value, Value::Null)).then_some(node)
     }
@@ -21,18 +21,18 @@ impl<'t> Section<'t> {
 
 /// Collects faults while values are read.
 #[derive(Default)]
-pub(super) struct Reader {
-    pub(super) faults: Vec<Fault>,
+pub(crate) struct Reader {
+    pub(crate) faults: Vec<Fault>,
 }
 
 impl Reader {
     /// Notes a fault.
-    pub(super) fn fault(&mut self, at: usize, message: String) {
+    pub(crate) fn fault(&mut self, at: usize, message: String) {
         self.faults.push(Fault { at, message });
     }
 
     /// A table in which only `known` keys may stand.
-    pub(super) fn section<'t>(&mut self, node: &'t Node, name: String, known: &[&str]) -> Option<Section<'t>> {
+    pub(crate) fn section<'t>(&mut self, node: &'t Node, name: String, known: &[&str]) -> Option<Section<'t>> {
         let Value::Table(entries) = &node.value else {
             self.fault(
                 node.at,
@@ -51,7 +51,7 @@ impl Reader {
     }
 
     /// The tables of a list. Each is named by its `name_key`, or by its number. None where the list is absent.
-    pub(super) fn sections<'t>(
+    pub(crate) fn sections<'t>(
         &mut self,
         section: &Section<'t>,
         list: &str,
@@ -101,7 +101,7 @@ impl Reader {
     }
 
     /// Text that is not empty.
-    pub(super) fn text(&mut self, section: &Section<'_>, key: &str) -> Option<String> {
+    pub(crate) fn text(&mut self, section: &Section<'_>, key: &str) -> Option<String> {
         self.value(section, key, "text that is not empty", |value| match value {
             Value::Text(text) if !text.is_empty() => Some(text.clone()),
             _ => None,
@@ -109,7 +109,7 @@ impl Reader {
     }
 
     /// Text that has to be there; a missing one is a fault, and is read as empty so that reading can go on.
-    pub(super) fn required_text(&mut self, section: &Section<'_>, key: &str) -> String {
+    pub(crate) fn required_text(&mut self, section: &Section<'_>, key: &str) -> String {
         self.require(section, key, "text");
         self.text(section, key).unwrap_or_default()
     }
@@ -120,21 +120,21 @@ impl Reader {
         }
     }
 
-    pub(super) fn boolean(&mut self, section: &Section<'_>, key: &str) -> Option<bool> {
+    pub(crate) fn boolean(&mut self, section: &Section<'_>, key: &str) -> Option<bool> {
         self.value(section, key, "true or false", |value| match value {
             Value::Boolean(value) => Some(*value),
             _ => None,
         })
     }
 
-    pub(super) fn integer(&mut self, section: &Section<'_>, key: &str) -> Option<i64> {
+    pub(crate) fn integer(&mut self, section: &Section<'_>, key: &str) -> Option<i64> {
         self.value(section, key, "a whole number", |value| match value {
             Value::Integer(value) => Some(*value),
             _ => None,
         })
     }
 
-    pub(super) fn number(&mut self, section: &Section<'_>, key: &str) -> Option<f64> {
+    pub(crate) fn number(&mut self, section: &Section<'_>, key: &str) -> Option<f64> {
         self.value(section, key, "a number", |value| match value {
             #[expect(clippy::cast_precision_loss, reason = "shares and percentiles are small")]
             Value::Integer(value) => Some(*value as f64),
@@ -144,7 +144,7 @@ impl Reader {
     }
 
     /// An array of texts, each with where it stands.
-    pub(super) fn texts<'t>(&mut self, section: &Section<'t>, key: &str) -> Option<Vec<(usize, &'t str)>> {
+    pub(crate) fn texts<'t>(&mut self, section: &Section<'t>, key: &str) -> Option<Vec<(usize, &'t str)>> {
         let node = section.get(key)?;
         let Value::Array(nodes) = &node.value else {
             self.fault(
@@ -170,7 +170,7 @@ impl Reader {
     }
 
     /// An array that has to be there.
-    pub(super) fn required_array<'t>(&mut self, section: &Section<'t>, key: &str) -> &'t [Node] {
+    pub(crate) fn required_array<'t>(&mut self, section: &Section<'t>, key: &str) -> &'t [Node] {
         self.require(section, key, "an array");
         match section.get(key) {
             Some(Node { value: Value::Array(nodes), .. }) => nodes,
@@ -183,7 +183,7 @@ impl Reader {
     }
 
     /// One of several words.
-    pub(super) fn choice<T: Copy>(&mut self, section: &Section<'_>, key: &str, words: &[(&str, T)]) -> Option<T> {
+    pub(crate) fn choice<T: Copy>(&mut self, section: &Section<'_>, key: &str, words: &[(&str, T)]) -> Option<T> {
         let node = section.get(key)?;
         if let Value::Text(text) = &node.value
             && let Some((_, meaning)) = words.iter().find(|(word, _)| word == text)
@@ -201,7 +201,7 @@ impl Reader {
     }
 
     /// One of several words that has to be there.
-    pub(super) fn required_choice<T: Copy>(
+    pub(crate) fn required_choice<T: Copy>(
         &mut self,
         section: &Section<'_>,
         key: &str,
@@ -213,7 +213,7 @@ impl Reader {
     }
 
     /// An instant, in epoch milliseconds.
-    pub(super) fn time(&mut self, section: &Section<'_>, key: &str) -> Option<i64> {
+    pub(crate) fn time(&mut self, section: &Section<'_>, key: &str) -> Option<i64> {
         /// Epoch seconds from 1973 to 5138; as milliseconds they would lie in the first three years of the epoch.
         const SECONDS: std::ops::Range<i64> = 100_000_000..100_000_000_000;
         /// From here on, milliseconds are past the year 5138, and microseconds are those of 1973 on.

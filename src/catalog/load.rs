@@ -4,7 +4,7 @@
 //! nobody sees. So reading goes on after a mistake only to find the others.
 
 use super::read::read_catalog;
-use super::tree::{Fault, read_json, read_toml};
+use super::tree::{Fault, Node, read_json, read_toml};
 use super::{Catalog, Origin};
 use std::fmt;
 use std::path::Path;
@@ -58,12 +58,17 @@ pub struct CatalogError {
 impl fmt::Display for CatalogError {
     /// One line per mistake: `file:line:column: message`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, Problem { line, column, message }) in self.problems.iter().enumerate() {
-            let separator = if index == 0 { "" } else { "\n" };
-            write!(formatter, "{separator}{}:{line}:{column}: {message}", self.file)?;
-        }
-        Ok(())
+        write_problems(formatter, &self.file, &self.problems)
     }
+}
+
+/// Writes one line per mistake: `file:line:column: message`.
+pub(crate) fn write_problems(formatter: &mut fmt::Formatter<'_>, file: &str, problems: &[Problem]) -> fmt::Result {
+    for (index, Problem { line, column, message }) in problems.iter().enumerate() {
+        let separator = if index == 0 { "" } else { "\n" };
+        write!(formatter, "{separator}{file}:{line}:{column}: {message}")?;
+    }
+    Ok(())
 }
 
 /// Reads a catalog. `file` is only named in errors; `origin` is recorded in the catalog.
@@ -72,18 +77,27 @@ impl fmt::Display for CatalogError {
 /// [`CatalogError`] with every mistake that can be found: if the notation itself is broken, only what is wrong with
 /// that.
 pub fn from_text(text: &str, file: &str, format: Format, origin: Origin) -> Result<Catalog, CatalogError> {
-    // Editors that write a byte order mark mean nothing by it, and JSON's grammar has no place for one.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let tree = match format {
-        Format::Toml => read_toml(text),
-        Format::Json => read_json(text),
-    };
-    tree.and_then(|tree| read_catalog(&tree, origin))
+    let text = without_mark(text);
+    read_tree(text, format)
+        .and_then(|tree| read_catalog(&tree, origin))
         .map_err(|faults| CatalogError { file: file.to_owned(), problems: problems(text, faults) })
 }
 
+/// The text without a byte order mark: editors that write one mean nothing by it, and JSON has no place for one.
+pub(crate) fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
+/// Reads a text in its notation.
+pub(crate) fn read_tree(text: &str, format: Format) -> Result<Node, Vec<Fault>> {
+    match format {
+        Format::Toml => read_toml(text),
+        Format::Json => read_json(text),
+    }
+}
+
 /// Places faults in the text, in its order, each once.
-fn problems(text: &str, mut faults: Vec<Fault>) -> Vec<Problem> {
+pub(crate) fn problems(text: &str, mut faults: Vec<Fault>) -> Vec<Problem> {
     faults.sort_by(|one, other| (one.at, &one.message).cmp(&(other.at, &other.message)));
     faults.dedup();
     let place = |Fault { at, message }| {

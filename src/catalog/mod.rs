@@ -4,12 +4,12 @@
 //! ([`load`]) or inferred from the traffic ([`infer`]); either way attribution sees only these types, with every
 //! reference resolved to an index, so that nothing can dangle.
 
-mod fields;
+pub(crate) mod fields;
 pub mod infer;
 pub mod load;
 mod read;
 mod read_metric;
-mod tree;
+pub(crate) mod tree;
 mod write;
 
 /// Where a catalog came from.

@@ -9,21 +9,21 @@ use toml::value::Datetime;
 
 /// A mistake, by its byte offset in the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
-    pub(super) at: usize,
-    pub(super) message: String,
+pub(crate) struct Fault {
+    pub(crate) at: usize,
+    pub(crate) message: String,
 }
 
 /// A value and the byte offset it begins at.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) at: usize,
-    pub(super) value: Value,
+pub(crate) struct Node {
+    pub(crate) at: usize,
+    pub(crate) value: Value,
 }
 
 /// What both notations can hold.
 #[derive(Clone, Debug)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Null,
     Boolean(bool),
     Integer(i64),
@@ -37,15 +37,15 @@ pub(super) enum Value {
 
 /// A key with its value.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) key: String,
-    pub(super) key_at: usize,
-    pub(super) node: Node,
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) key_at: usize,
+    pub(crate) node: Node,
 }
 
 impl Value {
     /// The value in words, for an error.
-    pub(super) fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         match self {
             Self::Null => "null".to_owned(),
             Self::Boolean(value) => value.to_string(),
@@ -59,7 +59,7 @@ impl Value {
     }
 
     /// The value as JSON; a time becomes its text, and a number JSON cannot write becomes null.
-    pub(super) fn to_json(&self) -> serde_json::Value {
+    pub(crate) fn to_json(&self) -> serde_json::Value {
         match self {
             Self::Null => serde_json::Value::Null,
             Self::Boolean(value) => (*value).into(),
@@ -76,7 +76,7 @@ impl Value {
 }
 
 /// Text in quotes, for an error: control characters escaped, and not endless.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     const SHOWN: usize = 60;
     let mut shown: String = text.chars().take(SHOWN).collect();
     if shown.len() < text.len() {
@@ -86,7 +86,7 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 /// Reads TOML.
-pub(super) fn read_toml(text: &str) -> Result<Node, Vec<Fault>> {
+pub(crate) fn read_toml(text: &str) -> Result<Node, Vec<Fault>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut faults: Vec<Fault> = errors
         .iter()
@@ -135,7 +135,7 @@ const MAX_JSON_DEPTH: usize = 128;
 
 /// Reads JSON. serde_json tells no offsets, but its raw values are slices of the text, and where a slice begins in
 /// the text is where the value stands.
-pub(super) fn read_json(text: &str) -> Result<Node, Vec<Fault>> {
+pub(crate) fn read_json(text: &str) -> Result<Node, Vec<Fault>> {
     if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
         return Err(vec![json_fault(text, &error)]);
     }
@@ -175,7 +175,7 @@ fn json_value(text: &str, raw: &RawValue, depth: usize, faults: &mut Vec<Fault>)
     let unreadable = |error: serde_json::Error| format!("this JSON value cannot be read: {error}; correct it");
     match source.bytes().next() {
         Some(b'{' | b'[') if depth >= MAX_JSON_DEPTH => {
-            Err(format!("this is nested deeper than {MAX_JSON_DEPTH} levels; expected a catalog"))
+            Err(format!("this is nested deeper than {MAX_JSON_DEPTH} levels; expected fewer"))
         }
         Some(b'{') => {
             let RawObject(members) = serde_json::from_str(source).map_err(unreadable)?;

@@ -8,9 +8,10 @@
 //! A channel from a library would bound the count only, and would have to report a loss beside the queue instead
 //! of in it.
 
+use super::tap::{Tap, Taps};
 use crate::envelope::Envelope;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -84,15 +85,19 @@ pub fn intake(caps: Caps) -> (Intake, IntakeReceiver) {
             requests: 0,
             senders: 1,
             receiver_gone: false,
+            tap: None,
         }),
+        is_tapped: AtomicBool::new(false),
         blocking: Condvar::new(),
         asynchronous: Notify::new(),
     });
     (Intake { shared: Arc::clone(&shared) }, IntakeReceiver { shared })
 }
 
-struct Shared {
+pub(super) struct Shared {
     caps: Caps,
+    /// Whether there is a tap: asked before the queue is locked, to copy a request for it.
+    pub(super) is_tapped: AtomicBool,
     held_bytes: AtomicU64,
     lost_requests: AtomicU64,
     lost_bytes: AtomicU64,
@@ -101,21 +106,22 @@ struct Shared {
     asynchronous: Notify,
 }
 
-struct Queue {
-    waiting: VecDeque<Waiting>,
+pub(super) struct Queue {
+    pub(super) waiting: VecDeque<Waiting>,
     envelopes: usize,
     requests: u64,
     senders: usize,
     receiver_gone: bool,
+    pub(super) tap: Option<Arc<dyn Tap>>,
 }
 
-enum Waiting {
+pub(super) enum Waiting {
     Envelope { envelope: Envelope, held_bytes: u64 },
     Lost(Loss),
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
         // Nothing that runs under this lock can leave the queue half changed, so a poisoned lock is still right.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -180,18 +186,24 @@ impl Intake {
     /// As [`Intake::offer`], with the room for the body set aside already.
     pub(super) fn offer_held(&self, mut envelope: Envelope, mut hold: Hold) -> bool {
         // Path and headers are bounded by the head of a request, but 65,536 heads are memory too.
-        let head: usize = envelope.headers.iter().map(|(name, value)| name.len() + value.len() + 48).sum();
-        let head = (head + envelope.path.len() + size_of::<Envelope>()) as u64;
-        let has_room = hold.grow(head);
+        let has_room = hold.grow(envelope.head_bytes());
+        // A copy shares the body and costs a few small allocations. Sharing the whole envelope would spare them, and
+        // make every reader of the queue hold one more pointer for the sake of those who record.
+        let copy = self.shared.is_tapped.load(Ordering::Acquire).then(|| envelope.clone());
         let mut queue = self.shared.lock();
+        queue.requests += 1;
+        envelope.request = queue.requests;
+        if let Some(tap) = &queue.tap {
+            let mut copy = copy.unwrap_or_else(|| envelope.clone());
+            copy.request = envelope.request;
+            tap.take(copy);
+        }
         if !has_room || queue.envelopes >= self.shared.caps.requests || queue.receiver_gone {
             self.lose_in(&mut queue, envelope.wire_bytes, envelope.arrival_ms);
             drop(queue);
             self.shared.wake();
             return false;
         }
-        queue.requests += 1;
-        envelope.request = queue.requests;
         queue.envelopes += 1;
         let held_bytes = std::mem::take(&mut hold.bytes);
         queue.waiting.push_back(Waiting::Envelope { envelope, held_bytes });
@@ -202,14 +214,20 @@ impl Intake {
 
     /// Counts a request that was answered but not kept.
     pub(super) fn lose(&self, bytes: u64, arrival_ms: i64) {
-        self.lose_in(&mut self.shared.lock(), bytes, arrival_ms);
+        let mut queue = self.shared.lock();
+        queue.requests += 1;
+        if let Some(tap) = &queue.tap {
+            tap.lose(1, arrival_ms);
+        }
+        self.lose_in(&mut queue, bytes, arrival_ms);
+        drop(queue);
         self.shared.wake();
     }
 
+    /// Notes that the request numbered last is lost to the core.
     fn lose_in(&self, queue: &mut Queue, bytes: u64, arrival_ms: i64) {
         self.shared.lost_requests.fetch_add(1, Ordering::Relaxed);
         self.shared.lost_bytes.fetch_add(bytes, Ordering::Relaxed);
-        queue.requests += 1;
         let request = queue.requests;
         if let Some(Waiting::Lost(loss)) = queue.waiting.back_mut() {
             loss.requests += 1;
@@ -281,6 +299,11 @@ pub struct IntakeReceiver {
 }
 
 impl IntakeReceiver {
+    /// Lets a recorder take a copy of everything.
+    pub fn taps(&self) -> Taps {
+        Taps { shared: Arc::clone(&self.shared) }
+    }
+
     /// What waits at the front, if anything does.
     pub fn try_next(&mut self) -> Option<Received> {
         self.shared.take(&mut self.shared.lock())
@@ -425,6 +448,50 @@ mod tests {
             drop(sender);
             assert!(receiver.next().await.is_none());
         });
+    }
+
+    /// Keeps the numbers of what it is given; a loss is a negative one.
+    #[derive(Default)]
+    struct Numbers(Mutex<Vec<i64>>);
+
+    impl Tap for Numbers {
+        fn take(&self, envelope: Envelope) {
+            self.0.lock().unwrap().push(i64::try_from(envelope.request).unwrap());
+        }
+        fn lose(&self, requests: u64, _: i64) {
+            self.0.lock().unwrap().push(-i64::try_from(requests).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_tap_gets_what_waits_and_then_everything_also_what_the_core_loses() {
+        let (intake, mut receiver) = intake(Caps { requests: 2, bytes: 1 << 20 });
+        let taps = receiver.taps();
+        assert!(intake.offer(envelope(1, b"seen by the core already")));
+        assert_eq!(request_of(receiver.try_next()), 1);
+        assert!(intake.offer(envelope(2, b"waits")));
+        let tap = Arc::new(Numbers::default());
+        taps.open(Arc::<Numbers>::clone(&tap));
+        assert!(intake.offer(envelope(3, b"waits too")));
+        assert!(!intake.offer(envelope(4, b"finds no room")));
+        // What was never kept cannot be recorded either.
+        intake.lose(5, 5);
+        drop(receiver);
+        assert!(!intake.offer(envelope(6, b"nobody judges any more")));
+        assert_eq!(*tap.0.lock().unwrap(), [2, 3, 4, -1, 6]);
+        taps.close();
+        intake.offer(envelope(7, b"nobody records any more"));
+        assert_eq!(tap.0.lock().unwrap().len(), 5);
+        assert_eq!(intake.lost_requests(), 4);
+    }
+
+    #[test]
+    fn a_tap_does_not_keep_the_intake_open() {
+        let (intake, mut receiver) = intake(Caps::default());
+        let taps = receiver.taps();
+        drop(intake);
+        assert!(receiver.next_blocking().is_none());
+        taps.close();
     }
 
     #[test]

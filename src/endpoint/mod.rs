@@ -10,8 +10,8 @@
 //!
 //! Nothing here may harm the application that is being watched. An SDK that is answered 401, 403, 404, 405 or 413
 //! stops sending events until its process is restarted, so no such answer originates here on any path that might
-//! be meant for events; and no answer waits for judging, drawing or recording, which get copies through a queue that
-//! drops, and counts, what does not fit.
+//! be meant for events; and no answer waits for judging, drawing or recording, which get copies through queues
+//! that drop, and count, what does not fit: the core from the intake, a recorder from a [`Tap`] before it.
 
 mod answer;
 mod bind;
@@ -25,6 +25,7 @@ mod mask;
 mod paths;
 mod receive;
 mod status;
+mod tap;
 
 pub use bind::{BindError, DEFAULT_PORT, ListenError, ListenOn};
 pub use forward::{ForwardUrl, ForwardUrlError};
@@ -32,6 +33,7 @@ pub use holder::Holder;
 pub use intake::{Caps, Intake, IntakeReceiver, Loss, Received, Waited, intake};
 pub use paths::{PathKind, hint};
 pub use status::{Figures, Note, Status};
+pub use tap::{Tap, Taps};
 
 use forward::Upstream;
 use handle::Handler;

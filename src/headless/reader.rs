@@ -7,7 +7,7 @@ use crate::catalog::Environment;
 use crate::envelope::Envelope;
 use crate::input::{Chunk, Piece};
 use crate::intake::{self, Received};
-use crate::recording::{self, LineError, Record};
+use crate::recording::{self, Header, LineError, Record};
 
 /// How many damaged lines of a recording are told one by one.
 const TOLD: usize = 3;
@@ -76,12 +76,12 @@ impl Faults {
 pub(super) struct Reader<'a> {
     name: String,
     environment: &'a Environment,
-    is_recording: bool,
+    header: Option<&'a Header>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(text: &Text, environment: &'a Environment) -> Self {
-        Self { name: text.name(), environment, is_recording: text.is_recording() }
+    pub(super) fn new(text: &'a Text, environment: &'a Environment) -> Self {
+        Self { name: text.name(), environment, header: text.header.as_ref() }
     }
 
     /// Takes in a piece.
@@ -93,7 +93,7 @@ impl<'a> Reader<'a> {
         mut visit: impl FnMut(&State, Option<&Envelope>, Received<'_, '_>),
     ) {
         match piece {
-            Piece::Text(chunk) if self.is_recording => self.records(state, chunk, faults, visit),
+            Piece::Text(chunk) if self.header.is_some() => self.records(state, chunk, faults, visit),
             Piece::Text(chunk) => intake::plain(state, &self.name, chunk.text, |state, received| {
                 if let Received::Unreadable { unreadable, .. } = &received {
                     faults.note(|| {
@@ -104,11 +104,11 @@ impl<'a> Reader<'a> {
                 visit(state, None, received);
             }),
             // Of how many requests the place is left empty nobody can know: one at the least.
-            Piece::LeftOut(line, what) if self.is_recording => {
+            Piece::LeftOut(line, what) if self.header.is_some() => {
                 state.lost(1);
                 faults.broken_off.push(self.fault(line, None, what));
             }
-            Piece::Damaged(line, what) if self.is_recording => {
+            Piece::Damaged(line, what) if self.header.is_some() => {
                 faults.broken_off.push(self.fault(line, None, &format!("{what}; what comes before it was read")));
             }
             Piece::LeftOut(line, what) | Piece::Damaged(line, what) => {
@@ -127,8 +127,14 @@ impl<'a> Reader<'a> {
     ) {
         for (line, text) in chunk.lines() {
             let content = text.trim();
-            // A recording that was gone on with, or two put together, have a header within.
-            if content.is_empty() || recording::is_header(content) {
+            if content.is_empty() {
+                continue;
+            }
+            // A recording that was gone on with, or two put together, have a header within: in between nobody observed.
+            if recording::is_header(content) {
+                if recording::parse_header(content, &self.name).ok().as_ref() != self.header {
+                    state.interrupted();
+                }
                 continue;
             }
             match recording::parse_line(content) {

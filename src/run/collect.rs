@@ -1,7 +1,8 @@
 //! `listen --no-tui`: receive until interrupted, then say what it came to. For scripts and CI.
 
 use super::live::{self, Live};
-use super::{BAD_INPUT, now_ms, say};
+use super::recording::Desk;
+use super::{BAD_INPUT, say};
 use crate::attribution::judge::Judge;
 use crate::attribution::state::{Clock, Options, State};
 use crate::catalog::Catalog;
@@ -16,6 +17,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What to do with what is received.
@@ -24,18 +26,20 @@ pub(super) struct Wish {
     pub(super) catalog: Option<Catalog>,
     /// The clock that judges.
     pub(super) clock: Clock,
-    /// Since when everything is observed; none: since the start.
-    pub(super) observed_from_ms: Option<i64>,
+    /// Since when everything is observed.
+    pub(super) observed_from_ms: i64,
     /// Where to write verdicts.
     pub(super) verdicts: Option<PathBuf>,
 }
+
+/// How long after a fault of the file recording is tried again. Nobody is there to press a key.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// Requests, and how many were lost between them.
 type Collected = (Vec<Envelope>, u64);
 
 /// Receives until a signal, then judges everything.
-pub(super) fn run(mut live: Live, wish: Wish) -> ExitCode {
-    let started_ms = now_ms();
+pub(super) fn run(mut live: Live, wish: Wish, mut desk: Desk) -> ExitCode {
     let verdicts =
         match wish.verdicts.as_ref().map(|path| File::create(path).map_err(|error| (path, error))).transpose() {
             Ok(file) => file,
@@ -44,19 +48,17 @@ pub(super) fn run(mut live: Live, wish: Wish) -> ExitCode {
                 return BAD_INPUT.into();
             }
         };
-    let (envelopes, lost) = match collect(&mut live) {
+    let (envelopes, lost) = match collect(&mut live, &mut desk) {
         Ok(collected) => collected,
         Err(code) => return code,
     };
     if let Some(note) = undelivered(&live.status.figures()) {
         say(note);
     }
+    let (recorded, is_recorded) = desk.finish();
+    recorded.iter().for_each(say);
     let catalog = wish.catalog.unwrap_or_else(|| infer(&envelopes));
-    let options = Options {
-        clock: wish.clock,
-        observed_from_ms: Some(wish.observed_from_ms.unwrap_or(started_ms)),
-        ..Options::default()
-    };
+    let options = Options { clock: wish.clock, observed_from_ms: Some(wish.observed_from_ms), ..Options::default() };
     let mut state = State::new(Arc::new(Judge::new(&catalog)), options);
     let mut judged = Vec::new();
     let mut first_unreadable = None;
@@ -79,6 +81,8 @@ pub(super) fn run(mut live: Live, wish: Wish) -> ExitCode {
         say(format_args!("{count} of the events could not be read; the first: {first}"));
     }
     match write(&state, &catalog, &judged, verdicts) {
+        // Whoever asked for a recording goes on with it, and must not take a part for the whole.
+        Ok(()) if !is_recorded => BAD_INPUT.into(),
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
@@ -126,7 +130,7 @@ fn write(state: &State, catalog: &Catalog, judged: &[Judged], verdicts: Option<F
 }
 
 /// Takes in requests until a signal comes and what was under way is finished.
-fn collect(live: &mut Live) -> Result<Collected, ExitCode> {
+fn collect(live: &mut Live, desk: &mut Desk) -> Result<Collected, ExitCode> {
     let runtime = live::runtime()?;
     let (mut envelopes, mut lost) = (Vec::new(), 0);
     runtime.block_on(async {
@@ -139,12 +143,16 @@ fn collect(live: &mut Live) -> Result<Collected, ExitCode> {
             say(format_args!("listening on http://{address}"));
         }
         let mut stopping = false;
+        let mut retry = tokio::time::interval(RETRY);
+        retry.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
                 _ = terminate.recv(), if !stopping => { stopping = true; live.stop(); }
                 _ = interrupt.recv(), if !stopping => { stopping = true; live.stop(); }
                 _ = hangup.recv(), if !stopping => { stopping = true; live.stop(); }
+                () = desk.changed() => desk.tell(),
+                _ = retry.tick(), if desk.is_stopped() => desk.retry(),
                 received = live.intake.next() => match received {
                     Some(Received::Envelope(envelope)) => envelopes.push(envelope),
                     Some(Received::Lost(loss)) => lost += loss.requests,

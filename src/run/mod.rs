@@ -5,7 +5,10 @@ mod check;
 mod collect;
 mod explain;
 mod live;
+mod map;
 mod pace;
+pub mod recording;
+mod redact;
 mod replay;
 mod screen;
 mod tail;
@@ -21,6 +24,7 @@ use crate::session::{Session, SessionOptions};
 use crate::untrusted::Untrusted;
 use clap::Parser;
 use live::Live;
+use recording::Desk;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
@@ -57,6 +61,8 @@ pub fn main() -> ExitCode {
         Command::Demo(options) => demo(options),
         Command::Replay(options) => replay::run(options),
         Command::Tail(options) => tail::run(options),
+        Command::Redact(options) => redact::run(&options),
+        Command::Map(options) => map::run(&options),
         Command::Sources => sources(),
     }
 }
@@ -91,15 +97,22 @@ fn listen(options: cli::Listen) -> ExitCode {
         Err(code) => return code,
     };
     let clock = options.judging.clock.into();
+    let observed_from_ms = options.observed_from.unwrap_or(started_ms);
+    let mut desk = Desk::new(live.intake.taps(), catalog.clone(), options.recording.record_note);
+    if let Some(path) = options.recording.record
+        && let Err(code) = desk.record(path, Some(observed_from_ms))
+    {
+        return code;
+    }
     if options.no_tui {
         return collect::run(
             live,
-            collect::Wish { catalog, clock, observed_from_ms: options.observed_from, verdicts: options.verdicts },
+            collect::Wish { catalog, clock, observed_from_ms, verdicts: options.verdicts },
+            desk,
         );
     }
-    let session_options =
-        SessionOptions { clock, ..SessionOptions::from_now(options.observed_from.unwrap_or(started_ms)) };
-    screen::show(Session::new(catalog, session_options), live, forward, options.screen, None)
+    let session_options = SessionOptions { clock, ..SessionOptions::from_now(observed_from_ms) };
+    screen::show(Session::new(catalog, session_options), live, forward, options.screen, None, desk)
 }
 
 fn demo(options: cli::Demo) -> ExitCode {
@@ -117,9 +130,15 @@ fn demo(options: cli::Demo) -> ExitCode {
         Err(code) => return code,
     };
     let shop = Shop::new(options.seed, now_ms());
+    let mut desk = Desk::new(live.intake.taps(), Some(shop.catalog()), options.recording.record_note);
+    if let Some(path) = options.recording.record
+        && let Err(code) = desk.record(path, Some(shop.opened_at_ms()))
+    {
+        return code;
+    }
     // Nothing happened in the shop before it opened, so what is seen is all there is.
     let session = Session::new(Some(shop.catalog()), SessionOptions::from_now(shop.opened_at_ms()));
-    screen::show(session, live, None, options.screen, Some(shop))
+    screen::show(session, live, None, options.screen, Some(shop), desk)
 }
 
 fn sources() -> ExitCode {

@@ -1,6 +1,7 @@
 //! `replay`: a recording on screen.
 
 use super::live;
+use super::recording::Desk;
 use super::tui::TuiOptions;
 use super::{BAD_INPUT, now_ms, say, screen};
 use crate::app::replay::{FirstSeen, Progress, Speed as ShownSpeed, Work};
@@ -69,6 +70,7 @@ pub(super) fn run(options: cli::Replay) -> ExitCode {
         theme: options.screen.theme,
         fps: options.screen.fps,
         filter: options.screen.filter,
+        desk: Desk::default(),
     };
     screen::run(&runtime, options)
 }

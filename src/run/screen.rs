@@ -1,6 +1,7 @@
 //! A live session on screen.
 
 use super::live::{self, Live};
+use super::recording::Desk;
 use super::tui::{self, TuiOptions};
 use super::{BAD_INPUT, now_ms, say};
 use crate::app::Health;
@@ -34,6 +35,7 @@ pub(super) fn show(
     forward: Option<String>,
     options: cli::Screen,
     shop: Option<Shop>,
+    desk: Desk,
 ) -> ExitCode {
     let runtime = match live::runtime() {
         Ok(runtime) => runtime,
@@ -55,6 +57,7 @@ pub(super) fn show(
         theme: options.theme,
         fps: options.fps,
         filter: options.filter,
+        desk,
     };
     run(&runtime, options)
 }
@@ -66,6 +69,7 @@ pub(super) fn show_read(
     reading: String,
     options: cli::Screen,
     health: Box<dyn Fn() -> Health>,
+    desk: Desk,
 ) -> ExitCode {
     let runtime = match live::runtime() {
         Ok(runtime) => runtime,
@@ -82,6 +86,7 @@ pub(super) fn show_read(
         theme: options.theme,
         fps: options.fps,
         filter: options.filter,
+        desk,
     };
     run(&runtime, options)
 }

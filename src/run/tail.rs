@@ -3,6 +3,7 @@
 //! A thread reads and hands on what it read as envelopes, as the endpoint does; but unlike an SDK a file can wait, so
 //! it waits where the session does not keep up, and nothing is lost.
 
+use super::recording::Desk;
 use super::{BAD_INPUT, now_ms, say, screen};
 use crate::app::Health;
 use crate::cli;
@@ -60,8 +61,15 @@ pub(super) fn run(options: cli::Tail) -> ExitCode {
         observed_from_ms,
         ..SessionOptions::from_now(now_ms())
     };
-    let session = Session::new(named.or(header.catalog), session_options);
+    let catalog = named.or(header.catalog);
     let (sender, intake) = endpoint::intake(Caps::default());
+    let mut desk = Desk::new(intake.taps(), catalog.clone(), options.recording.record_note);
+    if let Some(path) = options.recording.record
+        && let Err(code) = desk.record(path, observed_from_ms)
+    {
+        return code;
+    }
+    let session = Session::new(catalog, session_options);
     let (stop, told) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(None)));
     let reading = source.name();
     let tell: Tell = {
@@ -76,7 +84,7 @@ pub(super) fn run(options: cli::Tail) -> ExitCode {
     }
     let health =
         move || Health { trouble: told.lock().unwrap_or_else(PoisonError::into_inner).clone(), ..Health::default() };
-    let code = screen::show_read(session, intake, reading, options.screen, Box::new(health));
+    let code = screen::show_read(session, intake, reading, options.screen, Box::new(health), desk);
     stop.store(true, Ordering::Relaxed);
     code
 }

@@ -10,10 +10,12 @@
 //! queue, which counts what it cannot hold.
 
 use super::pace::{Dirty, Pace};
+use super::recording::Desk;
 use super::replay::{Replayed, Replaying};
 use crate::app::keymap::lookup;
 use crate::app::{Action, App, Effect, Health, Message, Pane, Setting, Tick};
 use crate::endpoint::{IntakeReceiver, Received};
+use crate::recording::Mark;
 use crate::report::{Report, table};
 use crate::session::Session;
 use crate::terminal::{Abilities, Screen};
@@ -51,6 +53,8 @@ pub struct TuiOptions {
     pub fps: Option<u16>,
     /// A filter for Live to start with.
     pub filter: Option<String>,
+    /// Where recordings are started and ended.
+    pub desk: Desk,
 }
 
 /// One slice of judging.
@@ -71,7 +75,7 @@ const COPY_BYTES: usize = 100_000;
 ///
 /// Where there is no terminal ([`crate::terminal::TerminalError`]), or it fails.
 pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
-    let TuiOptions { mut session, intake, replaying, addresses, reading, forward, health, theme, fps, filter } =
+    let TuiOptions { mut session, intake, replaying, addresses, reading, forward, health, theme, fps, filter, desk } =
         options;
     let mut abilities = Abilities::read(|name| std::env::var(name).ok());
     crate::terminal::require()?;
@@ -98,6 +102,7 @@ pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
         abilities,
         health,
         replaying,
+        desk,
         started: Instant::now(),
         second: 0,
         frames: 0,
@@ -108,9 +113,12 @@ pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
         ended: false,
     };
     let result = session_loop.run(intake).await;
-    let Loop { app, screen, .. } = session_loop;
+    let Loop { app, screen, mut desk, .. } = session_loop;
     drop(app);
     let panics = screen.leave();
+    for sentence in desk.finish().0 {
+        super::say(sentence);
+    }
     // The terminal may be gone; then there is nobody to tell.
     let _ = write_farewell(&mut io::stdout().lock(), &session.report());
     for panic in panics {
@@ -160,6 +168,7 @@ struct Loop<'a> {
     abilities: Abilities,
     health: Option<Box<dyn Fn() -> Health>>,
     replaying: Option<Replaying>,
+    desk: Desk,
     started: Instant,
     /// The second of the last tick.
     second: u64,
@@ -182,6 +191,7 @@ enum Woken {
     Time,
     Arrived(Option<Received>),
     Replayed,
+    Recording,
     Spare,
 }
 
@@ -243,6 +253,7 @@ impl Loop<'_> {
                 event = events.next() => Woken::Terminal(event),
                 () = self.screen.rested(), if !self.screen.is_ready() => Woken::Time,
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now).into()), if wake.is_some() => Woken::Time,
+                () = self.desk.changed() => Woken::Recording,
                 envelope = next_request(&mut intake), if intake.is_some() => Woken::Arrived(envelope),
                 () = replayed(self.replaying.as_ref()), if self.replaying.is_some() => Woken::Replayed,
                 () = std::future::ready(()), if spare => Woken::Spare,
@@ -268,6 +279,11 @@ impl Loop<'_> {
                 Woken::Arrived(Some(envelope)) => self.judge(envelope, &mut intake)?,
                 Woken::Arrived(None) => intake = None,
                 Woken::Replayed => self.take_replayed()?,
+                Woken::Recording => {
+                    if let Some(snapshot) = self.desk.snapshot() {
+                        self.update(Message::Recording(snapshot), Dirty::Data)?;
+                    }
+                }
                 Woken::Spare => self.update(Message::Spare, Dirty::Data)?,
             }
             self.ended |= self.screen.is_broken();
@@ -293,6 +309,10 @@ impl Loop<'_> {
                     }
                 }
                 Effect::Copy(text) => self.copy(&text)?,
+                Effect::Record(path) => self.record(path),
+                Effect::StopRecording => self.desk.stop(),
+                Effect::RetryRecording => self.desk.retry(),
+                Effect::Mark(note) => self.desk.mark(Mark { t_ms: super::now_ms(), note }),
                 Effect::Write { path, text } => {
                     let notice = match write_new(&path, &text) {
                         Ok(()) => Message::Notice(format!("written to {path}"), false),
@@ -322,6 +342,18 @@ impl Loop<'_> {
         self.tick(true)
     }
 
+    /// Records what the session holds, and what comes. Where events have scrolled out nothing from before the oldest
+    /// request that is held counts as observed.
+    fn record(&mut self, path: String) {
+        let store = self.app.store();
+        let history = store.held();
+        let oldest = history.first().map(|envelope| envelope.arrival_ms).filter(|_| store.first() > 0);
+        let observed_from_ms = oldest.max(store.observed_from_ms());
+        if let Err(why) = self.desk.start(path.into(), observed_from_ms, history) {
+            self.app.update(Message::Notice(format!("not recorded: {why}"), true));
+        }
+    }
+
     fn copy(&mut self, text: &str) -> io::Result<()> {
         if text.len() > COPY_BYTES {
             let words = format!("{} bytes are too many to copy; w writes them to a file", text.len());
@@ -341,6 +373,11 @@ impl Loop<'_> {
     fn take_event(&mut self, event: Event) -> io::Result<()> {
         match event {
             Event::Key(key) if key.kind != KeyEventKind::Release => match lookup(self.app.scopes(), key) {
+                Some(Action::Record) => {
+                    // The name that is proposed is the time, and at rest nobody has looked at the clock.
+                    self.tick(false)?;
+                    self.update(Message::Action(Action::Record), Dirty::User)
+                }
                 Some(action) => self.update(Message::Action(action), Dirty::User),
                 None => Ok(()),
             },

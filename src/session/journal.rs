@@ -80,6 +80,15 @@ impl Journal {
         }
     }
 
+    /// The requests whose events are still held, in order. Of the first the earlier events may have scrolled out.
+    pub fn envelopes(&self) -> impl Iterator<Item = &Arc<Envelope>> {
+        let mut last: Option<&Arc<Envelope>> = None;
+        self.entries
+            .iter()
+            .map(|entry| &entry.envelope)
+            .filter(move |envelope| !last.replace(envelope).is_some_and(|last| Arc::ptr_eq(last, envelope)))
+    }
+
     /// Empties the journal and gives back the requests it held, in order.
     pub(super) fn restart(&mut self) -> Vec<Arc<Envelope>> {
         let mut envelopes: Vec<Arc<Envelope>> = Vec::new();

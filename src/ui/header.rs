@@ -5,6 +5,7 @@ use super::replay::file_within;
 use super::theme::Role;
 use crate::app::{App, Pane, Rate, View};
 use crate::reason::Category;
+use crate::recorder::{Snapshot, State, size};
 use crate::report::Totals;
 use ratatui::layout::Rect;
 
@@ -108,6 +109,9 @@ fn identity(app: &App<'_>, full: bool, name: bool) -> Pieces {
         pieces.push((format!("  {}", curve(app.rate())), Role::Accent));
     }
     pieces.push((format!(" {}/s ", grouped(app.rate().per_second())), Role::Text));
+    if let Some(recording) = app.recording() {
+        pieces.push(recorded(recording, full, name));
+    }
     if app.live().is_frozen() {
         pieces.push((if full { " PAUSED, still counting " } else { " PAUSED " }.into(), Role::Warning));
     }
@@ -126,6 +130,18 @@ fn upstream(app: &App<'_>, full: bool) -> (String, Role) {
         (None, None) if health.delivered > 0 => ("✓".into(), Role::Good),
         (None, None) => ("…".into(), Role::Muted),
     }
+}
+
+/// Whether it is recorded what comes, and how much it has come to. The word stays where there is room for nothing else.
+fn recorded(recording: &Snapshot, full: bool, sized: bool) -> (String, Role) {
+    let text = match (&recording.state, full, sized) {
+        (State::Stopped { .. }, true, _) => return (format!(" ✗ REC {} stopped ", recording.name()), Role::Alert),
+        (State::Stopped { .. }, ..) => return (" ✗ REC ".to_owned(), Role::Alert),
+        (_, true, _) => format!(" ● REC {} {} ", recording.name(), size(recording.bytes)),
+        (_, false, true) => format!(" ● REC {} ", size(recording.bytes)),
+        (_, false, false) => " ● REC ".to_owned(),
+    };
+    (text, Role::Bad)
 }
 
 fn curve(rate: &Rate) -> String {

@@ -14,6 +14,7 @@
 //! frame looks at the rows on screen, never at the hundred thousand behind them.
 
 mod ascii;
+mod banner;
 mod contexts;
 mod empty;
 mod experiment;
@@ -69,6 +70,9 @@ pub fn render(app: &App<'_>, theme: &Theme, ascii_only: bool, frame: &mut Frame<
                     replay::draw(&mut canvas, bar);
                 }
                 footer::draw(&mut canvas, parts.footer);
+                if let Some(area) = parts.banner {
+                    banner::draw(&mut canvas, area);
+                }
                 cursor = overlay::draw(&mut canvas, screen);
             }
         }

@@ -102,6 +102,12 @@ fn draw_line(canvas: &mut Canvas<'_, '_>, screen: Rect, line: &TypedLine) -> Pos
         (None, LinePurpose::Write(_)) => {
             ("a new file; nothing is overwritten  ↵ writes, esc leaves".to_owned(), Role::Muted)
         }
+        (None, LinePurpose::Record) => {
+            let words =
+                "what is on screen, then all that comes; .zst is compressed, a recording is gone on with  ↵ records";
+            (words.to_owned(), Role::Muted)
+        }
+        (None, LinePurpose::Mark) => ("a note that is kept in the recording  ↵ sets the mark".to_owned(), Role::Muted),
     };
     let below = wrapped(&below, screen.width.into(), 1, canvas.style(role));
     let height = u16::try_from(below.len() + 1).unwrap_or(2).min(screen.height);
@@ -112,6 +118,8 @@ fn draw_line(canvas: &mut Canvas<'_, '_>, screen: Rect, line: &TypedLine) -> Pos
         LinePurpose::Filter(pane) => format!(" Filter {}: ", pane.title()),
         LinePurpose::Write(_) => " Write to: ".to_owned(),
         LinePurpose::GoTo => " Go to: ".to_owned(),
+        LinePurpose::Record => " Record to: ".to_owned(),
+        LinePurpose::Mark => " Mark: ".to_owned(),
     };
     let label_columns = u16::try_from(label.chars().count()).unwrap_or(0);
     let width = usize::from(area.width.saturating_sub(label_columns + 1));

@@ -318,3 +318,36 @@ fn scrolling_up_says_how_many_events_came_since() {
     let text = text_of(&drawn(&mut app, (80, 24)));
     assert!(text.contains("+128 new"), "{text}");
 }
+
+#[test]
+fn a_recording_is_in_sight_on_every_screen_and_a_fault_of_it_stays() {
+    use crate::recorder::{Snapshot, State};
+    let mut store = Fixture::shop();
+    let mut app = app(&mut store);
+    let recording = |state| {
+        let (path, moved) = ("folder/buy-flow.exptap".into(), None);
+        Message::Recording(Snapshot { path, state, requests: 1, marks: 0, lost: 0, bytes: 4_299_999, moved })
+    };
+    app.update(recording(State::Recording));
+    for (size, expected) in [
+        ((160, 40), "● REC buy-flow.exptap 4.2 MB"),
+        ((120, 40), "● REC buy-flow.exptap 4.2 MB"),
+        ((80, 24), "● REC"),
+        ((60, 15), "● REC"),
+    ] {
+        let buffer = drawn(&mut app, size);
+        assert!(text_of(&buffer).contains(expected), "{size:?}:\n{}", text_of(&buffer));
+        assert_eq!(cells(&buffer, "● REC")[0].fg, Color::Red, "{size:?}");
+    }
+    let why = "No space left on device".to_owned();
+    app.update(recording(State::Stopped { since_ms: START_MS, why, not_kept: 120 }));
+    for (size, expected) in [
+        ((120, 40), "✗ recording stopped 12:03:04: No space left on device; 120 requests not kept; r tries again"),
+        ((80, 24), "✗ REC stopped 12:03:04: No space left on device; 120 not kept; r tries again"),
+        ((60, 15), "✗ REC stopped, 120 not kept, r tries again: No space"),
+    ] {
+        let text = text_of(&drawn(&mut app, size));
+        assert!(text.contains(expected), "{size:?}:\n{text}");
+        assert!(text.contains("✗ REC"), "the header too");
+    }
+}

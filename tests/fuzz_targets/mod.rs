@@ -15,11 +15,15 @@ use exptap::input::Source;
 use exptap::intake;
 use exptap::json::Walker;
 use exptap::query::{Query, Situation};
+use exptap::recording::frames::{FrameIndex, Frames, Step, decode_frame};
+use exptap::recording::{self, Record};
+use exptap::redact::Redactor;
 use exptap::replay::{Command, Engine, RecordingFile, ReplayOptions, Target, Update, Wake};
 use exptap::report::{Report, build};
+use exptap::segment::{self, Outcome, mapping_file};
 use exptap::untrusted::Untrusted;
 use serde::de::IgnoredAny;
-use std::io::Write;
+use std::io::{Cursor, Read, Write};
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
@@ -133,6 +137,46 @@ pub fn body(bytes: &[u8]) {
     assert_eq!(forward, backward);
 }
 
+/// What is shared comes to the same: as many events of each kind, units, exposures and conversions, whatever the bytes.
+/// The first byte chooses how they came.
+pub fn redact(bytes: &[u8]) {
+    let Some((how, bytes)) = bytes.split_first() else { return };
+    let mut redactor = Redactor::new(&[5; 32], Some(&CATALOG), how & 16 == 16, &[]).expect("nothing is refused");
+    let gzip: &[(&str, &str)] = if how & 1 == 1 { &[("content-encoding", "gzip")] } else { &[] };
+    let id: &[(&str, &str)] = if how & 2 == 2 { &[("x-launchdarkly-payload-id", "p")] } else { &[] };
+    let text = String::from_utf8_lossy(bytes);
+    let path = if how & 8 == 8 { format!("/a/id.gif?d={text}") } else { "/bulk".to_owned() };
+    let fuzzed = envelope(1, &path, &[gzip, id].concat(), Bytes::copy_from_slice(bytes));
+    let companion = envelope(2, "/bulk", id, Bytes::from_static(COMPANION.as_bytes()));
+    let shared = [&fuzzed, &companion].map(|envelope| {
+        let mut line = Vec::new();
+        recording::write_request(&mut line, &redactor.envelope(envelope));
+        match recording::parse_line(std::str::from_utf8(&line).expect("a line is text")) {
+            Ok(Record::Request(read)) => read,
+            other => panic!("{other:?}"),
+        }
+    });
+    let anonymous = |report: Report| {
+        let mut report = comparable(report);
+        report.findings.clear();
+        report.totals.by_kind.clear();
+        report
+    };
+    let findings = |report: &Report| {
+        let mut codes: Vec<_> = report.findings.iter().map(|it| (it.code.name(), it.events, it.units)).collect();
+        codes.sort_unstable();
+        codes
+    };
+    let (before, after) = (judged([&fuzzed, &companion]), judged(&shared));
+    assert_eq!(findings(&after), findings(&before));
+    assert_eq!(anonymous(after), anonymous(before));
+    // Lines of a recording that anybody wrote.
+    let mut lines = Vec::new();
+    text.split_inclusive('\n').for_each(|line| redactor.line(line, &mut lines));
+    let lines = String::from_utf8(lines).expect("a recording is text");
+    lines.lines().for_each(|line| assert!(recording::parse_line(line).is_ok(), "{line}"));
+}
+
 /// The walker takes what serde_json takes, down to its depth, and nothing else.
 pub fn json(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
@@ -162,6 +206,119 @@ pub fn catalog(bytes: &[u8]) {
             }
             Err(error) => assert!(error.to_string().lines().all(|line| line.starts_with("fuzz:")), "{error}"),
         }
+    }
+}
+
+/// A mapping file, a NUL, and a Segment event. Whatever the mapping, it comes to an end; what it sends is one event
+/// that can be decoded; it says the same when it is explained, and when the file is written again.
+pub fn segment(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let (file, event) = text.split_once('\0').unwrap_or((text, r#"{"type":"track","event":"e","userId":"u"}"#));
+    let event = segment::Event::parse(event);
+    for format in [Format::Toml, Format::Json] {
+        let destination = match mapping_file::from_text(file, "fuzz", format) {
+            Ok(read) => read.destination,
+            Err(error) => {
+                assert!(error.to_string().lines().all(|line| line.starts_with("fuzz:")), "{error}");
+                continue;
+            }
+        };
+        let Ok(event) = &event else { continue };
+        let mapped = destination.map(event, 0);
+        let outcomes = |mapped: Vec<segment::Mapped>| mapped.into_iter().map(|it| it.outcome).collect::<Vec<_>>();
+        let written = destination.to_json();
+        match mapping_file::from_text(&written, "written", Format::Json) {
+            Ok(read) => assert_eq!(outcomes(read.destination.map(event, 0)), outcomes(mapped.clone()), "{written}"),
+            Err(error) => panic!("{error}\n{written}"),
+        }
+        assert_eq!(outcomes(destination.explain(event, 0)), outcomes(mapped.clone()));
+        for mapped in mapped {
+            let Outcome::Sent(request) = mapped.outcome else { continue };
+            let mut events = 0;
+            body::items(&request.body, |item| {
+                assert!(matches!(item, Item::Event { .. }), "{}", request.body);
+                events += 1;
+            });
+            assert_eq!(events, 1, "{}", request.body);
+        }
+    }
+}
+
+/// A recording, as lines or as frames: what is read of a line is written as a line that is read as the same; every
+/// frame that is found can be decoded or is refused in words; and however the bytes come, they come to the same.
+pub fn recording(bytes: &[u8]) {
+    let content = |bytes: &[u8], piece: usize| {
+        let mut frames = Frames::new(Pieces(bytes, piece)).expect("there is memory");
+        let (mut content, mut at) = (Vec::new(), 0);
+        while let Some(step) = frames.step().expect("bytes in memory can be read") {
+            match step {
+                Step::Content(piece) => content.extend(piece),
+                Step::LeftOut { from, to, why } => {
+                    assert!(at <= from && from < to && to <= bytes.len() as u64 && !why.is_empty());
+                    at = to;
+                }
+                Step::BrokenOff { from, why } => {
+                    assert!(at <= from && from <= bytes.len() as u64 && !why.is_empty());
+                    at = bytes.len() as u64;
+                }
+            }
+        }
+        content
+    };
+    let whole = content(bytes, usize::MAX);
+    // How much can be had of the last frame, where it is damaged, is the decompressor's affair.
+    let pieces = content(bytes, 61);
+    assert!(whole.starts_with(&pieces) || pieces.starts_with(&whole), "in pieces as in one");
+    if let Ok(index) = FrameIndex::read(&mut Cursor::new(bytes)) {
+        let mut at = 0;
+        for frame in &index.frames {
+            assert!(frame.compressed_offset >= at);
+            at = frame.compressed_offset + frame.compressed_len;
+            assert!(at <= bytes.len() as u64);
+            if let Ok(content) = decode_frame(&mut Cursor::new(bytes), frame) {
+                assert_eq!(content.len() as u64, frame.decompressed_len);
+            }
+        }
+    }
+    for text in [String::from_utf8_lossy(bytes), String::from_utf8_lossy(&whole)] {
+        for line in text.lines() {
+            if let Ok(header) = recording::parse_header(line, "fuzz") {
+                let mut written = Vec::new();
+                recording::write_header(&mut written, &header);
+                let written = String::from_utf8(written).expect("a line is text");
+                let read = recording::parse_header(written.trim_end(), "fuzz");
+                assert_eq!(read.map(|read| read.note), Ok(header.note), "{written}");
+            }
+            let Ok(record) = recording::parse_line(line) else { continue };
+            let mut written = Vec::new();
+            match &record {
+                Record::Request(envelope) => recording::write_request(&mut written, envelope),
+                Record::Mark(mark) => recording::write_mark(&mut written, mark),
+                Record::Gap(gap) => recording::write_gap(&mut written, gap),
+                Record::Unknown => continue,
+            }
+            let written = String::from_utf8(written).expect("a line is text");
+            assert_eq!(written.find('\n'), Some(written.len() - 1), "{written:?}");
+            let Ok(read) = recording::parse_line(written.trim_end()) else { panic!("{line:?}: {written:?}") };
+            match (&read, &record) {
+                (Record::Request(read), Record::Request(envelope)) => assert_eq!(
+                    body::text(read).map_err(|fault| fault.to_string()),
+                    body::text(envelope).map_err(|fault| fault.to_string()),
+                    "{written:?}"
+                ),
+                _ => assert_eq!(read, record),
+            }
+        }
+    }
+}
+
+/// Bytes that come a few at a time.
+struct Pieces<'a>(&'a [u8], usize);
+
+impl Read for Pieces<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let piece = buffer.len().min(self.1);
+        self.0.read(&mut buffer[..piece])
     }
 }
 

@@ -1,7 +1,7 @@
 //! A recording that is played: what keys ask of it, and what its news changes.
 
 use super::*;
-use crate::app::fixture::recording;
+use crate::app::fixture::{Position, positions, recording};
 use crate::app::replay::{Progress, Speed, Work, part_of};
 
 /// A replay that stands in the middle of its recording.
@@ -242,77 +242,10 @@ fn losses_in_the_recording_are_not_taken_for_losses_of_its_replay() {
     assert_eq!((app.lost_requests(), app.store().lost()), (0, 12));
 }
 
-/// A store that can be put back and forth under the screens, as a replay does with its session.
-#[derive(Default)]
-struct Position {
-    stores: std::collections::VecDeque<Fixture>,
-}
-
-impl Position {
-    fn store(&self) -> &Fixture {
-        self.stores.front().unwrap()
-    }
-}
-
-impl Store for Position {
-    /// Goes to the next position.
-    fn lose(&mut self, _requests: u64) {
-        self.stores.pop_front();
-    }
-    fn receive(&mut self, envelope: &Envelope) {
-        self.stores.front_mut().unwrap().receive(envelope);
-    }
-    fn advance(&mut self, _now_ms: i64) {}
-    fn first(&self) -> u64 {
-        self.store().first()
-    }
-    fn next(&self) -> u64 {
-        self.store().next()
-    }
-    fn row(&self, event: u64) -> Option<&crate::view::EventRow> {
-        self.store().row(event)
-    }
-    fn revision(&self) -> u64 {
-        // Two sessions may well have come equally far.
-        1
-    }
-    fn report(&mut self) -> Arc<Report> {
-        self.stores.front_mut().unwrap().report()
-    }
-    fn units(&mut self, limit: usize) -> Vec<UnitRow> {
-        self.stores.front_mut().unwrap().units(limit)
-    }
-    fn sources(&self) -> Vec<SourceRow> {
-        self.store().sources()
-    }
-    fn explain(&self, event: u64) -> Option<crate::view::Explanation> {
-        self.store().explain(event)
-    }
-    fn iterations(&self) -> &[crate::session::IterationName] {
-        self.store().iterations()
-    }
-    fn metric_names(&self) -> &[Arc<str>] {
-        self.store().metric_names()
-    }
-    fn catalog(&self) -> &crate::catalog::Catalog {
-        self.store().catalog()
-    }
-    fn observed_from_ms(&self) -> Option<i64> {
-        None
-    }
-    fn lost(&self) -> u64 {
-        0
-    }
-}
-
 /// Goes to the next of the stores.
 fn replace(app: &mut App<'_>) {
     app.store_mut().lose(0);
     app.update(Message::Replaced);
-}
-
-fn positions(events: &[u64]) -> Position {
-    Position { stores: events.iter().map(|events| Fixture::shop_of(*events)).collect() }
 }
 
 fn at_first(store: &mut Position) -> App<'_> {

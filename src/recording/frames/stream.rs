@@ -57,7 +57,7 @@ enum Ended {
     /// It is so large that its beginning is handed on. So many bytes are done with.
     Large(usize, Vec<u8>),
     /// In the middle.
-    Early { content: Vec<u8>, why: String },
+    Early { content: Vec<u8>, why: String, is_cut: bool },
 }
 
 impl<R: Read> Frames<R> {
@@ -101,7 +101,12 @@ impl<R: Read> Frames<R> {
                     self.next.push_back(Step::Content(content));
                     self.large()?;
                 }
-                Ended::Early { content, why } => self.recover(content, why)?,
+                Ended::Early { content, why, is_cut } => {
+                    // Of a frame that was cut off, what is there is right. Of one that is damaged nobody can say what is;
+                    // only where there is but one, in a file from elsewhere, some of it is better than nothing.
+                    let is_wanted = is_cut || (self.offset == 0 && !why.contains("checksum"));
+                    self.recover(if is_wanted { content } else { Vec::new() }, why)?;
+                }
             }
         }
     }
@@ -134,12 +139,12 @@ impl<R: Read> Frames<R> {
         loop {
             if at == self.held.len() && !self.fill()? {
                 let why = "it ends in the middle of a frame".to_owned();
-                return Ok(Ended::Early { content, why });
+                return Ok(Ended::Early { content, why, is_cut: true });
             }
             match self.decode(&mut at, &mut content) {
                 Ok(0) => return Ok(Ended::Whole(at, content)),
                 Ok(_) => {}
-                Err(error) => return Ok(Ended::Early { content, why: error.to_string() }),
+                Err(error) => return Ok(Ended::Early { content, why: error.to_string(), is_cut: false }),
             }
             if at - start > HELD_BYTES * 2 || content.len() > HELD_BYTES * 2 {
                 return Ok(Ended::Large(at, content));
@@ -176,7 +181,7 @@ impl<R: Read> Frames<R> {
                     self.done(bytes);
                     self.next.push_back(Step::Content(content));
                 }
-                Ended::Early { content, why } => return self.recover(content, why),
+                Ended::Early { content, why, .. } => return self.recover(content, why),
             }
         }
     }

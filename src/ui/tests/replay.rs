@@ -1,7 +1,7 @@
 //! The screens of a recording that is played.
 
 use super::*;
-use crate::app::fixture::recording;
+use crate::app::fixture::{positions, recording};
 use crate::app::replay::{FirstSeen, Gap, Mark, Progress, ReplayView, Speed, Work};
 use crate::reason::{ReasonCode, Severity};
 use proptest::prelude::*;
@@ -119,11 +119,21 @@ fn the_header_names_the_file_and_no_address() {
 
 #[test]
 fn an_event_that_is_still_to_come_is_not_explained() {
-    let mut store = Fixture::shop();
-    let mut app = replay(&mut store, recording());
+    let mut store = positions(&[16, 12, 16]);
+    let mut app = App::new(&mut store, Setting::default(), TimeZone::UTC);
+    app.update(Message::Replay(Box::new(recording())));
+    drawn(&mut app, (120, 40));
     act(&mut app, [Action::Open]);
-    let text = text_of(&drawn(&mut app, (120, 40)));
-    assert!(!text.contains("has not been received yet") && text.contains("DOC"), "{text}");
+    for (position, to_come) in [false, true, false].into_iter().enumerate() {
+        if position > 0 {
+            app.store_mut().lose(0);
+            app.update(Message::Replaced);
+        }
+        let text = text_of(&drawn(&mut app, (120, 40)));
+        assert!(text.contains(" Why: event 15 "), "{text}");
+        assert_eq!(text.contains("it has not been received yet"), to_come, "{text}");
+        assert_eq!(text.contains(" DOC"), !to_come, "{text}");
+    }
 }
 
 #[test]
