@@ -109,6 +109,7 @@ fn main() {
     let catalog = from_text(CATALOG, "catalog.toml", Format::Toml, Origin::File).expect("the catalog is valid");
     let mut session = Session::new(Some(catalog), SessionOptions::from_now(NOW_MS));
     let setting = Setting {
+        reading: None,
         addresses: vec!["127.0.0.1:8033".parse().unwrap()],
         forward: None,
         themes: Themes::built_in().names(),

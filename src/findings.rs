@@ -1,7 +1,7 @@
 //! Verdicts grouped into explained faults: what happened, how often, from where, and what to change.
 
 use crate::attribution::evidence::Evidence;
-use crate::attribution::state::State;
+use crate::attribution::state::{State, UnitState};
 use crate::attribution::tally::EvidenceKey;
 use crate::attribution::units::UnitId;
 use crate::catalog::{Catalog, Experiment, Metric, Origin};
@@ -307,31 +307,54 @@ fn folded(key: &str) -> Cow<'_, str> {
     }
 }
 
+/// Whether folding changes a key.
+fn is_folded(key: &str) -> bool {
+    // Most keys have nothing in them that it could change, and are not looked at closer.
+    !key.bytes().all(|byte| byte.is_ascii_graphic() && !byte.is_ascii_uppercase()) && folded(key) != key
+}
+
 /// F4: a unit converts and was never exposed, while one whose key differs only by case or white space was.
 fn look_alikes(state: &State, catalog: &Catalog) -> Vec<Finding> {
-    let mut unexposed: Vec<_> = state.states().filter(|unit| unit.points.is_empty()).collect();
-    if unexposed.is_empty() {
+    let key = |unit: &UnitState| state.units().name(unit.unit).map(|(_, key)| key);
+    // Two keys that differ fold to the same only if folding changes one of them. Most keys it leaves as they are, so
+    // that of most units nothing is looked up.
+    let (mut exposed_change, mut unexposed_change) = (false, false);
+    for unit in state.states() {
+        let change = if unit.points.is_empty() { &mut unexposed_change } else { &mut exposed_change };
+        *change = *change || key(unit).is_some_and(is_folded);
+    }
+    if !exposed_change && !unexposed_change {
         return Vec::new();
     }
     // Of all the exposed units, which are most, only those that a key without exposure folds to are worth keeping.
-    let mut exposed: HashMap<(u32, Cow<'_, str>), Option<UnitId>, RandomState> = unexposed
-        .iter()
-        .filter_map(|unit| Some(((unit.iteration, folded(state.units().name(unit.unit)?.1)), None)))
+    let unexposed = || state.states().filter(|unit| unit.points.is_empty());
+    let mut exposed: HashMap<(u32, Cow<'_, str>), Option<UnitId>, RandomState> = unexposed()
+        .filter_map(|unit| {
+            let key = key(unit).filter(|key| exposed_change || is_folded(key))?;
+            Some(((unit.iteration, folded(key)), None))
+        })
         .collect();
+    if exposed.is_empty() {
+        return Vec::new();
+    }
     for unit in state.states().filter(|unit| !unit.points.is_empty()) {
-        if let Some((_, key)) = state.units().name(unit.unit)
+        if let Some(key) = key(unit)
             && let Some(near) = exposed.get_mut(&(unit.iteration, folded(key)))
         {
             *near = Some(unit.unit);
         }
     }
+    let mut alike: Vec<_> = unexposed()
+        .filter_map(|unit| {
+            let own = key(unit)?;
+            let near = exposed.get(&(unit.iteration, folded(own))).copied().flatten()?;
+            let near = state.units().name(near)?;
+            Some((unit, own, near, near_miss::units_differ_by(own, near.1)?))
+        })
+        .collect();
+    alike.sort_by_key(|(unit, ..)| (unit.iteration, state.units().name(unit.unit)));
     let mut findings = Vec::new();
-    unexposed.sort_by_key(|unit| (unit.iteration, state.units().name(unit.unit)));
-    for unit in unexposed {
-        let Some((_, key)) = state.units().name(unit.unit) else { continue };
-        let near = exposed.get(&(unit.iteration, folded(key))).copied().flatten();
-        let Some(near) = near.and_then(|near| state.units().name(near)) else { continue };
-        let Some(how) = near_miss::units_differ_by(key, near.1) else { continue };
+    for (unit, key, near, how) in alike {
         let mut evidence = Evidence { events: state.conversions_of(unit).count() as u64, ..Evidence::default() };
         evidence.units.insert(unit.unit);
         for (event, entry) in state.conversions_of(unit) {

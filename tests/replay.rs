@@ -316,7 +316,7 @@ fn assert_same(shown: &mut Session, fresh: &mut Session, position: u64) {
 
 /// Small, so that a recording of a few hundred events has checkpoints, rows that scroll out and thinning.
 fn small() -> ReplayOptions {
-    ReplayOptions { rows: 60, checkpoint_events: 20, ..ReplayOptions::default() }
+    ReplayOptions { rows: 60, checkpoint_events: 20, patience: Duration::MAX, ..ReplayOptions::default() }
 }
 
 fn shuffled(length: u64, seed: u64) -> Vec<u64> {
@@ -374,6 +374,8 @@ fn assert_every_position(tape: &Tape, options: ReplayOptions, seed: u64) {
 fn every_position_of_real_traffic_is_as_if_nothing_came_after() {
     assert_every_position(&captures(), ReplayOptions::default(), 3);
     assert_every_position(&captures(), small(), 4);
+    // Shown before their reports are made, and again after.
+    assert_every_position(&captures(), ReplayOptions { patience: Duration::ZERO, ..small() }, 5);
 }
 
 proptest! {

@@ -18,6 +18,7 @@ use super::playing::Playing;
 use super::timeline::{FindingAt, Index, Timeline};
 use crate::catalog::Catalog;
 use crate::headless::Fault;
+use crate::report::Report;
 use crate::session::{Session, SessionOptions};
 use std::io;
 use std::sync::Arc;
@@ -103,6 +104,13 @@ pub struct Engine {
     fault: Option<String>,
     name: Arc<str>,
     shown_before: u64,
+    /// The report that was made last.
+    figures: Option<Arc<Report>>,
+    /// What is shown is shown with the report of what was shown before.
+    is_figures_due: bool,
+    is_look: bool,
+    patience: Duration,
+    figures_at: Option<Instant>,
     is_timeline_new: bool,
     timeline_at: Option<Instant>,
     read_to: u64,
@@ -151,6 +159,11 @@ impl Engine {
             notes: Arc::default(),
             fault: None,
             shown_before: 0,
+            figures: None,
+            is_figures_due: false,
+            is_look: false,
+            patience: options.patience,
+            figures_at: None,
             is_timeline_new: true,
             timeline_at: None,
             read_to: 0,
@@ -258,6 +271,13 @@ impl Engine {
             self.travel()?;
             return Ok(Wake::AtOnce);
         }
+        // While playing there are new figures as often as leaves most of the time for playing.
+        let rest = if self.playing.is_some() { self.show_cost * 4 } else { Duration::ZERO };
+        if self.is_figures_due && self.figures_at.is_none_or(|at| now >= at + rest) {
+            self.make_figures();
+            self.figures_at = Some(now);
+            return Ok(Wake::AtOnce);
+        }
         let wake = if self.wish.is_none() && self.playing.is_some() { self.play_on(now)? } else { Wake::OnCommand };
         if wake == Wake::AtOnce || self.is_stopped || self.is_complete() {
             return Ok(wake);
@@ -349,6 +369,7 @@ impl Engine {
             head.is_filled = false;
             let clock_ms = head.time_ms;
             self.show(Shown { head, clock_ms, is_end: false }, true);
+            self.make_figures();
             (self.is_snapshot_due, self.snapshot_at) = (false, Some(now));
         }
         if is_end {
@@ -493,18 +514,45 @@ impl Engine {
     }
 
     /// Shows a session. With `is_look` its report says where findings show.
+    ///
+    /// Where making the report takes longer than anybody should wait for a list of events, the list is shown at once
+    /// with the report of the session before, and [`Engine::make_figures`] shows it again.
     pub(super) fn show(&mut self, mut shown: Shown, is_look: bool) {
+        self.is_look = is_look;
+        let figures = self.figures.clone().filter(|_| self.show_cost >= self.patience);
+        self.is_figures_due = figures.is_some();
+        if let Some(figures) = figures {
+            self.renumber(&mut shown);
+            let mut session = shown.head.session.clone();
+            session.lend_report(figures);
+            self.update.session = Some(session);
+            self.shown = Some(shown);
+        } else {
+            self.shown = Some(shown);
+            self.make_figures();
+        }
+    }
+
+    /// Makes the report of what is shown, and shows it with it.
+    fn make_figures(&mut self) {
+        self.is_figures_due = false;
+        let Some(mut shown) = self.shown.take() else { return };
         let begun = Instant::now();
-        self.shown_before += 1;
-        // So far apart that what the session does by itself cannot lead from one to the next.
-        shown.head.session.renumber(self.shown_before << 32);
+        self.renumber(&mut shown);
         let report = shown.head.session.report();
-        if is_look && self.findings.look(shown.head.position, &report) {
+        if self.is_look && self.findings.look(shown.head.position, &report) {
             (self.is_timeline_new, self.timeline_at) = (true, None);
         }
+        self.figures = Some(report);
         self.update.session = Some(shown.head.session.clone());
         self.shown = Some(shown);
         self.show_cost = begun.elapsed();
+    }
+
+    /// So far from the one before that what a session does by itself cannot lead from one to the next.
+    fn renumber(&mut self, shown: &mut Shown) {
+        self.shown_before += 1;
+        shown.head.session.renumber(self.shown_before << 32);
     }
 
     fn tell(&mut self, now: Instant) {
@@ -537,6 +585,7 @@ impl Engine {
             idle: self.idle,
             silence: self.silence,
             message: self.message,
+            has_figures: !self.is_figures_due,
             notes: Arc::clone(&self.notes),
             fault: self.fault.clone(),
             checkpoints: self.checkpoints.held(),

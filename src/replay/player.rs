@@ -9,7 +9,7 @@ use crate::input::Source;
 use crate::session::Session;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 /// How to replay.
@@ -27,6 +27,8 @@ pub struct ReplayOptions {
     pub checkpoint_events: u64,
     /// Bytes of checkpoints, about, beside what the session itself takes.
     pub checkpoint_bytes: usize,
+    /// A session whose report takes longer to make is shown before it is made.
+    pub patience: Duration,
 }
 
 impl Default for ReplayOptions {
@@ -38,6 +40,7 @@ impl Default for ReplayOptions {
             rows: 25_000,
             checkpoint_events: 25_000,
             checkpoint_bytes: 512 * 1024 * 1024,
+            patience: Duration::from_millis(50),
         }
     }
 }
@@ -197,6 +200,9 @@ pub struct Status {
     pub silence: Option<Silence>,
     /// Why the last step led nowhere.
     pub message: Option<&'static str>,
+    /// Whether the report of what is shown is its own. Where making it takes long it is that of what was shown before,
+    /// until a session comes that has its own.
+    pub has_figures: bool,
     /// What a person should know of the recording: damaged lines, an end in the middle. Not to be trusted.
     pub notes: Arc<[String]>,
     /// Why nothing goes on: the file can no longer be read. What is shown stays. Not to be trusted.
@@ -210,8 +216,8 @@ pub struct Status {
 pub struct Update {
     /// How it is doing.
     pub status: Option<Status>,
-    /// What is shown from now on, instead of the session before. Its report is made already, and its revision is
-    /// another one than that of every session before it.
+    /// What is shown from now on, instead of the session before. A report is made already, though it may be that of
+    /// the session before ([`Status::has_figures`]); its revision is another one than that of every session before it.
     pub session: Option<Session>,
     /// The time line.
     pub timeline: Option<Arc<Timeline>>,

@@ -81,7 +81,7 @@ impl Engine {
                 return Err(error);
             }
         };
-        let frame = FRAME.max(self.show_cost * 4);
+        let frame = FRAME;
         let wake = match playing.shown_at {
             Some(shown_at) if playing.is_ahead && now < shown_at + frame => {
                 self.shown = Some(shown);

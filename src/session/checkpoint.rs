@@ -8,6 +8,7 @@ use super::senders::{Contents, Senders};
 use crate::attribution::state::State;
 use crate::envelope::Envelope;
 use crate::intake;
+use crate::report::Report;
 use std::sync::Arc;
 
 /// A session as it was after some request, without rows. Checkpoints of one session share what did not change between
@@ -68,6 +69,11 @@ impl Session {
         self.state.conclude();
         self.revise_rows();
         self.revision += 1;
+    }
+
+    /// Takes another session's report for its own until something changes.
+    pub fn lend_report(&mut self, report: Arc<Report>) {
+        self.report = Some((self.revision, report));
     }
 
     /// Gives the session a revision, so that who is shown one session after another never takes two for the same.
