@@ -137,6 +137,14 @@ impl Head {
             }
             Entry::Record(Record::Mark(mark)) => What::Mark(mark.note),
             Entry::Record(Record::Unknown) => What::Unknown,
+            // The same header again is one recording put together from its parts; another one is a time in between of
+            // which nobody knows anything.
+            Entry::Header(header) => {
+                if header.as_deref() != Some(file.header()) {
+                    self.session.interrupt();
+                }
+                What::Unknown
+            }
             Entry::Damaged(error) => {
                 self.session.lose(1);
                 What::Damaged(next.line, error)

@@ -2,7 +2,7 @@
 
 use super::file::{Got, RecordingFile};
 use crate::input::MAX_LINE_BYTES;
-use crate::recording::{self, LineError, Record};
+use crate::recording::{self, Header, LineError, Record};
 use std::io;
 
 /// How much is read at a time.
@@ -11,6 +11,8 @@ const READ_BYTES: usize = 256 * 1024;
 /// A line of the recording as a record, or why it is none.
 #[derive(Clone, Debug)]
 pub(super) enum Entry {
+    /// The header of a recording that was gone on with, or put together with another; none if it is damaged.
+    Header(Option<Box<Header>>),
     /// A record.
     Record(Record),
     /// A line that is damaged: what it held is lost.
@@ -49,7 +51,7 @@ impl Next {
             Entry::Record(Record::Request(envelope)) => Some(envelope.arrival_ms),
             Entry::Record(Record::Mark(mark)) => Some(mark.t_ms),
             Entry::Record(Record::Gap(gap)) => Some(gap.t_ms),
-            Entry::Record(Record::Unknown) | Entry::Damaged(_) | Entry::LeftOut(_) => None,
+            Entry::Record(Record::Unknown) | Entry::Header(_) | Entry::Damaged(_) | Entry::LeftOut(_) => None,
         }
     }
 
@@ -188,13 +190,16 @@ impl Cursor {
     }
 }
 
-/// What a line is. None: nothing; it is blank, or the header of a recording that was gone on with, or put together
-/// with another.
+/// What a line is. None: nothing; it is blank, or the header.
 fn read(line: &[u8], is_whole: bool, number: u64) -> Option<Step> {
     let text = String::from_utf8_lossy(line);
     let content = text.trim();
-    if content.is_empty() || recording::is_header(content) {
+    if content.is_empty() {
         return None;
+    }
+    if recording::is_header(content) {
+        let header = || recording::parse_header(content, "").ok().map(Box::new);
+        return (number > 1).then(|| Step::Next(Next { entry: Entry::Header(header()), line: number }));
     }
     Some(match recording::parse_line(content) {
         Ok(record) => Step::Next(Next { entry: Entry::Record(record), line: number }),
