@@ -11,8 +11,6 @@ const READ_BYTES: usize = 256 * 1024;
 /// A line of the recording as a record, or why it is none.
 #[derive(Clone, Debug)]
 pub(super) enum Entry {
-    /// The header of a recording that was gone on with, or put together with another; none if it is damaged.
-    Header(Option<Box<Header>>),
     /// A record.
     Record(Record),
     /// A line that is damaged: what it held is lost.
@@ -51,7 +49,7 @@ impl Next {
             Entry::Record(Record::Request(envelope)) => Some(envelope.arrival_ms),
             Entry::Record(Record::Mark(mark)) => Some(mark.t_ms),
             Entry::Record(Record::Gap(gap)) => Some(gap.t_ms),
-            Entry::Record(Record::Unknown) | Entry::Header(_) | Entry::Damaged(_) | Entry::LeftOut(_) => None,
+            Entry::Record(Record::Unknown) | Entry::Damaged(_) | Entry::LeftOut(_) => None,
         }
     }
 
@@ -61,12 +59,15 @@ impl Next {
 }
 
 /// What the end of a recording is like.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Remark {
     /// It ends in the middle of this line.
     BrokenOff(u64),
     /// This line is longer than any that is read.
     TooLong(u64),
+    /// The header of a recording that was gone on with, or put together with another; none if it is damaged. No
+    /// record, and no position of its own.
+    Header(Option<Box<Header>>),
 }
 
 /// What reading on came to.
@@ -199,7 +200,7 @@ fn read(line: &[u8], is_whole: bool, number: u64) -> Option<Step> {
     }
     if recording::is_header(content) {
         let header = || recording::parse_header(content, "").ok().map(Box::new);
-        return (number > 1).then(|| Step::Next(Next { entry: Entry::Header(header()), line: number }));
+        return (number > 1).then(|| Step::Remark(Remark::Header(header())));
     }
     Some(match recording::parse_line(content) {
         Ok(record) => Step::Next(Next { entry: Entry::Record(record), line: number }),
