@@ -1,5 +1,6 @@
 //! How long a recording takes to open, to read and to go about in, and how much memory: with a real file, on a real
-//! thread. Not a timed test: it prints, and people compare.
+//! thread. Not a timed test: it prints, and people compare. Of seeks it prints the time that passed and the time that
+//! the processor worked, which is what they take where nothing else runs.
 //!
 //! `cargo bench --bench replay` makes a recording of about 1 GB with 1,000,000 units in the temporary folder, uses it
 //! and deletes it. `cargo bench --bench replay -- EVENTS.ndjson CATALOG [UNITS]` makes it of the events of a file
@@ -163,6 +164,16 @@ fn peak_mib() -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or_default() / 1024
 }
 
+/// What all threads worked so far, where the system says it.
+fn worked() -> Duration {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let of_task = |task: std::fs::DirEntry| {
+        let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<u64>().ok()
+    };
+    Duration::from_nanos(tasks.filter_map(of_task).sum())
+}
+
 struct Watch {
     player: Player,
     runtime: tokio::runtime::Runtime,
@@ -188,15 +199,29 @@ impl Watch {
         })
     }
 
-    fn timed(&mut self, command: Command, done: impl Fn(&Status, u64) -> bool) -> Duration {
-        let (begun, before) = (Instant::now(), self.sessions);
+    fn timed(&mut self, command: Command, done: impl Fn(&Status, u64) -> bool) -> (Duration, Duration) {
+        // What is made behind a first showing is not to be counted with the next seek.
+        loop {
+            let before = worked();
+            std::thread::sleep(Duration::from_millis(50));
+            if worked().saturating_sub(before) < Duration::from_millis(10) {
+                break;
+            }
+        }
+        let (begun, worked_before, before) = (Instant::now(), worked(), self.sessions);
         self.player.send(command);
         self.until(|status, sessions| sessions > before && done(status, sessions));
-        begun.elapsed()
+        (begun.elapsed(), worked().saturating_sub(worked_before))
     }
 }
 
-fn tell(what: &str, mut times: Vec<Duration>) {
+fn tell(what: &str, times: Vec<(Duration, Duration)>) {
+    let (passed, worked) = times.into_iter().unzip();
+    tell_of(&format!("{what}, passed"), passed);
+    tell_of(&format!("{what}, worked"), worked);
+}
+
+fn tell_of(what: &str, mut times: Vec<Duration>) {
     times.sort();
     let at =
         |share: f64| times.get((times.len() as f64 * share) as usize).or(times.last()).copied().unwrap_or_default();
@@ -206,15 +231,21 @@ fn tell(what: &str, mut times: Vec<Duration>) {
 fn measure(path: &Path) {
     println!("{} MB", path.metadata().unwrap().len() / 1_000_000);
     let begun = Instant::now();
-    let player = Player::open(&Source::File(path.into()), ReplayOptions::default()).unwrap();
+    let mut options = ReplayOptions::default();
+    // To see what checkpoints cost.
+    if let Some(events) = std::env::var("CHECKPOINT_EVENTS").ok().and_then(|events| events.parse().ok()) {
+        options.checkpoint_events = events;
+    }
+    let player = Player::open(&Source::File(path.into()), options).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let mut watch = Watch { player, runtime, sessions: 0, status: None };
     let first = watch.until(|_, sessions| sessions > 0);
     println!("first session after {:.1?}, of {} events", begun.elapsed(), first.events);
     let end = watch.until(|status, _| status.reading == Reading::Complete && status.is_end);
     println!(
-        "read and shown to the end after {:.2?}: {} records, {} events, {} sessions shown meanwhile; peak {} MiB",
+        "read and shown to the end after {:.2?}, {:.2?} of work: {} records, {} events, {} sessions shown meanwhile; peak {} MiB",
         begun.elapsed(),
+        worked(),
         end.records,
         end.events,
         watch.sessions,

@@ -668,6 +668,22 @@ fn a_newer_wish_replaces_the_one_under_way_and_a_cancelled_one_changes_nothing()
     replay.settle();
     assert_eq!((replay.status().position, replay.sessions), (5, sessions + 1), "the first was never shown");
 
+    // A long list is shown as soon as it fills a screen, and again when all of it is there.
+    let mut long = disk.engine(ReplayOptions { rows: 2000, ..small() });
+    long.settle();
+    long.go(Target::Start);
+    let sessions = long.sessions;
+    long.send(Command::Seek(Target::Position(3900)));
+    while long.sessions == sessions {
+        long.slice();
+    }
+    let rows = |session: &Session| session.journal().next() - session.journal().first();
+    let (first_rows, first) = (rows(long.session()), long.report());
+    assert_eq!(long.status().position, 3900);
+    long.settle();
+    assert!((1000..2000).contains(&first_rows) && rows(long.session()) == 2000, "{first_rows}");
+    assert_eq!((long.sessions, long.report()), (sessions + 2, first));
+
     // Steps add up, also while the first is still being gone.
     replay.send(Command::Seek(Target::Position(3000)));
     replay.slice();

@@ -1,7 +1,8 @@
 //! Checkpoints along the recording, within a budget of bytes.
 //!
-//! They are taken evenly, so that going anywhere takes about as long. Where they come to more than the budget every
-//! other one goes, and from then on they are taken half as often: a recording of any length fits, and what grows is
+//! They are taken evenly, so that going anywhere takes about as long. What they share with the session that went on
+//! from them it would hold without them too; where what they hold beside comes to more than the budget every other
+//! one goes, and from then on they are taken half as often: a recording of any length fits, and what grows is
 //! the time it takes to go back.
 
 use super::head::Head;
@@ -31,12 +32,15 @@ pub(super) struct Checkpoints {
     saved: Vec<Saved>,
     every_events: u64,
     budget: usize,
+    /// Everything they hold, each piece counted once.
     bytes: usize,
+    /// What the last of them holds by itself; at the least, for it is asked only where it matters.
+    last: usize,
 }
 
 impl Checkpoints {
     pub(super) fn new(every_events: u64, budget: usize) -> Self {
-        Self { saved: Vec::new(), every_events: every_events.max(1), budget, bytes: 0 }
+        Self { saved: Vec::new(), every_events: every_events.max(1), budget, bytes: 0, last: 0 }
     }
 
     /// Takes one if it is time.
@@ -57,9 +61,18 @@ impl Checkpoints {
             bytes,
         });
         // The beginning and one more stay: without them there would be nothing to thin out.
-        while self.bytes > self.budget && self.saved.len() > 2 {
+        while self.beside() > self.budget && self.saved.len() > 2 {
+            self.last = self.saved.last().map_or(0, |last| last.checkpoint.unshared_bytes(None));
+            if self.beside() <= self.budget {
+                break;
+            }
             self.thin();
         }
+    }
+
+    /// What they hold beside what the last of them holds.
+    fn beside(&self) -> usize {
+        self.bytes.saturating_sub(self.last)
     }
 
     fn thin(&mut self) {
@@ -77,6 +90,7 @@ impl Checkpoints {
         }
         self.bytes = bytes.iter().sum();
         self.saved.iter_mut().zip(bytes).for_each(|(saved, bytes)| saved.bytes = bytes);
+        self.last = self.saved.last().map_or(0, |last| last.checkpoint.unshared_bytes(None));
     }
 
     /// The last at or before a position.
@@ -85,9 +99,9 @@ impl Checkpoints {
         self.saved.get(after.checked_sub(1)?)
     }
 
-    /// How many there are, and an estimate of their bytes.
+    /// How many there are, and an estimate of the bytes that they hold and the session itself does not.
     pub(super) fn held(&self) -> (usize, usize) {
-        (self.saved.len(), self.bytes)
+        (self.saved.len(), self.beside())
     }
 }
 

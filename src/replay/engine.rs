@@ -549,7 +549,7 @@ impl Engine {
 
     fn going(&self) -> Option<Going> {
         if let Some(journey) = &self.journey {
-            return Some(journey.going());
+            return journey.going();
         }
         // On the way to what was not read yet it is the reading that is waited for.
         self.wish.map(|_| Going { to: None, done: self.index.timeline.events, of: self.index.timeline.events })

@@ -1,7 +1,9 @@
 //! Going somewhere: to a position, or to where a finding first shows.
 //!
 //! A position is reached from the session that is shown, a recent copy of it, or a checkpoint: whichever takes the
-//! least. From a checkpoint the list is empty, so that it must be one from which the list fills on the way.
+//! least. From a checkpoint the list is empty, so that it must be one from which the list fills on the way. Rows are
+//! most of the work near the end of a way, and nobody looks at thousands of them at once: first what fills a screen is
+//! made and shown, then the way is gone once more from where the list begins, with all of its rows.
 
 use super::checkpoints::{RECENT_EVENTS, Saved};
 use super::engine::{Engine, SLICE_EVENTS, SLICE_RECORDS, Shown};
@@ -15,6 +17,9 @@ use std::io;
 const ROW_COST: u64 = 3;
 /// Copies are kept along so many of the last events of a way, for steps back.
 const RECENT_WINDOW: u64 = 4 * RECENT_EVENTS;
+
+/// Events of which rows are made for the first showing.
+const PREVIEW_EVENTS: u64 = 1000;
 
 /// Where a wish leads.
 pub(super) enum Leg {
@@ -36,8 +41,14 @@ pub(super) struct Seek {
     until_ms: Option<i64>,
     from_events: u64,
     to_events: u64,
-    /// From this position on rows are made.
+    /// From this position on rows are made …
     rows_from: u64,
+    /// … of all of the list, for which they are made from here on …
+    list_from: u64,
+    /// … where this one stands. It goes the rest of the way once more.
+    again: Option<Head>,
+    /// It is shown already, with some of its rows.
+    is_shown: bool,
 }
 
 /// The search for the record at which a finding first shows.
@@ -59,8 +70,10 @@ impl Journey {
         }
     }
 
-    pub(super) fn going(&self) -> Going {
-        match self {
+    /// How far it has come; nothing where what is on its way is more of what is shown already.
+    pub(super) fn going(&self) -> Option<Going> {
+        Some(match self {
+            Self::Seek(Seek { is_shown: true, .. }) => return None,
             Self::Seek(seek) => Going {
                 to: Some(seek.target),
                 done: seek.head.events() - seek.from_events,
@@ -70,7 +83,7 @@ impl Journey {
                 let (done, of) = hunt.probe.as_ref().map_or((0, 0), |(head, _)| (head.events(), head.events()));
                 Going { to: None, done: hunt.done + done, of: hunt.done + of }
             }
-        }
+        })
     }
 }
 
@@ -98,12 +111,38 @@ impl Engine {
             // There is a checkpoint at the beginning as soon as anything was read.
             (Some(near), None) => near.fork(),
             (None, None) => {
-                return Seek { head: self.nothing(), target: 0, until_ms, from_events: 0, to_events: 0, rows_from: 0 };
+                let (head, again) = (self.nothing(), None);
+                return Seek {
+                    head,
+                    target: 0,
+                    until_ms,
+                    from_events: 0,
+                    to_events: 0,
+                    rows_from: 0,
+                    list_from: 0,
+                    again,
+                    is_shown: false,
+                };
             }
         };
-        let rows_from = if near.is_some_and(|near| near.position == head.position) { 0 } else { rows_from };
+        let has_list = near.is_some_and(|near| near.position == head.position);
+        let list_from = if has_list { 0 } else { rows_from };
+        let preview_from = self.index.position_of_events(to_events.saturating_sub(PREVIEW_EVENTS));
+        // Not worth it where the list is hardly longer.
+        let is_long = to_events.saturating_sub(self.index.events_at(list_from).max(head.events())) > 4 * PREVIEW_EVENTS;
+        let rows_from = if !has_list && is_long { preview_from } else { list_from };
         self.recent.truncate(head.position);
-        Seek { from_events: head.events(), head, target, until_ms, to_events, rows_from }
+        Seek {
+            from_events: head.events(),
+            head,
+            target,
+            until_ms,
+            to_events,
+            rows_from,
+            list_from,
+            again: None,
+            is_shown: false,
+        }
     }
 
     fn nothing(&self) -> Head {
@@ -127,14 +166,17 @@ impl Engine {
         let until = head.events() + SLICE_EVENTS;
         for _ in 0..SLICE_RECORDS {
             if head.position >= seek.target {
-                self.arrive(seek);
-                return Ok(true);
+                return Ok(self.arrive(seek));
+            }
+            if seek.again.is_none() && head.position >= seek.list_from && seek.rows_from > seek.list_from {
+                seek.again = Some(head.fork());
             }
             let with_rows = head.position >= seek.rows_from;
             if let Gone::End | Gone::Waiting = head.step(&mut self.file, with_rows)? {
                 return Err(cut_short());
             }
-            if with_rows && head.events() + RECENT_WINDOW >= seek.to_events {
+            let is_filled = seek.rows_from <= seek.list_from;
+            if with_rows && is_filled && head.events() + RECENT_WINDOW >= seek.to_events {
                 self.recent.consider(head);
             }
             if head.events() >= until {
@@ -144,24 +186,33 @@ impl Engine {
         Ok(false)
     }
 
-    fn arrive(&mut self, seek: &mut Seek) {
-        let mut head = seek.head.fork();
+    /// Shows where it has arrived. False: that was the first showing.
+    fn arrive(&mut self, seek: &mut Seek) -> bool {
+        let head = match seek.again.take() {
+            Some(again) => {
+                (seek.rows_from, seek.from_events, seek.is_shown) = (seek.list_from, again.events(), true);
+                let head = std::mem::replace(&mut seek.head, again);
+                self.arrive_at(head, seek.until_ms, false);
+                return false;
+            }
+            None => seek.head.fork(),
+        };
+        self.arrive_at(head, seek.until_ms, true);
+        true
+    }
+
+    /// Shows a session at its position, and as of an instant after its last record. At the end nothing is pending any
+    /// more.
+    pub(super) fn arrive_at(&mut self, mut head: Head, until_ms: Option<i64>, is_filled: bool) {
+        let is_end = self.is_complete() && head.position == self.index.timeline.records;
         let mut clock_ms = head.time_ms;
-        if let Some(until_ms) = seek.until_ms.filter(|until_ms| Some(*until_ms) > clock_ms && clock_ms.is_some()) {
+        if is_end {
+            head.session.conclude();
+        } else if let Some(until_ms) = until_ms.filter(|until_ms| Some(*until_ms) > clock_ms && clock_ms.is_some()) {
             head.session.advance(until_ms);
             clock_ms = Some(until_ms);
         }
-        self.arrive_at(head, clock_ms);
-    }
-
-    /// Shows a session at its position. At the end nothing is pending any more.
-    pub(super) fn arrive_at(&mut self, mut head: Head, clock_ms: Option<i64>) {
-        let is_end = self.is_complete() && head.position == self.index.timeline.records;
-        let clock_ms = if is_end { head.time_ms } else { clock_ms };
-        if is_end {
-            head.session.conclude();
-        }
-        head.is_filled = true;
+        head.is_filled = is_filled;
         self.show(Shown { head, clock_ms, is_end }, true);
     }
 

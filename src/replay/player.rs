@@ -201,7 +201,7 @@ pub struct Status {
     pub notes: Arc<[String]>,
     /// Why nothing goes on: the file can no longer be read. What is shown stays. Not to be trusted.
     pub fault: Option<String>,
-    /// Checkpoints held, and their bytes, about.
+    /// Checkpoints held, and their bytes beside those of the session itself, about.
     pub checkpoints: (usize, usize),
 }
 

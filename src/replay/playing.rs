@@ -72,7 +72,7 @@ impl Engine {
         let due = self.take_due(&mut playing, &mut shown, now);
         let wake = match due {
             Ok(Due::Over) => {
-                self.arrive_at(shown.head, None);
+                self.arrive_at(shown.head, None, true);
                 return Ok(Wake::AtOnce);
             }
             Ok(Due::Later(wake)) => wake,
