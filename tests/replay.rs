@@ -271,13 +271,32 @@ fn records(text: &[u8]) -> Vec<Result<Record, ()>> {
         .collect()
 }
 
+/// For each record, whether another header stands before it: nobody observed in between. And whether one ends it.
+fn interruptions(text: &[u8]) -> Vec<bool> {
+    let text = String::from_utf8_lossy(text);
+    let (mut before, mut is_interrupted) = (Vec::new(), false);
+    for line in text.split_inclusive('\n').skip(1).filter(|line| !line.trim().is_empty()) {
+        if recording::is_header(line.trim()) {
+            is_interrupted = true;
+        } else if line.ends_with('\n') || recording::parse_line(line.trim()).is_ok() {
+            before.push(std::mem::take(&mut is_interrupted));
+        }
+    }
+    before.push(is_interrupted);
+    before
+}
+
 /// Sessions fed from the beginning, one for every position, the last one concluded.
 fn fresh(text: &[u8], catalog: &Catalog, observed_from_ms: Option<i64>, rows: usize) -> Vec<Session> {
     let options = SessionOptions::of_recording(Clock::Creation, observed_from_ms, rows);
     let mut session = Session::new(Some(catalog.clone()), options);
     let mut sessions = vec![session.clone()];
     let mut time_ms = i64::MIN;
+    let mut interruptions = interruptions(text).into_iter();
     for record in records(text) {
+        if interruptions.next().unwrap() {
+            session.interrupt();
+        }
         let t_ms = match &record {
             Ok(Record::Request(envelope)) => envelope.arrival_ms,
             Ok(Record::Mark(mark)) => mark.t_ms,
@@ -296,7 +315,11 @@ fn fresh(text: &[u8], catalog: &Catalog, observed_from_ms: Option<i64>, rows: us
         }
         sessions.push(session.clone());
     }
-    sessions.last_mut().unwrap().conclude();
+    let last = sessions.last_mut().unwrap();
+    if interruptions.next().unwrap() {
+        last.interrupt();
+    }
+    last.conclude();
     sessions
 }
 

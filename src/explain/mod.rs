@@ -117,6 +117,13 @@ impl<'a> Explainer<'a> {
         ((outcome.iteration, outcome.metric), ladder)
     }
 
+    /// The arm a unit was first exposed to in an iteration.
+    fn exposed_to(&self, iteration: u32, unit: &str, key: &str) -> Option<String> {
+        let id = self.state.units().find(unit, key)?;
+        let first = self.state.state(self.state.find_state(id, iteration)?)?.points.first()?;
+        Some(self.state.judge().iterations().get(iteration as usize)?.iteration.arm_name(first.variation))
+    }
+
     fn exposed_look_alike(&self, iteration: u32, unit: &str, key: &str) -> Option<String> {
         let asked = (iteration, key.to_owned());
         if let Some(known) = self.look_alikes.borrow().get(&asked) {
@@ -202,17 +209,17 @@ impl<'a> Explainer<'a> {
         match code {
             // The same key, or one the event has under another kind, as an exposed unit of the right kind.
             ReasonCode::EventLacksUnit => event.context_keys.iter().find_map(|(kind, key)| {
-                let unit_id = self.state.units().find(unit, key)?;
-                let state = self.state.state(self.state.find_state(unit_id, index)?)?;
-                let first = state.points.first()?;
-                Some(format!(
-                    "{unit}/{key} was exposed to {}: the event carries that key as {kind}",
-                    judged.iteration.arm_name(first.variation)
-                ))
+                let arm = self.exposed_to(index, unit, key)?;
+                Some(format!("{unit}/{key} was exposed to {arm}: the event carries that key as {kind}"))
             }),
             ReasonCode::NoExposure | ReasonCode::UnknownNotObserved => {
                 let key = event.context_keys.key(unit)?;
-                self.exposed_look_alike(index, unit, key)
+                // The id the SDK knows the visitor by is often in the event, under another kind.
+                let carried = event.context_keys.iter().filter(|(_, other)| *other != key).find_map(|(kind, other)| {
+                    let arm = self.exposed_to(index, unit, other)?;
+                    Some(format!("{unit}/{other} was exposed to {arm}: the event carries that key as {kind}"))
+                });
+                carried.or_else(|| self.exposed_look_alike(index, unit, key))
             }
             _ => None,
         }

@@ -343,7 +343,7 @@ impl Engine {
                         _ => {}
                     }
                 }
-                Gone::Remark(remark) => self.broken_off.push(remarked(&self.name, &remark)),
+                Gone::Remark(remark) => self.broken_off.extend(remarked(&self.name, &remark)),
                 Gone::End => {
                     is_end = true;
                     break;
@@ -609,10 +609,11 @@ fn beginning(catalog: Catalog, options: SessionOptions) -> Head {
     Head::new(Session::new(Some(catalog), options), 0, Place::BEGINNING, None, true)
 }
 
-fn remarked(name: &str, remark: &Remark) -> Fault {
+fn remarked(name: &str, remark: &Remark) -> Option<Fault> {
     let (line, reason) = match remark {
         Remark::BrokenOff(line) => (*line, "the recording ends in the middle of this line: 1 record is left out"),
         Remark::TooLong(line) => (*line, "this line is longer than 64 MiB and is left out"),
+        Remark::Header(_) => return None,
     };
-    Fault { source: name.to_owned(), line, byte: None, reason: reason.to_owned() }
+    Some(Fault { source: name.to_owned(), line, byte: None, reason: reason.to_owned() })
 }

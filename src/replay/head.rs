@@ -6,7 +6,7 @@
 
 use super::file::RecordingFile;
 use super::lines::{Cursor, Entry, Next, Place, Remark, Step};
-use crate::recording::{LineError, Record};
+use crate::recording::{Header, LineError, Record};
 use crate::session::Session;
 use std::io;
 
@@ -23,6 +23,8 @@ pub(super) struct Head {
     /// Where the next record's line is looked for.
     place: Place,
     peeked: Option<Next>,
+    /// Whether another header was passed on the way to what comes next.
+    is_interrupted: bool,
 }
 
 /// A record that was taken in, as far as the index asks.
@@ -64,7 +66,7 @@ pub(super) enum Gone {
 impl Head {
     pub(super) fn new(session: Session, position: u64, place: Place, time_ms: Option<i64>, is_filled: bool) -> Self {
         let cursor = Cursor::at(place);
-        Self { session, position, time_ms, is_filled, cursor, place, peeked: None }
+        Self { session, position, time_ms, is_filled, cursor, place, peeked: None, is_interrupted: false }
     }
 
     /// Another one that goes on from here. It shares what neither changes.
@@ -82,6 +84,19 @@ impl Head {
         self.session.state().totals().events
     }
 
+    /// The same header again is one recording put together from its parts; another one is a time in between of which
+    /// nobody knows anything.
+    fn pass_header(&mut self, header: Option<&Header>, file: &RecordingFile) {
+        self.is_interrupted |= header != Some(file.header());
+        self.place = self.cursor.place();
+    }
+
+    fn interrupt(&mut self) {
+        if std::mem::take(&mut self.is_interrupted) {
+            self.session.interrupt();
+        }
+    }
+
     /// What comes next: at what time it is to be taken in, if it says so. None: nothing, or nothing yet.
     ///
     /// # Errors
@@ -90,6 +105,7 @@ impl Head {
         while self.peeked.is_none() {
             match self.cursor.next(file)? {
                 Step::Next(next) => self.peeked = Some(next),
+                Step::Remark(Remark::Header(header)) => self.pass_header(header.as_deref(), file),
                 Step::Remark(_) => self.place = self.cursor.place(),
                 Step::End | Step::Waiting => return Ok(None),
             }
@@ -103,18 +119,25 @@ impl Head {
     /// # Errors
     /// What the file system says.
     pub(super) fn step(&mut self, file: &mut RecordingFile, with_rows: bool) -> io::Result<Gone> {
-        let next = match self.peeked.take() {
-            Some(next) => next,
-            None => match self.cursor.next(file)? {
-                Step::Next(next) => next,
+        let next = loop {
+            if let Some(next) = self.peeked.take() {
+                break next;
+            }
+            match self.cursor.next(file)? {
+                Step::Next(next) => break next,
+                Step::Remark(Remark::Header(header)) => self.pass_header(header.as_deref(), file),
                 Step::Remark(remark) => {
                     self.place = self.cursor.place();
                     return Ok(Gone::Remark(remark));
                 }
-                Step::End => return Ok(Gone::End),
+                Step::End => {
+                    self.interrupt();
+                    return Ok(Gone::End);
+                }
                 Step::Waiting => return Ok(Gone::Waiting),
-            },
+            }
         };
+        self.interrupt();
         self.place = self.cursor.place();
         self.position += 1;
         self.time_ms = next.t_ms().max(self.time_ms);

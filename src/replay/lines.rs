@@ -2,7 +2,7 @@
 
 use super::file::{Got, RecordingFile};
 use crate::input::MAX_LINE_BYTES;
-use crate::recording::{self, LineError, Record};
+use crate::recording::{self, Header, LineError, Record};
 use std::io;
 
 /// How much is read at a time.
@@ -59,12 +59,15 @@ impl Next {
 }
 
 /// What the end of a recording is like.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Remark {
     /// It ends in the middle of this line.
     BrokenOff(u64),
     /// This line is longer than any that is read.
     TooLong(u64),
+    /// The header of a recording that was gone on with, or put together with another; none if it is damaged. No
+    /// record, and no position of its own.
+    Header(Option<Box<Header>>),
 }
 
 /// What reading on came to.
@@ -188,13 +191,16 @@ impl Cursor {
     }
 }
 
-/// What a line is. None: nothing; it is blank, or the header of a recording that was gone on with, or put together
-/// with another.
+/// What a line is. None: nothing; it is blank, or the header.
 fn read(line: &[u8], is_whole: bool, number: u64) -> Option<Step> {
     let text = String::from_utf8_lossy(line);
     let content = text.trim();
-    if content.is_empty() || recording::is_header(content) {
+    if content.is_empty() {
         return None;
+    }
+    if recording::is_header(content) {
+        let header = || recording::parse_header(content, "").ok().map(Box::new);
+        return (number > 1).then(|| Step::Remark(Remark::Header(header())));
     }
     Some(match recording::parse_line(content) {
         Ok(record) => Step::Next(Next { entry: Entry::Record(record), line: number }),

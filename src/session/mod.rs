@@ -195,6 +195,13 @@ impl Session {
         }
     }
 
+    /// Notes a time in between of which nothing is known.
+    pub fn interrupt(&mut self) {
+        self.state.interrupted();
+        self.revise_rows();
+        self.revision += 1;
+    }
+
     fn observe(&mut self, envelope: &Envelope) {
         if let Some(inference) = &mut self.inference {
             inference.observe_request(envelope);

@@ -24,7 +24,7 @@ fn plain_for(character: char) -> char {
         '×' => 'x',
         '▶' => '>',
         // No cell of a bar looks like it.
-        '⏸' => '%',
+        '‖' => '%',
         '▾' => 'v',
         '·' | '▁' => '.',
         '→' | '▸' | '›' => '>',

@@ -1,10 +1,10 @@
 //! The bar of a recording: time from left to right, what happened when, and where the recording stands.
 //!
 //! ```text
-//!  ⏸ paused 1×   ▾ clicked Buy here                  12:03:45.221   0:41 of 2:13   record 120 of 431   state, figures
+//!  ‖ paused 1×   ▾ clicked Buy here                  12:03:45.221   0:41 of 2:13   record 120 of 431   state, figures
 //!  ▁▂▅█▃▁─────▁▂▃▂✗▃▅▃▂▁▁──────┃▂▃▅▆▃▂▁────!────▁▂▃▁▁─────▾──▁▂▅▃▂▁──⚠───▁▁▂▃▂▁───────▂▃▅█▅▃▂▁▁────   cells
 //!
-//!  ⏸ paused 1×    ▁▂▅█▃▁──▁✗▃▅▃▂──┃▂▃▅──!──▁▂▾▁▂▅▃─▁  0:41 of 2:13  120 of 431          the same on one line
+//!  ‖ paused 1×    ▁▂▅█▃▁──▁✗▃▅▃▂──┃▂▃▅──!──▁▂▾▁▂▅▃─▁  0:41 of 2:13  120 of 431          the same on one line
 //!  opening 43 % (430 of 1 000 MB)  esc stops  ━━━━━━━━━━━━━━━━━─────────────────────    while the file is read
 //! ```
 //!
@@ -64,8 +64,8 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
 fn state(replay: &ReplayView) -> (String, Role) {
     let (words, role) = match replay.playing {
         true => ("▶ playing", Role::Good),
-        false if replay.position >= replay.records && replay.records > 0 => ("⏸ at end", Role::Warning),
-        false => ("⏸ paused", Role::Warning),
+        false if replay.position >= replay.records && replay.records > 0 => ("‖ at end", Role::Warning),
+        false => ("‖ paused", Role::Warning),
     };
     (format!(" {words} {}", replay.speed.label()), role)
 }

@@ -85,7 +85,7 @@ fn what_the_position_is_at_is_told_in_words() {
     }
     let mut app = replay(&mut store, at_second(45));
     let text = bar(&mut app, (120, 40));
-    assert_eq!(text[0].split_whitespace().take(5).collect::<Vec<_>>().join(" "), "⏸ paused 1× 12:03:49.221 0:45");
+    assert_eq!(text[0].split_whitespace().take(5).collect::<Vec<_>>().join(" "), "‖ paused 1× 12:03:49.221 0:45");
 }
 
 #[test]
@@ -93,8 +93,8 @@ fn the_words_say_whether_it_plays_how_fast_and_when_it_is_over() {
     let mut store = Fixture::shop();
     for (view, words) in [
         (ReplayView { playing: true, speed: Speed::Tenth, ..recording() }, " ▶ playing 0.1× "),
-        (ReplayView { speed: Speed::Max, ..recording() }, " ⏸ paused max "),
-        (ReplayView { position: 431, ..recording() }, " ⏸ at end 1× "),
+        (ReplayView { speed: Speed::Max, ..recording() }, " ‖ paused max "),
+        (ReplayView { position: 431, ..recording() }, " ‖ at end 1× "),
         (ReplayView { playing: true, speed: Speed::Hundred, ..recording() }, " ▶ playing 100×"),
     ] {
         let mut app = replay(&mut store, view);
