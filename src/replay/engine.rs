@@ -90,6 +90,8 @@ pub struct Engine {
     pub(super) silence: Option<Silence>,
     is_following: bool,
     is_stopped: bool,
+    /// The header of another recording ends it.
+    ends_interrupted: bool,
     /// Rows are being made for what is shown next.
     is_snapshot_due: bool,
     snapshot_from_events: u64,
@@ -148,6 +150,7 @@ impl Engine {
             silence: None,
             is_following: true,
             is_stopped: false,
+            ends_interrupted: false,
             is_snapshot_due: true,
             snapshot_from_events: 0,
             snapshot_at: None,
@@ -346,6 +349,7 @@ impl Engine {
                 Gone::Remark(remark) => self.broken_off.extend(remarked(&self.name, &remark)),
                 Gone::End => {
                     is_end = true;
+                    self.ends_interrupted = head.is_interrupted();
                     break;
                 }
                 Gone::Waiting => {
@@ -540,13 +544,28 @@ impl Engine {
         let begun = Instant::now();
         self.renumber(&mut shown);
         let report = shown.head.session.report();
-        if self.is_look && self.findings.look(shown.head.position, &report) {
-            (self.is_timeline_new, self.timeline_at) = (true, None);
+        if self.is_look {
+            self.look(shown.head.position, &report);
         }
         self.figures = Some(report);
         self.update.session = Some(shown.head.session.clone());
         self.shown = Some(shown);
         self.show_cost = begun.elapsed();
+    }
+
+    /// Makes of a session after the last record one of the whole recording.
+    pub(super) fn conclude(&self, session: &mut Session) {
+        if self.ends_interrupted {
+            session.interrupt();
+        }
+        session.conclude();
+    }
+
+    /// Looks for findings in the report of a position.
+    pub(super) fn look(&mut self, position: u64, report: &Report) {
+        if self.findings.look(position, report) {
+            (self.is_timeline_new, self.timeline_at) = (true, None);
+        }
     }
 
     /// So far from the one before that what a session does by itself cannot lead from one to the next.

@@ -20,7 +20,7 @@ pub(super) struct Head {
     /// Whether the list goes back as far as it is meant to.
     pub(super) is_filled: bool,
     cursor: Cursor,
-    /// Where the next record's line is looked for.
+    /// Right behind the last record: a fork passes once more what stands between it and the next.
     place: Place,
     peeked: Option<Next>,
     /// Whether another header was passed on the way to what comes next.
@@ -88,7 +88,11 @@ impl Head {
     /// nobody knows anything.
     fn pass_header(&mut self, header: Option<&Header>, file: &RecordingFile) {
         self.is_interrupted |= header != Some(file.header());
-        self.place = self.cursor.place();
+    }
+
+    /// Whether another header stands between the last record and where reading is.
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.is_interrupted
     }
 
     fn interrupt(&mut self) {
@@ -106,7 +110,7 @@ impl Head {
             match self.cursor.next(file)? {
                 Step::Next(next) => self.peeked = Some(next),
                 Step::Remark(Remark::Header(header)) => self.pass_header(header.as_deref(), file),
-                Step::Remark(_) => self.place = self.cursor.place(),
+                Step::Remark(_) => {}
                 Step::End | Step::Waiting => return Ok(None),
             }
         }
@@ -126,14 +130,8 @@ impl Head {
             match self.cursor.next(file)? {
                 Step::Next(next) => break next,
                 Step::Remark(Remark::Header(header)) => self.pass_header(header.as_deref(), file),
-                Step::Remark(remark) => {
-                    self.place = self.cursor.place();
-                    return Ok(Gone::Remark(remark));
-                }
-                Step::End => {
-                    self.interrupt();
-                    return Ok(Gone::End);
-                }
+                Step::Remark(remark) => return Ok(Gone::Remark(remark)),
+                Step::End => return Ok(Gone::End),
                 Step::Waiting => return Ok(Gone::Waiting),
             }
         };

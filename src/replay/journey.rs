@@ -207,7 +207,7 @@ impl Engine {
         let is_end = self.is_complete() && head.position == self.index.timeline.records;
         let mut clock_ms = head.time_ms;
         if is_end {
-            head.session.conclude();
+            self.conclude(&mut head.session);
         } else if let Some(until_ms) = until_ms.filter(|until_ms| Some(*until_ms) > clock_ms && clock_ms.is_some()) {
             head.session.advance(until_ms);
             clock_ms = Some(until_ms);
@@ -233,10 +233,10 @@ impl Engine {
             let Some((mut head, target)) = hunt.probe.take() else { return Ok(false) };
             hunt.done += head.events();
             if target == self.index.timeline.records {
-                head.session.conclude();
+                self.conclude(&mut head.session);
             }
             let report = head.session.report();
-            self.findings.look(target, &report);
+            self.look(target, &report);
             if self.findings.known().iter().any(|at| at.after == target) {
                 hunt.low = Some(head);
             }
