@@ -510,6 +510,25 @@ fn the_end_is_what_the_report_says_whatever_the_file_is_packed_in() {
 }
 
 #[test]
+fn where_to_begin_can_be_said_before_anything_was_read() {
+    let mut tape = Tape::with_catalog();
+    random(&mut tape, 5, 80);
+    let disk = Disk::new("shop.exptap", &tape.text);
+    let mut fresh = fresh(&tape.text, &catalog(), Some(START - 1000), small().rows);
+    let mut replay = disk.engine(small());
+    replay.go(Target::Start);
+    for _ in 0..10 {
+        replay.send(Command::Step(Stop::Event, Direction::Forward));
+        replay.settle();
+        let position = replay.status().position;
+        assert_eq!(
+            replay.report()["totals"],
+            serde_json::to_value(&*fresh[position as usize].report()).unwrap()["totals"]
+        );
+    }
+}
+
+#[test]
 fn a_given_catalog_and_a_given_beginning_beat_the_recordings_own() {
     let mut tape = Tape::with_catalog();
     random(&mut tape, 5, 80);

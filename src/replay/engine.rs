@@ -373,7 +373,9 @@ impl Engine {
             head.is_filled = false;
             let clock_ms = head.time_ms;
             self.show(Shown { head, clock_ms, is_end: false }, true);
-            self.make_figures();
+            if self.is_figures_due {
+                self.make_figures();
+            }
             (self.is_snapshot_due, self.snapshot_at) = (false, Some(now));
         }
         if is_end {
@@ -502,6 +504,14 @@ impl Engine {
             playing.begin_anew();
         }
         Ok(())
+    }
+
+    /// What everything is judged by, once that is known and while it is read.
+    pub(super) fn catalog(&self) -> Option<Catalog> {
+        match &self.stage {
+            Stage::Reading(head) => Some(head.session.catalog().clone()),
+            _ => None,
+        }
     }
 
     pub(super) fn session_options(&self) -> SessionOptions {

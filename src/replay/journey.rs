@@ -146,7 +146,8 @@ impl Engine {
     }
 
     fn nothing(&self) -> Head {
-        Head::new(Session::new(None, self.session_options()), 0, Place::BEGINNING, None, true)
+        // What is shown is gone on from, so it is judged by what the rest is judged by.
+        Head::new(Session::new(self.catalog(), self.session_options()), 0, Place::BEGINNING, None, true)
     }
 
     pub(super) fn hunt(&mut self, from: u64, direction: Direction) -> Hunt {
