@@ -5,7 +5,7 @@ use super::address;
 use super::list::Sort;
 use super::pen::{Pen, members};
 use super::plan::{Place, Scope};
-use crate::event::Kind;
+use crate::event::{Item, Kind, body};
 use crate::json::{JsonString, Value};
 
 /// The last string under a name, as decoding takes it.
@@ -17,7 +17,13 @@ impl Pen<'_> {
     /// Rewrites a value that stands where an event should.
     pub(super) fn item(&mut self, value: Value<'_>, raw: &str) {
         match value {
-            Value::Object(event) => self.event(event),
+            Value::Object(event) => {
+                body::items(event, |item| {
+                    let is_wrapped = matches!(&item, Item::Event { event, .. } if event.wrapping.is_some());
+                    self.list.exported += u64::from(is_wrapped);
+                });
+                self.event(event);
+            }
             _ => self.anything(value, raw, Sort::Other, &mut Place::top(Scope::Elsewhere)),
         }
     }

@@ -78,6 +78,9 @@ pub struct List {
     pub events: u64,
     /// What could not be read as one.
     pub unreadable: u64,
+    /// Events of LaunchDarkly's exports and of ldcli, whose members are replaced like any others: the copy does not
+    /// come to the same.
+    pub exported: u64,
 }
 
 /// What is always kept.

@@ -106,6 +106,13 @@ fn redact(options: &cli::Redact) -> Result<(), Failure> {
             source.name()
         )));
     }
+    if list.exported > 0 {
+        return Err(Failure::Told(format!(
+            "{} holds {} events as LaunchDarkly exports them, or as ldcli keeps them; these cannot be redacted yet so that they come to the same: share the report instead (exptap report --format markdown); no file was written",
+            source.name(),
+            list.exported
+        )));
+    }
     sink.finish()?;
     notes.into_iter().for_each(say);
     say(list);

@@ -167,9 +167,12 @@ pub fn redact(bytes: &[u8]) {
         codes.sort_unstable();
         codes
     };
-    let (before, after) = (judged([&fuzzed, &companion]), judged(&shared));
-    assert_eq!(findings(&after), findings(&before));
-    assert_eq!(anonymous(after), anonymous(before));
+    // Exports are refused, not promised to come to the same.
+    if redactor.list().exported == 0 {
+        let (before, after) = (judged([&fuzzed, &companion]), judged(&shared));
+        assert_eq!(findings(&after), findings(&before));
+        assert_eq!(anonymous(after), anonymous(before));
+    }
     // Lines of a recording that anybody wrote.
     let mut lines = Vec::new();
     text.split_inclusive('\n').for_each(|line| redactor.line(line, &mut lines));
