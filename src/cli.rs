@@ -213,7 +213,8 @@ fn parse_speed(text: &str) -> Result<crate::replay::Speed, String> {
 /// Options of `tail`.
 #[derive(Debug, Clone, Args)]
 pub struct Tail {
-    /// A file of events or a recording, read to its end and on as it grows; - is standard input.
+    /// A file of events, read to its end and on as it grows; - is standard input (keys come from the terminal). A
+    /// recording is shown by `exptap replay`.
     #[arg(value_name = "FILE")]
     pub source: String,
     /// How to judge.
@@ -316,7 +317,7 @@ pub enum StoryFormat {
 Example:
   exptap explain events.ndjson device/d-9 --catalog shop.toml")]
 pub struct Explain {
-    /// File of events (NDJSON or JSON arrays, plain or .gz); - is standard input.
+    /// File of events (NDJSON, JSON arrays or recordings, plain, .gz or .zst); - is standard input.
     #[arg(value_name = "SRC")]
     pub source: String,
     /// The unit: kind/key, or a key alone where only one kind has it.
@@ -354,7 +355,7 @@ Example:
 
 There is no --filter here: a check of a part of the events would pass for the wrong reason.")]
 pub struct Check {
-    /// Files of events (NDJSON or JSON arrays, plain or .gz); - is standard input. Several are read as one.
+    /// Files of events (NDJSON, JSON arrays or recordings, plain, .gz or .zst); - is standard input. Several are read as one.
     #[arg(required = true, value_name = "SRC")]
     pub sources: Vec<String>,
     /// What must hold; several: all of them. Without any: no finding of severity error.

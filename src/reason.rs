@@ -208,7 +208,7 @@ reasons! {
     RepeatExposure "repeat-exposure" "E10" Documented Info Verdict(Exposure);
         "{unit} {key} was exposed to the same arm before. A unit is one exposure per iteration, however often it evaluates; repeats keep the 90-day window open."; ""
     CrossoverExposure "crossover-exposure" "E10" Documented Warning Verdict(Exposure);
-        "{unit} {key} was exposed to another arm before; conversions credit the earliest exposure of the last 90 days.";
+        "{unit} {key} saw another arm before; conversions credit the earliest exposure of the last 90 days.";
         "Look for a changed rollout, an identify() that is not awaited, or a device shared by two people."
     DebugNotExposure "debug-not-exposure" "E1" Documented Info Verdict(Dropped);
         "A debug event is a copy for debugging; it is never an exposure."; ""

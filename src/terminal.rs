@@ -81,19 +81,25 @@ impl Abilities {
 /// but statics.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// Refuses where there is no terminal.
+/// Refuses where there is no terminal. Where standard input is what is read, keys come from the terminal all the same,
+/// by its own name.
 ///
 /// # Errors
 ///
-/// Where standard input or output is not a terminal.
+/// Where standard output is not a terminal, or there is none that keys can come from.
 pub fn require() -> Result<(), TerminalError> {
-    if !io::stdin().is_terminal() {
+    if !io::stdin().is_terminal() && keyboard().is_none() {
         return Err(TerminalError::NotATerminal("standard input"));
     }
     if !io::stdout().is_terminal() {
         return Err(TerminalError::NotATerminal("standard output"));
     }
     Ok(())
+}
+
+/// The terminal by its own name, where standard input is something else.
+fn keyboard() -> Option<std::fs::File> {
+    std::fs::File::open("/dev/tty").ok()
 }
 
 fn sequence(commands: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> Vec<u8> {
@@ -156,8 +162,13 @@ fn watch_for_hang_up(hung_up: &Arc<Notify>, over: &Arc<AtomicBool>) {
     let watch = move || {
         use rustix::event::{PollFd, PollFlags, poll};
         let stdin = io::stdin();
+        // The end of a pipe is no hang-up.
+        let keyboard = if stdin.is_terminal() { None } else { keyboard() };
         // No flag is asked for: a hang-up is reported all the same, and keys are not.
-        let mut watched = [PollFd::new(&stdin, PollFlags::empty())];
+        let mut watched = [match &keyboard {
+            Some(keyboard) => PollFd::new(keyboard, PollFlags::empty()),
+            None => PollFd::new(&stdin, PollFlags::empty()),
+        }];
         while let Err(rustix::io::Errno::INTR) = poll(&mut watched, None) {}
         if over.load(Ordering::SeqCst) {
             return;

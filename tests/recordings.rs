@@ -200,3 +200,39 @@ fn no_recording_holds_a_raw_credential() {
         assert!(text.contains("#"), "{}: its senders are told apart", expected.file);
     }
 }
+
+#[test]
+fn a_redacted_copy_of_each_comes_to_the_same() {
+    let desk = tempfile::tempdir().unwrap();
+    let figures = |source: Source| {
+        let request = Request { sources: vec![source], catalog: None, clock: Clock::Creation, observed_from_ms: None };
+        let report = headless::read(&request).unwrap().report();
+        // Names of SDKs stay; those of other programs are replaced.
+        let is_kept = |name: &&String| name.contains("Client") || name.contains("Segment");
+        let findings: Vec<_> = report
+            .findings
+            .iter()
+            .map(|it| (it.code, it.events, it.units, it.sources.iter().filter(is_kept).cloned().collect::<Vec<_>>()))
+            .collect();
+        (serde_json::to_value(&report.totals).unwrap(), serde_json::to_value(&report.experiments).unwrap(), findings)
+    };
+    // A damaged frame in the middle, too.
+    let damaged = desk.path().join("damaged.exptap.zst");
+    let mut bytes = std::fs::read(folder().join("shop-afternoon.exptap.zst")).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&damaged, bytes).unwrap();
+    let files = EXPECTED.iter().map(|expected| folder().join(expected.file)).chain([damaged]);
+    for file in files {
+        let shared = desk.path().join("shared.exptap");
+        let ran = std::process::Command::new(env!("CARGO_BIN_EXE_exptap"))
+            .arg("redact")
+            .arg(&file)
+            .arg("-o")
+            .arg(&shared)
+            .output()
+            .unwrap();
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+        assert_eq!(figures(Source::File(shared.clone())), figures(Source::File(file.clone())), "{}", file.display());
+    }
+}

@@ -163,8 +163,8 @@ table! {
     ReplayBar [key(Key::Left)] Do::Replay(Transport::Left), "", "One cell of the bar back";
     ReplayBar [shifted(Key::Right)] Do::Replay(Transport::FarRight), "", "Ten cells of the bar forward";
     ReplayBar [shifted(Key::Left)] Do::Replay(Transport::FarLeft), "", "Ten cells of the bar back";
-    Replay [char('.')] Do::Replay(Transport::StepForward), "step", "One event forward";
-    Replay [char(',')] Do::Replay(Transport::StepBack), "", "One event back";
+    Replay [char('.')] Do::Replay(Transport::StepForward), "step", "One request forward";
+    Replay [char(',')] Do::Replay(Transport::StepBack), "", "One request back";
     Replay [char(']')] Do::Replay(Transport::NextMark), "mark", "To the next mark";
     Replay [char('[')] Do::Replay(Transport::PreviousMark), "", "To the mark before";
     Replay [char('}')] Do::Replay(Transport::NextFinding), "finding", "To where the next finding was first seen";

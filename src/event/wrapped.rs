@@ -136,6 +136,11 @@ pub(super) fn unwrap(raw: &str) -> Option<Result<Event<'_>, String>> {
     })
 }
 
+/// Whether an object is meant as one of the formats, or as a page of them, whatever is wrong with it.
+pub(crate) fn is_wrapped(raw: &str) -> bool {
+    Members::of(raw).format().is_some() || page(raw).is_some()
+}
+
 /// Where the events of a page of a debug session begin: the answer of `GET /dev/debug-sessions/{key}/events`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Page {

@@ -5,7 +5,7 @@ use super::address;
 use super::list::Sort;
 use super::pen::{Pen, members};
 use super::plan::{Place, Scope};
-use crate::event::{Item, Kind, body};
+use crate::event::{Kind, wrapped};
 use crate::json::{JsonString, Value};
 
 /// The last string under a name, as decoding takes it.
@@ -18,10 +18,7 @@ impl Pen<'_> {
     pub(super) fn item(&mut self, value: Value<'_>, raw: &str) {
         match value {
             Value::Object(event) => {
-                body::items(event, |item| {
-                    let is_wrapped = matches!(&item, Item::Event { event, .. } if event.wrapping.is_some());
-                    self.list.exported += u64::from(is_wrapped);
-                });
+                self.list.exported += u64::from(wrapped::is_wrapped(event));
                 self.event(event);
             }
             _ => self.anything(value, raw, Sort::Other, &mut Place::top(Scope::Elsewhere)),

@@ -177,10 +177,23 @@ impl Redactor {
         pen.out
     }
 
+    /// Requests of a recording that are missing where it is damaged.
+    pub fn loss(&mut self, lost: u64, out: &mut Vec<u8>) {
+        let why = "this part of the recording is damaged".to_owned();
+        recording::write_gap(out, &Gap { t_ms: self.last_ms, lost, why });
+    }
+
     /// A line of a recording after the header, written anew. A line that cannot be read becomes the gap it is.
     pub fn line(&mut self, line: &str, out: &mut Vec<u8>) {
         let content = line.trim();
-        if content.is_empty() || recording::is_header(content) {
+        if content.is_empty() {
+            return;
+        }
+        // A recording that was gone on with has a header within, and nobody observed in between. One that cannot be
+        // read says as much.
+        if recording::is_header(content) {
+            let header = recording::parse_header(content, "").unwrap_or_default();
+            recording::write_header(out, &self.header(&header));
             return;
         }
         match recording::parse_line(content) {

@@ -39,7 +39,7 @@ const HEADER_NAMES: [&str; 18] = [
 ];
 const OWN_PREFIX: &str = "x-launchdarkly-";
 /// What is in the name of an SDK, and hardly ever in another program's.
-const SDK_MARKS: [&str; 6] = ["Client", "Server", "SDK", "Relay", "sdk", "Provider"];
+const SDK_MARKS: [&str; 7] = ["Client", "Server", "SDK", "Relay", "sdk", "Provider", "SegmentDestination"];
 /// Bodies told apart under one payload id.
 const MAX_BODIES: u32 = 64;
 /// SDKs that sample without saying so are known by this (R7).

@@ -262,6 +262,10 @@ impl Engine {
 
     fn slice(&mut self, now: Instant) -> io::Result<Wake> {
         if let Stage::Inferring(_) = self.stage {
+            // Whoever wants to go somewhere, or to play, wants it read.
+            if self.wish.is_some() || self.playing.is_some() {
+                self.is_stopped = false;
+            }
             return if self.is_stopped { Ok(Wake::OnCommand) } else { self.infer(now) };
         }
         if let Some(wish) = self.wish

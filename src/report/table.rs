@@ -89,7 +89,8 @@ fn write_report(out: &mut String, report: &Report) -> fmt::Result {
         .collect();
     writeln!(out, ": {}", if verdicts.is_empty() { "nothing yet".to_owned() } else { verdicts.join(", ") })?;
     if totals.lost > 0 {
-        writeln!(out, "{} events were lost before they could be looked at", grouped(totals.lost))?;
+        let (noun, verb) = if totals.lost == 1 { ("request", "was") } else { ("requests", "were") };
+        writeln!(out, "at least {} {noun} {verb} lost before anything could be looked at", grouped(totals.lost))?;
     }
     if report.catalog == "inferred" {
         writeln!(

@@ -86,9 +86,7 @@ fn redact(options: &cli::Redact) -> Result<(), Failure> {
             (Piece::LeftOut(line, what), is_recording) => {
                 notes.push(format!("{}, line {line}: {what}", source.name()));
                 if is_recording {
-                    // A line that cannot be read stands for what could not be: a reader counts it as lost, as here.
-                    redactor.line("damaged", &mut sink.buffer);
-                    sink.buffer.push(b'\n');
+                    redactor.loss(1, &mut sink.buffer);
                 }
             }
             (Piece::Damaged(line, what), is_recording) => {

@@ -19,14 +19,14 @@ const SLICES: usize = 512;
 
 /// Shows a recording until the user quits.
 pub(super) fn run(options: cli::Replay) -> ExitCode {
-    if let Err(code) = screen::require() {
+    let source = Source::parse(&options.source);
+    if let Err(code) = screen::require_for(&source) {
         return code;
     }
     let catalog = match super::catalog(&options.judging) {
         Ok(catalog) => catalog,
         Err(code) => return code,
     };
-    let source = Source::parse(&options.source);
     let how = ReplayOptions {
         catalog,
         clock: options.judging.clock.into(),

@@ -9,8 +9,10 @@ use crate::cli;
 use crate::demo::Shop;
 use crate::demo::sender::Sender;
 use crate::endpoint::{IntakeReceiver, Status};
+use crate::input::Source;
 use crate::session::Session;
 use crate::terminal;
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -26,6 +28,25 @@ pub(super) fn require() -> Result<(), ExitCode> {
         say(error);
         ExitCode::from(BAD_INPUT)
     })
+}
+
+/// As [`require`], for what is shown of a source: standard input cannot give both the events and the keys.
+///
+/// # Errors
+/// The exit code to end with.
+pub(super) fn require_for(source: &Source) -> Result<(), ExitCode> {
+    require()?;
+    match source {
+        Source::Stdin if io::stdin().is_terminal() => {
+            say("standard input is this terminal, which the keys come from; name a file, or pipe something in");
+            Err(ExitCode::from(BAD_INPUT))
+        }
+        Source::File(path) if path.is_dir() => {
+            say(format_args!("{}: this is a folder; name a file of events", path.display()));
+            Err(ExitCode::from(BAD_INPUT))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Shows a session until the user quits. With a shop, its traffic is sent to the endpoint meanwhile.

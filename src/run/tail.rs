@@ -11,7 +11,7 @@ use crate::endpoint::{self, Caps, Intake};
 use crate::envelope::{BodyLoss, Envelope, Via};
 use crate::input::{InputError, Piece, Source};
 use crate::json::Walker;
-use crate::recording::{self, Header, Record};
+use crate::recording;
 use crate::session::{Session, SessionOptions};
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -34,34 +34,30 @@ const MAX_LINE_BYTES: usize = 64 * 1024 * 1024;
 
 /// Shows a file, or standard input, as it grows.
 pub(super) fn run(options: cli::Tail) -> ExitCode {
-    if let Err(code) = screen::require() {
+    let source = Source::parse(&options.source);
+    if let Err(code) = screen::require_for(&source) {
         return code;
     }
-    let source = Source::parse(&options.source);
     let named = match super::catalog(&options.judging) {
         Ok(catalog) => catalog,
         Err(code) => return code,
     };
-    // Of a file it is known before the first frame whether it can be read, and what it says of itself.
-    let header = match &source {
-        Source::File(path) if source.can_be_read_again() || !path.exists() => match header(&source) {
-            Ok(header) => header,
-            Err(error) => {
-                say(error);
-                return BAD_INPUT.into();
-            }
-        },
-        _ => None,
+    // Of a file it is known before the first frame whether it can be read.
+    if let Source::File(path) = &source
+        && (source.can_be_read_again() || !path.exists())
+        && let Err(error) = refuse_recording(&source)
+    {
+        say(error);
+        return BAD_INPUT.into();
     }
-    .unwrap_or_default();
-    let observed_from_ms = options.observed_from.or(header.observed_from_ms);
+    let observed_from_ms = options.observed_from;
     let session_options = SessionOptions {
         clock: options.judging.clock.into(),
         // A file is complete unless it, or the user, says otherwise.
         observed_from_ms,
         ..SessionOptions::from_now(now_ms())
     };
-    let catalog = named.or(header.catalog);
+    let catalog = named;
     let (sender, intake) = endpoint::intake(Caps::default());
     let mut desk = Desk::new(intake.taps(), catalog.clone(), options.recording.record_note);
     if let Some(path) = options.recording.record
@@ -89,12 +85,17 @@ pub(super) fn run(options: cli::Tail) -> ExitCode {
     code
 }
 
-/// The header, where the file is a recording.
-fn header(source: &Source) -> Result<Option<Header>, String> {
+/// A recording has marks, losses and a time of its own, which have no place here.
+fn refuse_recording(source: &Source) -> Result<(), String> {
     let opened = source.open().map_err(|error| error.to_string())?;
-    let line = opened.first_line().filter(|line| recording::is_header(line));
-    let header = line.map(|line| recording::parse_header(line, &source.name())).transpose();
-    header.map_err(|error| format!("{}: {error}", source.name()))
+    match opened.first_line() {
+        Some(line) if recording::is_header(line) => Err(is_recording(source)),
+        _ => Ok(()),
+    }
+}
+
+fn is_recording(source: &Source) -> String {
+    format!("{}: this is a recording; `exptap replay` shows it", source.name())
 }
 
 /// What happened to the file, for the screen.
@@ -155,7 +156,6 @@ impl Tail {
         }
         let rest = self.lines.rest();
         self.offer(rest);
-        (self.tell)(format!("{} has ended", self.source.name()));
         Ok(())
     }
 
@@ -202,6 +202,15 @@ impl Tail {
                     }
                 }
                 Replaced::Another => {
+                    // What was written to the old one until it was put aside comes first.
+                    loop {
+                        match file.read(&mut buffer) {
+                            Ok(0) | Err(_) => break,
+                            Ok(bytes) => self.take(buffer.get(..bytes).unwrap_or_default()),
+                        }
+                    }
+                    let rest = self.lines.rest();
+                    self.offer(rest);
                     let Ok(another) = File::open(&path) else { continue };
                     let Ok(metadata) = another.metadata() else { continue };
                     (self.tell)(format!("{} was replaced by another file; reading that", self.source.name()));
@@ -224,7 +233,9 @@ impl Tail {
         })?;
         let rest = self.lines.rest();
         self.offer(rest);
-        (self.tell)(damage.unwrap_or_else(|| format!("{} was read to its end", source.name())));
+        if let Some(damage) = damage {
+            (self.tell)(damage);
+        }
         Ok(())
     }
 
@@ -246,22 +257,20 @@ impl Tail {
         };
         let text = String::from_utf8_lossy(&bytes);
         let content = text.trim();
-        if loss.is_none() && (content.is_empty() || recording::is_header(content)) {
+        if loss.is_none() && content.is_empty() {
             return;
         }
-        let recorded = content.starts_with("{\"t\":").then(|| recording::parse_line(content));
-        let envelope = match recorded {
-            Some(Ok(Record::Request(envelope))) => envelope,
-            Some(Ok(Record::Mark(_) | Record::Gap(_) | Record::Unknown)) => return,
-            _ => Envelope {
-                via: Via::File,
-                arrival_ms: (self.now_ms)(),
-                path: self.source.name(),
-                wire_bytes: bytes.len() as u64,
-                body: bytes.into(),
-                loss,
-                ..Envelope::default()
-            },
+        if recording::is_header(content) {
+            (self.tell)(is_recording(&self.source));
+        }
+        let envelope = Envelope {
+            via: Via::File,
+            arrival_ms: (self.now_ms)(),
+            path: self.source.name(),
+            wire_bytes: bytes.len() as u64,
+            body: bytes.into(),
+            loss,
+            ..Envelope::default()
         };
         loop {
             let (requests, waiting) = self.intake.waiting();
