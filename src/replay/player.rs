@@ -39,7 +39,7 @@ impl Default for ReplayOptions {
             observed_from_ms: None,
             rows: 25_000,
             checkpoint_events: 25_000,
-            checkpoint_bytes: 512 * 1024 * 1024,
+            checkpoint_bytes: 1024 * 1024 * 1024,
             patience: Duration::from_millis(50),
         }
     }
