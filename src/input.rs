@@ -1,5 +1,6 @@
 //! Reading text from files and standard input: plain, gzip or zstd, a line or an array at a time.
 
+use crate::envelope::GZIP_MAGIC;
 use crate::recording::frames::{Frames, Step};
 use flate2::read::MultiGzDecoder;
 use std::borrow::Cow;
@@ -403,7 +404,7 @@ impl Compression {
     /// Recognises it by the first four bytes.
     pub fn of(head: &[u8]) -> Option<Self> {
         match head {
-            [0x1f, 0x8b, ..] => Some(Self::Gzip),
+            head if head.starts_with(&GZIP_MAGIC) => Some(Self::Gzip),
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Self::Zstd),
             // A file may begin with a frame that holds no data.
             [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstd),

@@ -205,7 +205,9 @@ impl Replaying {
                 let (done, total) = status.read;
                 Some(Progress { what: Work::Opening, done, total: total.unwrap_or(0) })
             }
-            (None, Reading::Stopped | Reading::Complete) => None,
+            // The rows are there, and the figures of the panes are still those of the position before.
+            (None, Reading::Stopped | Reading::Complete) => (!status.has_figures && !status.is_playing)
+                .then_some(Progress { what: Work::Seeking, done: 0, total: 0 }),
         };
         view
     }
