@@ -8,6 +8,7 @@
 mod coerce;
 mod destination;
 mod directives;
+pub mod door;
 mod fql;
 mod javascript;
 pub mod mapping_file;
