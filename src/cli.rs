@@ -64,6 +64,10 @@ pub struct Judging {
     /// What is measured: a catalog in TOML or JSON. Without one it is inferred from the events.
     #[arg(long, value_name = "FILE")]
     pub catalog: Option<PathBuf>,
+    /// What Segment's LaunchDarkly destination does with Segment events: its settings and mappings in JSON or TOML, as for
+    /// `exptap map`. Without one, as a recording says, or as Segment sets it up.
+    #[arg(long, value_name = "FILE")]
+    pub mapping: Option<PathBuf>,
     /// The clock that judges: when an event says it happened, or when it arrived.
     #[arg(long, value_enum, default_value_t = ClockName::Creation)]
     pub clock: ClockName,

@@ -11,9 +11,10 @@ use crate::report::{Confidence, ExperimentReport, Finding, UnmatchedKey};
 use foldhash::fast::RandomState;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
-/// What a finding is about.
-type Subject = (ReasonCode, Option<usize>, Option<usize>);
+/// What a finding is about: an experiment, a metric, what somebody else said of it.
+type Subject = (ReasonCode, Option<usize>, Option<usize>, Option<Arc<str>>);
 
 /// What is gathered before texts are made.
 type Cases = BTreeMap<Subject, Evidence>;
@@ -93,19 +94,23 @@ fn decided_by_the_event(state: &State, cases: &mut Cases) {
             }
             EvidenceKey::Slot(code, slot) => {
                 let Some(slot) = judge.slots().get(*slot as usize) else { continue };
-                (*code, experiment_of(slot.iteration), Some(slot.metric as usize))
+                (*code, experiment_of(slot.iteration), Some(slot.metric as usize), None)
             }
             // Sampling explains evaluations without an event well enough (R7).
             EvidenceKey::Iteration(ReasonCode::NoFeatureEvent, iteration) if state.is_sampled(*iteration) => continue,
-            EvidenceKey::Iteration(code, iteration) => (*code, experiment_of(*iteration), None),
+            EvidenceKey::Iteration(code, iteration) => (*code, experiment_of(*iteration), None, None),
             EvidenceKey::PlainSummary(code, iteration) => {
                 if state.iteration_counts(*iteration).is_none_or(|counts| counts.plain_features > 0) {
                     continue;
                 }
-                (*code, experiment_of(*iteration), None)
+                (*code, experiment_of(*iteration), None, None)
             }
-            EvidenceKey::Metric(metric) => (ReasonCode::MetricNotInExperiment, None, Some(*metric as usize)),
-            EvidenceKey::Code(code) => (*code, None, None),
+            EvidenceKey::Metric(metric) => (ReasonCode::MetricNotInExperiment, None, Some(*metric as usize), None),
+            EvidenceKey::Segment(code, words, metric) => {
+                (*code, None, metric.map(|metric| metric as usize), Some(Arc::clone(words)))
+            }
+            EvidenceKey::SegmentSent => continue,
+            EvidenceKey::Code(code) => (*code, None, None, None),
         };
         cases.entry(subject).or_default().merge(evidence, |unit| unit, |source| source, 0);
     }
@@ -114,7 +119,8 @@ fn decided_by_the_event(state: &State, cases: &mut Cases) {
         let (Some(first), Some(slot)) = (entry.failures.first(), judge.slots().get(entry.slot as usize)) else {
             continue;
         };
-        let Some(case) = cases.get_mut(&(first, experiment_of(slot.iteration), Some(slot.metric as usize))) else {
+        let Some(case) = cases.get_mut(&(first, experiment_of(slot.iteration), Some(slot.metric as usize), None))
+        else {
             continue;
         };
         case.then.extend(state.next_failures(entry).iter());
@@ -141,7 +147,7 @@ fn decided_by_exposures(state: &State, cases: &mut Cases) {
         }
         let Some(slot) = state.judge().slots().get(entry.slot as usize) else { continue };
         let experiment = state.judge().iterations().get(slot.iteration as usize).map(|judged| judged.experiment);
-        let case = cases.entry((entry.code, experiment, Some(slot.metric as usize))).or_default();
+        let case = cases.entry((entry.code, experiment, Some(slot.metric as usize), None)).or_default();
         case.events += 1;
         case.see(Some(entry.t_ms));
         case.source(entry.source);
@@ -163,7 +169,7 @@ fn crossovers(state: &State, cases: &mut Cases) {
             continue;
         }
         let experiment = state.judge().iterations().get(unit.iteration as usize).map(|judged| judged.experiment);
-        let case = cases.entry((ReasonCode::CrossoverExposure, experiment, None)).or_default();
+        let case = cases.entry((ReasonCode::CrossoverExposure, experiment, None, None)).or_default();
         case.events += others;
         case.units.insert(unit.unit);
         for point in unit.points.iter().filter(|point| point.variation != own_arm) {
@@ -209,14 +215,17 @@ fn kinds_in_words(evidence: &Evidence) -> String {
     }
 }
 
-fn finding(state: &State, catalog: &Catalog, (code, experiment, metric): Subject, case: &Evidence) -> Finding {
+fn finding(state: &State, catalog: &Catalog, (code, experiment, metric, words): Subject, case: &Evidence) -> Finding {
     let experiment = experiment.and_then(|index| catalog.experiments.get(index));
     let metric = metric.and_then(|index| catalog.metrics.get(index));
     let mut slots = Vec::new();
     slots.extend(units_in_words(state, case).map(|words| ("key", words)));
     slots.push(("kinds", kinds_in_words(case)));
     slots.push(("count", case.events.to_string()));
-    slots.push(("detail", "see the raw bytes of these events".to_owned()));
+    slots.push((
+        "detail",
+        words.map_or_else(|| "see the raw bytes of these events".to_owned(), |words| words.to_string()),
+    ));
     slots.extend(catalog.environment.key.clone().map(|key| ("environment", key)));
     texts(code, experiment, metric, &mut slots);
     finished(state, code, experiment, metric, case, &slots)

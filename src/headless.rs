@@ -14,10 +14,12 @@ use crate::intake;
 use crate::query::Query;
 use crate::recording::HeaderError;
 use crate::report::{Report, build};
+use crate::segment::Destination;
 use crate::session::rows::{self, Came, Notes};
 use crate::verdicts::{self, Judged};
 use reader::{Faults, Reader};
 use sources::{Reading, Sources, Text};
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
@@ -28,8 +30,10 @@ use std::sync::Arc;
 pub struct Request {
     /// What to read, in order.
     pub sources: Vec<Source>,
-    /// Catalog; none: inferred.
+    /// Catalog; none: that of a recording, or inferred.
     pub catalog: Option<Catalog>,
+    /// What Segment's destination does; none: as a recording says, or as Segment sets it up.
+    pub mapping: Option<Arc<Destination>>,
     /// The clock that judges.
     pub clock: Clock,
     /// Since when everything was observed; none: complete history.
@@ -277,15 +281,16 @@ impl Passes {
             let reader = Reader::new(text, &catalog.environment);
             text.pieces(|piece| {
                 reader.take(&mut state, piece, &mut faults, |state, envelope, received| {
-                    let arrival = envelope.map_or(
-                        Arrival { request: None, arrival_ms: None, source: &name, environment: EnvironmentMatch::Same },
-                        |envelope| Arrival {
-                            request: envelope.number(),
-                            arrival_ms: envelope.arrival(),
-                            source: intake::sender(envelope),
-                            environment: intake::environment_of(envelope, &catalog.environment),
-                        },
-                    );
+                    let source = envelope.map_or(Cow::Borrowed(name.as_str()), intake::sender);
+                    let environment = envelope.map_or(EnvironmentMatch::Same, |envelope| {
+                        intake::environment_of(envelope, &catalog.environment)
+                    });
+                    let arrival = Arrival {
+                        request: envelope.and_then(Envelope::number),
+                        arrival_ms: envelope.and_then(Envelope::arrival),
+                        source: &source,
+                        environment: received.environment(state, environment),
+                    };
                     visit(state, catalog, arrival, received);
                 });
             })?;
@@ -304,7 +309,7 @@ pub fn verdicts_matching(request: &Request, filter: &Query, output: &mut impl Wr
     let mut notes = Notes::default();
     let read = Passes::open(request)?.events(request.clock, |state, catalog, arrival, received| {
         let judged = Judged::new(state, &received, arrival.request, arrival.arrival_ms);
-        let came = Came { request: arrival.request, arrival_ms: arrival.arrival_ms, source: arrival.source };
+        let came = Came { request: arrival.request, arrival_ms: arrival.arrival_ms, source: arrival.source.into() };
         let (row, ..) = rows::row(state, catalog, &mut notes, came, received);
         kept.push((judged, row));
     })?;

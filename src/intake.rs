@@ -1,12 +1,19 @@
 //! From an envelope, or from plain events, into the state of attribution.
 
 use crate::attribution::judge::EnvironmentMatch;
-use crate::attribution::request::{GIF_SENDER, PayloadKey};
+use crate::attribution::request::{GIF_SENDER, PayloadKey, Request};
 use crate::attribution::state::{AcceptedClaims, State};
 use crate::catalog::Environment;
 use crate::envelope::{AnsweredBy, Credential, Envelope, Via};
 use crate::event::body::{self, Route};
-use crate::event::{Event, Item, Unreadable};
+use crate::event::{Event, Item, Unreadable, decode};
+use crate::json::Walker;
+use crate::reason::ReasonCode;
+use crate::segment::fate::{Fate, Made, Part};
+use crate::segment::posted::Posted;
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
 
 /// One event that was taken in.
 pub enum Received<'a, 'text> {
@@ -16,10 +23,12 @@ pub enum Received<'a, 'text> {
         number: u64,
         /// The event.
         event: &'a Event<'text>,
-        /// Where it starts in the decoded body.
-        offset: usize,
+        /// Where it stands in the decoded body; of an event that Segment's destination made, where Segment's stands.
+        range: Range<usize>,
         /// What it claims.
         claims: AcceptedClaims,
+        /// Where Segment's destination made it, or made nothing of it, how.
+        segment: Option<OfSegment<'a>>,
     },
     /// It could not.
     Unreadable {
@@ -30,17 +39,53 @@ pub enum Received<'a, 'text> {
     },
 }
 
-/// Who sent a request: the SDK's own name where a browser would say `Mozilla/5.0 …`.
-pub fn sender(envelope: &Envelope) -> &str {
+impl Received<'_, '_> {
+    /// Whose environment it was judged as being of, where its request is of this one.
+    pub fn environment(&self, state: &State, of_request: EnvironmentMatch) -> EnvironmentMatch {
+        match (self, of_request) {
+            (Self::Event { segment: Some(_), .. }, EnvironmentMatch::Same) => {
+                state.judge().environment_of_destination()
+            }
+            (_, of_request) => of_request,
+        }
+    }
+
+    /// Where it stands in the decoded body.
+    pub fn range(&self) -> Range<usize> {
+        match self {
+            Self::Event { range, .. } => range.clone(),
+            Self::Unreadable { unreadable, .. } => unreadable.range.clone(),
+        }
+    }
+}
+
+/// How an event comes from one of Segment's.
+#[derive(Clone, Copy, Debug)]
+pub struct OfSegment<'a> {
+    /// What becomes of Segment's event.
+    pub fate: &'a Fate,
+    /// The mapping this is about, counted from 0.
+    pub mapping: Option<usize>,
+    /// What it makes.
+    pub made: &'a Made,
+}
+
+/// Who sent a request: the SDK's own name where a browser would say `Mozilla/5.0 …`; what comes from Segment says so.
+pub fn sender(envelope: &Envelope) -> Cow<'_, str> {
     if envelope.via == Via::File {
-        return &envelope.path;
+        return Cow::Borrowed(&envelope.path);
     }
     let sdk = envelope.header("x-launchdarkly-user-agent");
     let agent = sdk.or_else(|| envelope.header("user-agent")).unwrap_or("unknown sender");
-    match (sdk, Route::of(&envelope.path).gif_data) {
-        (None, Some(_)) => GIF_SENDER,
-        (None, None) if agent.starts_with("Mozilla/") => "browser",
-        _ => agent,
+    let route = Route::of(&envelope.path);
+    let is_browser = sdk.is_none() && agent.starts_with("Mozilla/");
+    match route.door {
+        Some(_) if is_browser => Cow::Borrowed("Segment analytics.js"),
+        Some(_) if agent.starts_with("Segment") => Cow::Borrowed(agent),
+        Some(_) => Cow::Owned(format!("Segment {agent}")),
+        None if sdk.is_none() && route.gif_data.is_some() => Cow::Borrowed(GIF_SENDER),
+        None if is_browser => Cow::Borrowed("browser"),
+        None => Cow::Borrowed(agent),
     }
 }
 
@@ -56,7 +101,12 @@ pub fn environment_of(envelope: &Envelope, environment: &Environment) -> Environ
     {
         return EnvironmentMatch::Other;
     }
-    match (&environment.credentials, &envelope.credential) {
+    // A write key of Segment's is no SDK's credential: it is judged only where the catalog has one of its sort.
+    let is_sdk_key = |text: &str| ["sdk-", "mob-", "api-"].iter().any(|kind| text.starts_with(kind));
+    let is_of_segment = Route::of(&envelope.path).door.is_some();
+    let known = environment.credentials.as_ref();
+    let known = known.filter(|known| !is_of_segment || known.iter().any(|known| !is_sdk_key(known)));
+    match (known, &envelope.credential) {
         (Some(known), Some(credential)) => {
             // A person may have written the key itself into the catalog.
             let is_known = |text: &String| text == credential.as_str() || Credential::mask(text) == *credential;
@@ -75,11 +125,11 @@ pub fn envelope(
 ) {
     if envelope.via == Via::File {
         return match body::text(envelope) {
-            Ok(text) => plain(state, sender(envelope), &text, visit),
-            Err(fault) => damaged(state, sender(envelope), &fault.to_string(), visit),
+            Ok(text) => plain(state, &sender(envelope), &text, visit),
+            Err(fault) => damaged(state, &sender(envelope), &fault.to_string(), visit),
         };
     }
-    let source = state.source(sender(envelope));
+    let source = state.source(&sender(envelope));
     let environment = environment_of(envelope, environment);
     let text = match body::text(envelope) {
         Ok(text) => text,
@@ -93,6 +143,7 @@ pub fn envelope(
             return;
         }
     };
+    let door = Route::of(&envelope.path).door;
     let payload = envelope
         .header("x-launchdarkly-payload-id")
         .map(|id| PayloadKey::new(environment_name(envelope).unwrap_or_default(), id));
@@ -100,7 +151,8 @@ pub fn envelope(
     if envelope.answer.is_some_and(|answer| answer.from == AnsweredBy::Upstream && answer.status >= 400) {
         state.refused_upstream(&mut request);
     }
-    body::batch(&text, |item| take(state, &mut request, item, &mut visit));
+    let message_scope = environment_name(envelope).unwrap_or_default();
+    body::batch(&text, door, |item| take(state, &mut request, item, message_scope, &mut visit));
     state.end(request);
 }
 
@@ -108,7 +160,7 @@ pub fn envelope(
 pub fn plain(state: &mut State, sender: &str, text: &str, mut visit: impl FnMut(&State, Received<'_, '_>)) {
     let source = state.source(sender);
     let mut request = state.begin(source, None, EnvironmentMatch::Same, None, text);
-    body::items(text, |item| take(state, &mut request, item, &mut visit));
+    body::items(text, |item| take(state, &mut request, item, "", &mut visit));
     state.end(request);
 }
 
@@ -125,18 +177,64 @@ pub fn damaged(state: &mut State, sender: &str, what: &str, mut visit: impl FnMu
 
 fn take(
     state: &mut State,
-    request: &mut crate::attribution::request::Request,
+    request: &mut Request,
     item: Item<'_>,
+    message_scope: &str,
     visit: &mut impl FnMut(&State, Received<'_, '_>),
 ) {
     match item {
         Item::Event { event, offset } => {
             let (number, claims) = state.event(request, &event);
-            visit(state, Received::Event { number, event: &event, offset, claims });
+            let range = offset..offset + event.raw.len();
+            visit(state, Received::Event { number, event: &event, range, claims, segment: None });
         }
+        Item::Segment(posted) => take_segment(state, request, posted, message_scope, visit),
         Item::Unreadable(unreadable) => {
             let number = state.unreadable(request);
             visit(state, Received::Unreadable { number, unreadable });
         }
     }
+}
+
+/// Takes in what Segment's destination makes of an event: each event that LaunchDarkly gets of it, and what it does not
+/// get.
+#[cold]
+fn take_segment(
+    state: &mut State,
+    request: &Request,
+    posted: Posted<'_>,
+    message_scope: &str,
+    visit: &mut impl FnMut(&State, Received<'_, '_>),
+) {
+    let judge = Arc::clone(state.judge());
+    let fate = Fate::of(&posted, judge.destination(), request.arrival_ms());
+    let payload = fate.message_id.as_deref().map(|id| PayloadKey::new(&format!("segment {message_scope}"), id));
+    let environment = match request.environment() {
+        EnvironmentMatch::Same => judge.environment_of_destination(),
+        EnvironmentMatch::Other => EnvironmentMatch::Other,
+    };
+    let (source, arrival_ms) = (request.source(), request.arrival_ms());
+    let content = fate.content().unwrap_or_default();
+    let mut message = state.begin_segment_event(source, arrival_ms, environment, payload, &content);
+    for Part { mapping, made } in &fate.parts {
+        let segment = Some(OfSegment { fate: &fate, mapping: *mapping, made });
+        let range = posted.range();
+        let (code, words) = match made {
+            Made::Sent(json) => {
+                // What the destination sends is an event: a custom one has a key and a date, and an alias needs none.
+                if let Ok(Ok(event)) = decode::event(&mut Walker::new(json)) {
+                    let (number, claims) = state.event(&mut message, &event);
+                    visit(state, Received::Event { number, event: &event, range, claims, segment });
+                }
+                continue;
+            }
+            Made::NotSubscribed => (ReasonCode::SegmentNotSubscribed, ""),
+            Made::Refused(words) => (ReasonCode::SegmentRejected, words.as_str()),
+            Made::NotModelled(what) => (ReasonCode::SegmentNotModelled, what.as_str()),
+        };
+        let event = Event::of_another(&fate.call, fate.name.as_deref(), fate.time_ms, posted.raw);
+        let (number, claims) = state.unsent(&mut message, &event, code, words);
+        visit(state, Received::Event { number, event: &event, range, claims, segment });
+    }
+    state.end(message);
 }

@@ -249,6 +249,10 @@ reasons! {
         "A summary counts evaluations of {flag}, but no exposure was sent for them: traffic not allocated, a holdout, allFlags, or tracking off.";
         "Call variation() where the person meets the feature, and check that the traffic is allocated."
 
+    UnitNotExported "unit-not-exported" "O1d" Choice Info Verdict(Unknown);
+        "The export has the user's key and no other, so whether the event had a {unit} key is not known.";
+        "Watch the SDK's own events, or an export that has contextKeys."
+
     // Conversions (rules A), in the order they are judged.
     WrongEnvironment "wrong-environment" "A1 E2" Documented Error Verdict(Dropped);
         "The event is of another environment than the experiment's, by its credential or by what its export names.";
@@ -313,6 +317,15 @@ reasons! {
     OtherContextKind "other-context-kind" "O1d" Choice Info Verdict(NotAbout);
         "The row is of a {kinds} context; the experiment randomizes by {unit}. A warehouse has one row per context of an event, and only the row of the {unit} is judged.";
         "If no row of the same event_id is of a {unit}, the event lacks it: evaluate and track with a context that has a {unit} key."
+    SegmentRejected "segment-rejected" "F64" Code Error Verdict(Dropped);
+        "Segment has the event and LaunchDarkly never gets it: {detail}";
+        "Mend the field in the event, or its line in the mapping; Segment shows the same words under the destination's Event Delivery."
+    SegmentNotSubscribed "segment-not-subscribed" "F64" Code Info Verdict(NotAbout);
+        "No mapping's trigger matches the event, so Segment sends LaunchDarkly nothing.";
+        "If it should count, give a mapping of the destination a trigger that matches it."
+    SegmentNotModelled "segment-not-modelled" "F64" Choice Warning Verdict(Unknown);
+        "What Segment's destination makes of the event is not known to exptap: {detail}";
+        "Look at what the destination sent under Event Delivery in Segment, or map the field without what is not modelled."
     DuplicatePayload "duplicate-payload" "R4" Code Info Verdict(Duplicate);
         "A retry of a payload that was already received; its events are not counted twice."; ""
     Undecodable "undecodable" "R1" Choice Error Verdict(Undecodable);

@@ -6,6 +6,7 @@
 use crate::attribution::judge::is_about_time;
 use crate::attribution::state::Clock;
 use crate::reason::{Category, Grade, ReasonCode};
+use crate::segment::Mapped;
 use std::sync::Arc;
 
 /// One verdict of an event, for one iteration and, if it is a conversion, one metric.
@@ -57,6 +58,15 @@ pub struct EventRow {
     pub note: Option<Arc<str>>,
     /// LaunchDarkly's own traffic (`$ld:` keys, `ld_ai` contexts), hidden by default.
     pub noise: bool,
+    /// Set where Segment's destination made the event, or made nothing of what Segment has.
+    pub segment: Option<ThroughSegment>,
+}
+
+/// How an event came through Segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThroughSegment {
+    /// The mapping that made it, or that made nothing of it, counted from 0; none where no mapping was asked.
+    pub mapping: Option<usize>,
 }
 
 impl EventRow {
@@ -241,6 +251,34 @@ impl Ladder {
     }
 }
 
+/// How an event came through Segment: the event as Segment delivers it, what the mappings make of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SegmentView {
+    /// The library that sent it, as it says itself.
+    pub library: Option<String>,
+    /// Segment's own id of it.
+    pub message_id: Option<String>,
+    /// The event as the destination sees it, pretty-printed; empty where it cannot be read.
+    pub delivered: String,
+    /// Why Segment itself delivers it to nobody.
+    pub refused: Option<String>,
+    /// What each enabled mapping makes of it, the one that the event shown is of first.
+    pub mappings: Vec<SegmentMapping>,
+}
+
+/// What one mapping makes of an event of Segment's, line by line.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SegmentMapping {
+    /// The mapping, its fields, and what becomes of the event.
+    pub mapped: Mapped,
+    /// Its trigger, as written.
+    pub trigger: String,
+    /// What LaunchDarkly gets, pretty-printed.
+    pub payload: Option<String>,
+    /// Whether the event that is explained is of this mapping.
+    pub is_own: bool,
+}
+
 /// Everything known about one event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Explanation {
@@ -250,6 +288,8 @@ pub struct Explanation {
     pub event_text: String,
     /// Where it came from: lines of name and value (request, arrival, SDK, credential, payload id, answer).
     pub provenance: Vec<(&'static str, String)>,
+    /// How it came through Segment, where it did.
+    pub segment: Option<SegmentView>,
     /// One ladder per verdict; one without an experiment where no iteration is about the event.
     pub ladders: Vec<Ladder>,
     /// Related facts ("u-1 sent 3 such events; 403 events fail the same way").

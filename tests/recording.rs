@@ -41,6 +41,7 @@ fn judge(path: &Path) -> Result<(u64, u64, Vec<String>), Failure> {
     let request = Request {
         sources: vec![Source::File(path.to_owned())],
         catalog: None,
+        mapping: None,
         clock: Clock::Creation,
         observed_from_ms: None,
     };
@@ -193,6 +194,7 @@ fn between_two_sittings_in_one_file_nobody_observed_and_the_reader_knows() {
         let request = Request {
             sources: vec![Source::File(path.clone())],
             catalog: None,
+            mapping: None,
             clock: Clock::Creation,
             observed_from_ms: None,
         };

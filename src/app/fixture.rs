@@ -244,6 +244,7 @@ fn row(event: u64) -> EventRow {
         warnings: Vec::new(),
         note: note.map(Into::into),
         noise: false,
+        segment: None,
     }
 }
 

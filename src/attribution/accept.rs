@@ -16,25 +16,13 @@ impl State {
     /// Takes in an event and gives what it claims.
     pub fn event(&mut self, request: &mut Request, event: &Event<'_>) -> (u64, AcceptedClaims) {
         let number = self.totals.events;
-        self.totals.events += 1;
-        self.totals.kind(event.kind.name().unwrap_or(&event.kind_name));
-        let t_ms = self.instant(event, request.arrival_ms);
+        let t_ms = self.enter(request, event, number);
         let arrival_ms = request.arrival_ms.or(event.received_ms());
-        if let Some(t_ms) = t_ms.filter(|t_ms| !is_suspect_timestamp(*t_ms)) {
-            self.totals.see(t_ms);
-        }
-        if self.options.keep_receipts {
-            request.readable.events += 1;
-            request.readable.see(t_ms);
-            request.readable.source(request.source);
-            request.readable.example(number);
-        }
         if request.is_duplicate {
-            self.totals.category(Category::Duplicate, 1);
-            self.add_evidence(request, EvidenceKey::Code(ReasonCode::DuplicatePayload), number, t_ms, None);
-            let warnings = request.is_reused.then_some(ReasonCode::PayloadIdReused).into_iter().collect();
-            let claim = Accepted::Apart { code: ReasonCode::DuplicatePayload, metric: None, warnings };
-            return (number, smallvec::smallvec![claim]);
+            return (number, self.duplicate(request, number, t_ms));
+        }
+        if request.is_of_segment {
+            self.add_evidence(request, EvidenceKey::SegmentSent, number, t_ms, None);
         }
         if let Some(dropped) = event
             .dropped_events
@@ -78,6 +66,54 @@ impl State {
             Judgement::Claims(claims) => self.claims(request, event, number, circumstances, claims),
         };
         (number, claims)
+    }
+
+    /// Takes in an event of Segment's of which LaunchDarkly gets nothing, for a reason in these words. Its `event` says
+    /// what there is to say of it: its call, its name, its time.
+    pub fn unsent(
+        &mut self,
+        request: &mut Request,
+        event: &Event<'_>,
+        code: ReasonCode,
+        words: &str,
+    ) -> (u64, AcceptedClaims) {
+        let number = self.totals.events;
+        let t_ms = self.enter(request, event, number);
+        if request.is_duplicate {
+            return (number, self.duplicate(request, number, t_ms));
+        }
+        let metric = event.key.as_deref().and_then(|key| self.judge.metric_of_event_key(key));
+        self.apply(request, Effect::Category(code.category()));
+        // Most of what no trigger matches is meant for others; it is only worth a word where a metric asks for it.
+        if code != ReasonCode::SegmentNotSubscribed || metric.is_some() {
+            let key = EvidenceKey::Segment(code, self.segment_words(words), metric);
+            self.add_evidence(request, key, number, t_ms, None);
+        }
+        (number, smallvec::smallvec![Accepted::Apart { code, metric: None, warnings: Codes::new() }])
+    }
+
+    /// Counts an event, and gives its instant.
+    fn enter(&mut self, request: &mut Request, event: &Event<'_>, number: u64) -> Option<i64> {
+        self.totals.events += 1;
+        self.totals.kind(event.kind.name().unwrap_or(&event.kind_name));
+        let t_ms = self.instant(event, request.arrival_ms);
+        if let Some(t_ms) = t_ms.filter(|t_ms| !is_suspect_timestamp(*t_ms)) {
+            self.totals.see(t_ms);
+        }
+        if self.options.keep_receipts {
+            request.readable.events += 1;
+            request.readable.see(t_ms);
+            request.readable.source(request.source);
+            request.readable.example(number);
+        }
+        t_ms
+    }
+
+    fn duplicate(&mut self, request: &mut Request, number: u64, t_ms: Option<i64>) -> AcceptedClaims {
+        self.totals.category(Category::Duplicate, 1);
+        self.add_evidence(request, EvidenceKey::Code(ReasonCode::DuplicatePayload), number, t_ms, None);
+        let warnings = request.is_reused.then_some(ReasonCode::PayloadIdReused).into_iter().collect();
+        smallvec::smallvec![Accepted::Apart { code: ReasonCode::DuplicatePayload, metric: None, warnings }]
     }
 
     /// Takes in something that could not be read as an event.

@@ -5,6 +5,7 @@ use super::request::Request;
 use super::state::State;
 use super::tally::{Effect, EvidenceKey};
 use crate::reason::ReasonCode;
+use std::sync::Arc;
 
 /// Stands for the event keys past the limit.
 const OTHER_KEYS: &str = "…other event keys";
@@ -59,6 +60,19 @@ impl State {
     ) {
         self.apply(request, Effect::Evidence { evidence: index, count: 1 });
         self.witness(index, request.source, number, t_ms, unit);
+    }
+
+    /// The words by which findings tell Segment's refusals apart. They quote events, so that only so many are kept.
+    pub(super) fn segment_words(&self, words: &str) -> Arc<str> {
+        const TOLD_APART: usize = 4096;
+        const CHARACTERS: usize = 300;
+        if self.evidence_by_key.len() >= TOLD_APART {
+            return "…other reasons".into();
+        }
+        match words.char_indices().nth(CHARACTERS) {
+            Some((end, _)) => format!("{}…", words.get(..end).unwrap_or_default()).into(),
+            None => words.into(),
+        }
     }
 
     pub(super) fn unmatched_evidence(&mut self, key: &str) -> u32 {

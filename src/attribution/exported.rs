@@ -14,6 +14,14 @@ impl Judge {
         iterations.iter().find(is_named).copied()
     }
 
+    /// R5 for what Segment's destination sends: it names the environment by its client-side id.
+    pub fn environment_of_destination(&self) -> EnvironmentMatch {
+        match (&self.environment.client_side_id, self.destination().client_side_id()) {
+            (Some(expected), Some(id)) if expected != id => EnvironmentMatch::Other,
+            _ => EnvironmentMatch::Same,
+        }
+    }
+
     /// R5 for an event that names its environment itself, as Data Export's do: by the environment's id, which is the
     /// client-side id. What the catalog does not say is not judged; its project is a key where the export's is an id,
     /// so that the two cannot be compared.

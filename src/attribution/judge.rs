@@ -9,10 +9,12 @@ use super::url::CompiledMatcher;
 use crate::catalog::{Catalog, Environment, Iteration, Measure, Metric, MetricKind, Rule};
 use crate::event::{Event, Kind, MetricValue};
 use crate::reason::ReasonCode;
+use crate::segment::Destination;
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Reason codes that go together: failures in the order of the rules, or warnings.
 pub type Codes = SmallVec<[ReasonCode; 2]>;
@@ -135,6 +137,7 @@ struct CompiledMetric {
 /// A catalog made ready to judge by.
 pub struct Judge {
     pub(super) environment: Environment,
+    destination: Arc<Destination>,
     pub(super) iterations: Vec<JudgedIteration>,
     slots: Vec<Slot>,
     metrics: Vec<CompiledMetric>,
@@ -148,6 +151,7 @@ impl Judge {
     pub fn new(catalog: &Catalog) -> Self {
         let mut judge = Self {
             environment: catalog.environment.clone(),
+            destination: Arc::clone(&catalog.destination),
             iterations: Vec::new(),
             slots: Vec::new(),
             metrics: Vec::new(),
@@ -189,6 +193,16 @@ impl Judge {
             }
         }
         judge
+    }
+
+    /// What Segment's destination makes of Segment events.
+    pub fn destination(&self) -> &Arc<Destination> {
+        &self.destination
+    }
+
+    /// The first metric that an event key counts for.
+    pub fn metric_of_event_key(&self, key: &str) -> Option<u32> {
+        self.custom.get(key).and_then(|metrics| metrics.first()).copied()
     }
 
     /// The iterations, in the order claims refer to.
@@ -449,7 +463,8 @@ fn exposure_failure<'e>(
     if circumstances.environment == EnvironmentMatch::Other {
         return Err(ReasonCode::WrongEnvironment);
     }
-    let key = event.context_keys.key(&iteration.randomization_unit).ok_or(ReasonCode::ExposureLacksUnit)?;
+    let lacking = if event.lacks_other_kinds() { ReasonCode::UnitNotExported } else { ReasonCode::ExposureLacksUnit };
+    let key = event.context_keys.key(&iteration.randomization_unit).ok_or(lacking)?;
     let reason = event.reason.as_ref().ok_or(ReasonCode::NoReason)?;
     let reason_kind = reason.kind.as_deref().unwrap_or("");
     if !reason.in_experiment {
@@ -461,18 +476,18 @@ fn exposure_failure<'e>(
             _ => ReasonCode::NotInExperiment,
         });
     }
-    // A row need not say which rule it was, nor that it was one: what it does not say cannot fail (O1d).
-    let is_row = event.row().is_some();
+    // An export need not say which rule it was, nor that it was one: what it does not say cannot fail (O1d).
+    let is_partial = event.is_partial();
     let by_the_rule = match &iteration.rule {
         None => true,
-        Some(Rule::Fallthrough) => reason_kind == "FALLTHROUGH" || (is_row && reason_kind.is_empty()),
-        Some(Rule::Id(_)) if is_row && reason.rule_id.is_none() => matches!(reason_kind, "RULE_MATCH" | ""),
+        Some(Rule::Fallthrough) => reason_kind == "FALLTHROUGH" || (is_partial && reason_kind.is_empty()),
+        Some(Rule::Id(_)) if is_partial && reason.rule_id.is_none() => matches!(reason_kind, "RULE_MATCH" | ""),
         Some(Rule::Id(id)) => reason.rule_id.as_deref() == Some(id),
     };
     if !by_the_rule {
         return Err(ReasonCode::OtherRule);
     }
-    if is_row {
+    if event.row().is_some() {
         // It names its variation by id. Where the catalog does not, the times can decide all the same.
         return match time_failure(iteration, circumstances.t_ms) {
             Some(code) => Err(code),
@@ -506,7 +521,8 @@ fn conversion_failures(
         failures.push(ReasonCode::MetricUnitMismatch);
     }
     if event.context_keys.key(&iteration.randomization_unit).is_none() {
-        failures.push(ReasonCode::EventLacksUnit);
+        let is_unknown = event.lacks_other_kinds();
+        failures.push(if is_unknown { ReasonCode::UnitNotExported } else { ReasonCode::EventLacksUnit });
     }
     if metric.measure == Measure::Value {
         match &event.metric_value {
@@ -524,9 +540,9 @@ fn filter_failure(event: &Event<'_>, filter: &CompiledFilter) -> Option<ReasonCo
     fn bytes<'a>(text: &'a Option<Cow<'_, str>>) -> Option<&'a [u8]> {
         text.as_ref().map(|text| text.as_bytes())
     }
-    let view = match event.row() {
-        Some(_) => EventView::of_part(bytes(&event.context)),
-        None => EventView::new(bytes(&event.context), bytes(&event.user), bytes(&event.data)),
+    let view = match event.is_partial() {
+        true => EventView::of_part(bytes(&event.context)),
+        false => EventView::new(bytes(&event.context), bytes(&event.user), bytes(&event.data)),
     };
     match filter.judge(&view) {
         Outcome::Passes => None,

@@ -147,6 +147,8 @@ pub struct Request {
     pub(super) payload: Option<PayloadKey>,
     pub(super) effects: Vec<Effect>,
     is_plain: bool,
+    /// One event of Segment's, which its destination sends by itself: a part of a request, and none of its own.
+    pub(super) is_of_segment: bool,
     /// A summary may stand in another request than the events it counts.
     is_split: bool,
     body_hash: u64,
@@ -159,6 +161,21 @@ pub struct Request {
 }
 
 impl Request {
+    /// Who sent it.
+    pub fn source(&self) -> SourceId {
+        self.source
+    }
+
+    /// Arrival, epoch ms; none for plain events.
+    pub fn arrival_ms(&self) -> Option<i64> {
+        self.arrival_ms
+    }
+
+    /// Whose environment it is of.
+    pub fn environment(&self) -> EnvironmentMatch {
+        self.environment
+    }
+
     /// Whether its payload was received before.
     pub fn is_duplicate(&self) -> bool {
         self.is_duplicate
@@ -260,6 +277,7 @@ impl State {
             payload: payload.filter(|_| !is_duplicate),
             effects: Vec::new(),
             is_plain: arrival_ms.is_none(),
+            is_of_segment: false,
             // Plain events are no requests, and one flush in the address of an image is as many as it takes.
             is_split: arrival_ms.is_none() || self.source_name(source).is_some_and(|name| **name == *GIF_SENDER),
             body_hash,
@@ -280,10 +298,23 @@ impl State {
         request
     }
 
+    /// Begins what Segment's destination makes of one event of a request: it is a payload by Segment's own id of it, and
+    /// no request of its own.
+    pub fn begin_segment_event(
+        &mut self,
+        source: SourceId,
+        arrival_ms: Option<i64>,
+        environment: EnvironmentMatch,
+        message: Option<PayloadKey>,
+        content: &str,
+    ) -> Request {
+        Request { is_of_segment: true, ..self.begin(source, arrival_ms, environment, message, content) }
+    }
+
     /// Ends a request: what its summaries count beyond its events is explained, and what could be taken back of it is
     /// kept.
     pub fn end(&mut self, mut request: Request) {
-        if !request.is_plain {
+        if !request.is_plain && !request.is_of_segment {
             self.totals.requests += 1;
         }
         self.rejudge_stale();

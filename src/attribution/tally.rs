@@ -5,6 +5,7 @@
 
 use crate::reason::{Category, ReasonCode};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Something an event adds to a count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,6 +211,11 @@ pub enum EvidenceKey {
     PlainSummary(ReasonCode, u32),
     /// Events that match a metric no experiment lists.
     Metric(u32),
+    /// Segment events of which LaunchDarkly gets nothing, by what the destination says; with the metric that would
+    /// have counted them by their name.
+    Segment(ReasonCode, Arc<str>, Option<u32>),
+    /// Segment events of which LaunchDarkly gets something: no finding, but what the others are held against.
+    SegmentSent,
     /// Events that stand apart from every experiment, or remarks, by code alone.
     Code(ReasonCode),
 }

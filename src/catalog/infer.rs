@@ -7,10 +7,14 @@
 
 use super::{Arm, Catalog, Experiment, Iteration, Metric, Origin};
 use crate::envelope::Envelope;
-use crate::event::{Event, Item, Kind, body};
+use crate::event::{Event, Item, Kind, body, decode};
+use crate::json::Walker;
+use crate::segment::Destination;
+use crate::segment::fate::{Fate, Made};
 use foldhash::fast::FixedState;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 /// Flags, event keys and context kinds that are guessed from; a stream with more needs a catalog.
 const MAX_GUESSED: usize = 64;
@@ -52,23 +56,41 @@ impl FlagSeen {
 /// What was seen so far.
 #[derive(Clone, Debug, Default)]
 pub struct Inference {
+    destination: Arc<Destination>,
     flags: BTreeMap<String, FlagSeen>,
     event_keys: BTreeSet<String>,
     kinds: BTreeSet<String>,
 }
 
 impl Inference {
+    /// Guesses by what Segment's destination, set up like this, makes of Segment events.
+    pub fn new(destination: Arc<Destination>) -> Self {
+        Self { destination, ..Self::default() }
+    }
+
     /// Takes note of a request. One that cannot be read suggests nothing.
     pub fn observe_request(&mut self, envelope: &Envelope) {
         if let Ok(text) = body::text(envelope) {
-            body::batch(&text, |item| self.observe_item(&item));
+            let door = body::Route::of(&envelope.path).door;
+            body::batch(&text, door, |item| self.observe_item(&item));
         }
     }
 
     /// Takes note of what was read of a text.
     pub fn observe_item(&mut self, item: &Item<'_>) {
-        if let Item::Event { event, .. } = item {
-            self.observe(event);
+        match item {
+            Item::Event { event, .. } => self.observe(event),
+            // When it was received does not matter here: no guess rests on a time.
+            Item::Segment(posted) => {
+                for part in Fate::of(posted, &self.destination, None).parts {
+                    if let Made::Sent(json) = part.made
+                        && let Ok(Ok(event)) = decode::event(&mut Walker::new(&json))
+                    {
+                        self.observe(&event);
+                    }
+                }
+            }
+            Item::Unreadable(_) => {}
         }
     }
 
@@ -145,7 +167,8 @@ impl Inference {
                 data_source: None,
             })
             .collect();
-        Catalog { origin: Origin::Inferred, metrics, experiments, ..Catalog::default() }
+        let destination = Arc::clone(&self.destination);
+        Catalog { origin: Origin::Inferred, metrics, experiments, destination, ..Catalog::default() }
     }
 }
 

@@ -12,6 +12,10 @@ mod read_metric;
 pub(crate) mod tree;
 mod write;
 
+use crate::segment::Destination;
+use infer::Inference;
+use std::sync::Arc;
+
 /// Where a catalog came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Origin {
@@ -48,6 +52,37 @@ pub struct Catalog {
     pub metric_groups: Vec<MetricGroup>,
     /// Experiments, in file order.
     pub experiments: Vec<Experiment>,
+    /// What Segment's destination makes of Segment events before anything of them is measured. Not part of a catalog's
+    /// file: it has one of its own, or is in a recording's header beside the catalog.
+    pub destination: Arc<Destination>,
+}
+
+/// What somebody has said of what to judge by: a catalog, Segment's mapping, both or neither.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Given {
+    /// The catalog.
+    pub catalog: Option<Catalog>,
+    /// What Segment's destination does.
+    pub destination: Option<Arc<Destination>>,
+}
+
+impl Given {
+    /// What is not said here is taken from the other.
+    pub fn or(self, other: Self) -> Self {
+        Self { catalog: self.catalog.or(other.catalog), destination: self.destination.or(other.destination) }
+    }
+
+    /// The catalog to judge by, or what it is to be inferred with.
+    ///
+    /// # Errors
+    /// No catalog was given.
+    pub fn catalog(self) -> Result<Catalog, Inference> {
+        let destination = self.destination.unwrap_or_default();
+        match self.catalog {
+            Some(catalog) => Ok(Catalog { destination, ..catalog }),
+            None => Err(Inference::new(destination)),
+        }
+    }
 }
 
 /// The environment of a catalog. What is absent is not judged.

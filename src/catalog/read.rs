@@ -6,6 +6,7 @@ use super::tree::{Fault, Node, Value, quoted};
 use super::{Arm, Catalog, Environment, Experiment, Iteration, MetricGroup, Origin, Rule};
 use crate::envelope::Credential;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 const CATALOG_KEYS: &[&str] = &["environment", "metrics", "metric_groups", "experiments"];
 const ENVIRONMENT_KEYS: &[&str] = &["project", "key", "client_side_id", "credentials"];
@@ -66,6 +67,7 @@ pub(super) fn read_catalog(tree: &Node, origin: Origin) -> Result<Catalog, Vec<F
             .map(|section| read_experiment(&mut reader, section, &references))
             .collect(),
         metric_groups,
+        destination: Arc::default(),
     };
     if reader.faults.is_empty() { Ok(catalog) } else { Err(reader.faults) }
 }

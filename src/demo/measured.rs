@@ -209,6 +209,7 @@ pub(super) fn catalog(opened_at_ms: i64) -> Catalog {
         }],
         experiments,
         metrics,
+        ..Catalog::default()
     }
 }
 

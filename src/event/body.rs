@@ -3,12 +3,15 @@
 use super::wrapped::{self, Page};
 use super::{Item, Unreadable, decode};
 use crate::envelope::{BodyLoss, Envelope, GZIP_MAGIC};
-use crate::json::Walker;
+use crate::json::{Value, Walker};
+use crate::segment::door::Door;
+use crate::segment::posted::{self, Batch, Posted};
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use std::borrow::Cow;
 use std::io::Read;
+use std::ops::Range;
 
 /// Decompressed bodies are inspected up to this size.
 pub const MAX_DECODED_BYTES: u64 = 100 * 1024 * 1024;
@@ -30,6 +33,8 @@ pub struct Route<'a> {
     pub client_side_id: Option<&'a str>,
     /// The `d` parameter of a GIF request, still encoded.
     pub gif_data: Option<&'a str>,
+    /// The door of Segment's it is.
+    pub door: Option<Door>,
 }
 
 impl<'a> Route<'a> {
@@ -40,10 +45,12 @@ impl<'a> Route<'a> {
         let (last, before) = (segments.next().unwrap_or(""), segments.next().unwrap_or(""));
         if let (Some(id), "a") = (last.strip_suffix(".gif"), before) {
             let data = query.split('&').find_map(|pair| pair.strip_prefix("d="));
-            return Self { client_side_id: Some(id), gif_data: Some(data.unwrap_or("")) };
+            return Self { client_side_id: Some(id), gif_data: Some(data.unwrap_or("")), door: None };
         }
         let under_events = matches!(before, "bulk" | "diagnostic") && segments.next() == Some("events");
-        Self { client_side_id: under_events.then_some(last), gif_data: None }
+        let client_side_id = under_events.then_some(last);
+        let door = if under_events { None } else { Door::of(path) };
+        Self { client_side_id, gif_data: None, door }
     }
 }
 
@@ -191,12 +198,13 @@ fn gif(data: &str) -> Option<String> {
 ///
 /// One bad element of an array costs only itself; one bad line of a file costs only itself.
 pub fn items<'a>(text: &'a str, visit: impl FnMut(Item<'a>)) {
-    walk(text, usize::MAX, visit);
+    walk(text, usize::MAX, None, visit);
 }
 
-/// Reads the items of a request. What comes after [`MAX_BATCH_EVENTS`] is one unreadable item.
-pub fn batch<'a>(text: &'a str, visit: impl FnMut(Item<'a>)) {
-    walk(text, MAX_BATCH_EVENTS, visit);
+/// Reads the items of a request, which came to a door of Segment's or to none. What comes after [`MAX_BATCH_EVENTS`] is
+/// one unreadable item.
+pub fn batch<'a>(text: &'a str, door: Option<Door>, visit: impl FnMut(Item<'a>)) {
+    walk(text, MAX_BATCH_EVENTS, door, visit);
 }
 
 /// What reading one text may still cost.
@@ -205,6 +213,8 @@ struct Allowance {
     searches: u32,
     /// A page in a page is none: reading them would cost more the deeper they are nested.
     is_in_page: bool,
+    /// Everything is Segment's.
+    door: Option<Door>,
 }
 
 impl Allowance {
@@ -224,9 +234,9 @@ impl Allowance {
     }
 }
 
-fn walk<'a>(text: &'a str, items: usize, mut visit: impl FnMut(Item<'a>)) {
+fn walk<'a>(text: &'a str, items: usize, door: Option<Door>, mut visit: impl FnMut(Item<'a>)) {
     let mut walker = Walker::new(text);
-    let mut allowance = Allowance { items, searches: SEARCHES, is_in_page: false };
+    let mut allowance = Allowance { items, searches: SEARCHES, is_in_page: false, door };
     while let Some(byte) = walker.next_byte() {
         if byte == b'[' {
             array(text, &mut walker, &mut allowance, &mut visit);
@@ -251,29 +261,92 @@ fn element<'a>(
     let is_object = walker.next_byte() == Some(b'{');
     let start = walker.offset();
     let not_json = |fault: crate::json::Fault| (start, fault.offset, format!("it is not JSON: {}", fault.what));
-    let unreadable = if is_object {
+    let reason = if is_object && allowance.door.is_none() {
         match decode::event(walker).map_err(not_json)? {
             Ok(event) => {
                 visit(Item::Event { event, offset: start });
                 return Ok(());
             }
-            Err(reason) => match wrapped::page(walker.between(start, walker.offset())) {
-                Some(page) if !allowance.is_in_page => {
-                    if let Page::Events(at) = page {
-                        allowance.is_in_page = true;
-                        array(text, &mut Walker::at(text, start + at), allowance, visit);
-                        allowance.is_in_page = false;
-                    }
-                    return Ok(());
-                }
-                _ => reason,
-            },
+            Err(reason) => reason,
         }
     } else {
-        format!("expected an event, which is an object, and found {}", walker.value().map_err(not_json)?.kind())
+        let found = walker.value().map_err(not_json)?.kind();
+        format!("expected an event, which is an object, and found {found}")
     };
-    visit(Item::Unreadable(Unreadable { reason: unreadable, offset: start, range: start..walker.offset() }));
+    // Out of the way of LaunchDarkly's own events.
+    if !is_object || !other_object(text, start..walker.offset(), allowance, visit) {
+        visit(Item::Unreadable(Unreadable { reason, offset: start, range: start..walker.offset() }));
+    }
     Ok(())
+}
+
+/// An object that is no event of LaunchDarkly's: a page of them, or something of Segment's. False: neither.
+#[cold]
+fn other_object<'a>(
+    text: &'a str,
+    range: Range<usize>,
+    allowance: &mut Allowance,
+    visit: &mut impl FnMut(Item<'a>),
+) -> bool {
+    let raw = text.get(range.clone()).unwrap_or_default();
+    if allowance.door.is_none()
+        && !allowance.is_in_page
+        && let Some(page) = wrapped::page(raw)
+    {
+        if let Page::Events(at) = page {
+            allowance.is_in_page = true;
+            array(text, &mut Walker::at(text, range.start + at), allowance, visit);
+            allowance.is_in_page = false;
+        }
+        return true;
+    }
+    match posted::look(raw, range.start, allowance.door) {
+        Some(posted::Object::Event(posted)) => segment_event(posted, visit),
+        Some(posted::Object::Batch(shared, at)) => segment_batch(text, at, shared, allowance, visit),
+        None => return false,
+    }
+    true
+}
+
+/// The events of a batch of Segment's. Its JSON is well-formed: Segment takes a batch whole or not at all.
+fn segment_batch<'a>(
+    text: &'a str,
+    at: usize,
+    shared: Batch<'a>,
+    allowance: &mut Allowance,
+    visit: &mut impl FnMut(Item<'a>),
+) {
+    let is_raw = allowance.door.is_some_and(Door::is_tracking);
+    let mut walker = Walker::at(text, at);
+    walker.take(b'[');
+    while walker.next_byte().is_some_and(|byte| byte != b']') {
+        let offset = walker.offset();
+        if !allowance.take(text, &mut walker, visit) {
+            return;
+        }
+        match walker.value() {
+            Ok(Value::Object(raw)) => {
+                segment_event(Posted { raw, offset, call: None, batch: shared, is_raw }, visit);
+            }
+            Ok(other) => {
+                let reason = format!("expected a Segment event, which is an object, and found {}", other.kind());
+                visit(Item::Unreadable(Unreadable { reason, offset, range: offset..walker.offset() }));
+            }
+            Err(_) => return,
+        }
+        walker.take(b',');
+    }
+}
+
+/// LaunchDarkly's own events come by Segment too, where its Data Export sends them there.
+fn segment_event<'a>(posted: Posted<'a>, visit: &mut impl FnMut(Item<'a>)) {
+    match wrapped::exported_to_segment(posted.raw) {
+        Some(Ok(event)) => visit(Item::Event { event, offset: posted.offset }),
+        Some(Err(reason)) => {
+            visit(Item::Unreadable(Unreadable { reason, offset: posted.offset, range: posted.range() }));
+        }
+        None => visit(Item::Segment(posted)),
+    }
 }
 
 /// An array of events. What is damaged is left out up to where the next event plausibly begins: after the comma or
@@ -396,6 +469,7 @@ mod tests {
         items(text, |item| {
             read.push(match item {
                 Item::Event { event, offset } => format!("{} {}", event.kind_name, offset),
+                Item::Segment(posted) => format!("segment {}", posted.offset),
                 Item::Unreadable(bad) => format!("bad {} {:?} {}", bad.offset, bad.range, bad.reason),
             });
         });
@@ -512,7 +586,7 @@ mod tests {
             let text = format!("[{}{end}", r#"{"kind":"index"},"#.repeat(events));
             let (mut read, mut unreadable) = (0, Vec::new());
             batch(&text, |item| match item {
-                Item::Event { .. } => read += 1,
+                Item::Event { .. } | Item::Segment(_) => read += 1,
                 Item::Unreadable(bad) => unreadable.push(bad.reason),
             });
             (read, unreadable)
@@ -528,7 +602,7 @@ mod tests {
         let text = r#"[{"a":{{{{ ,{"kind":"index"}]"#.repeat(50_000);
         let (mut read, mut unreadable) = (0_u32, 0_u32);
         items(&text, |item| match item {
-            Item::Event { .. } => read += 1,
+            Item::Event { .. } | Item::Segment(_) => read += 1,
             Item::Unreadable(_) => unreadable += 1,
         });
         assert_eq!((read, unreadable), (SEARCHES, SEARCHES + 1));

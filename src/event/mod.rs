@@ -10,9 +10,11 @@ pub mod decode;
 pub mod summary;
 pub mod wrapped;
 
+use crate::segment::posted::Posted;
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::ops::Range;
 use wrapped::Wrapping;
 
 /// The kind of an event (`docs/sources.md` lists who sends what).
@@ -209,9 +211,45 @@ pub struct Event<'a> {
 }
 
 impl<'a> Event<'a> {
+    /// What stands for something that is no event of LaunchDarkly's: its kind, its name, its time, and nothing else.
+    pub fn of_another(kind_name: &'a str, name: Option<&'a str>, t_ms: Option<i64>, raw: &'a str) -> Self {
+        Self {
+            kind: Kind::Other,
+            kind_name: Cow::Borrowed(kind_name),
+            key: name.map(Cow::Borrowed),
+            creation_ms: t_ms,
+            context_keys: ContextKeys::default(),
+            variation: None,
+            version: None,
+            reason: None,
+            metric_value: MetricValue::Missing,
+            url: None,
+            selector: None,
+            sampling_ratio: None,
+            context: None,
+            user: None,
+            data: None,
+            features: None,
+            dropped_events: None,
+            wrapping: None,
+            raw,
+        }
+    }
+
     /// When the event arrived, where it says so itself: epoch ms.
     pub fn received_ms(&self) -> Option<i64> {
         self.wrapping.as_ref()?.received_ms
+    }
+
+    /// Whether it came without the rule that served and without what its contexts and its data say: what is not there
+    /// cannot be the wrong one (O1d).
+    pub fn is_partial(&self) -> bool {
+        self.wrapping.as_ref().is_some_and(|wrapping| wrapping.is_partial())
+    }
+
+    /// Whether it came with the user's key alone, whatever other keys it had (O1d).
+    pub fn lacks_other_kinds(&self) -> bool {
+        self.wrapping.as_ref().is_some_and(|wrapping| wrapping.lacks_other_kinds)
     }
 
     /// What a warehouse's row says, if it is one.
@@ -228,7 +266,7 @@ pub struct Unreadable {
     /// Byte of the decoded body at which it is wrong.
     pub offset: usize,
     /// Where it stands in the decoded body.
-    pub range: std::ops::Range<usize>,
+    pub range: Range<usize>,
 }
 
 /// One event of a body, readable or not, with where it stands in the decoded text.
@@ -243,6 +281,19 @@ pub enum Item<'a> {
         /// Byte at which it starts.
         offset: usize,
     },
+    /// An event of Segment's, of which its destination makes events or does not.
+    Segment(Posted<'a>),
     /// Something else; kept, counted and shown.
     Unreadable(Unreadable),
+}
+
+impl Item<'_> {
+    /// Where it stands in the decoded text.
+    pub fn range(&self) -> Range<usize> {
+        match self {
+            Self::Event { event, offset } => *offset..*offset + event.raw.len(),
+            Self::Segment(posted) => posted.range(),
+            Self::Unreadable(unreadable) => unreadable.range.clone(),
+        }
+    }
 }

@@ -5,6 +5,8 @@
 //! bare event: reading bare events costs nothing more. What a format tells beyond the event, or cannot tell, stands
 //! in [`Wrapping`]; `docs/sources.md` lists the members and columns that are read.
 
+mod segment;
+
 use super::{ContextKeys, EvaluationReason, Event, Kind, MetricValue, decode};
 use crate::json::{self, JsonString, Value, Walker};
 use std::borrow::Cow;
@@ -20,6 +22,8 @@ pub enum Format {
     MetricRow,
     /// An event of a debug session of `ldcli dev-server`: `{"id", "written_at", "kind", "data"}`.
     DebugSession,
+    /// Data Export to Segment: a `track` call of a LaunchDarkly source, the event's members among its properties.
+    SegmentExport,
 }
 
 /// What stands around an event.
@@ -35,6 +39,8 @@ pub struct Wrapping<'a> {
     pub iteration_id: Option<Cow<'a, str>>,
     /// The variation served, where it is named by its id and not by its index.
     pub variation_id: Option<Cow<'a, str>>,
+    /// It has the user's key and nothing of other kinds, whatever the event had.
+    pub lacks_other_kinds: bool,
 }
 
 impl Wrapping<'_> {
@@ -42,6 +48,11 @@ impl Wrapping<'_> {
     /// without the event's own data.
     pub fn is_row(&self) -> bool {
         matches!(self.format, Format::EvaluationRow | Format::MetricRow)
+    }
+
+    /// Whether the format has no place for the rule that served, for attributes and for data.
+    pub(super) fn is_partial(&self) -> bool {
+        self.is_row() || self.format == Format::SegmentExport
     }
 }
 
@@ -67,6 +78,11 @@ struct Members<'a> {
     experiment_iteration_id: Option<Value<'a>>,
     received_time: Option<Value<'a>>,
     environment_id: Option<Value<'a>>,
+    call: Option<Value<'a>>,
+    properties: Option<Value<'a>>,
+    user_id: Option<Value<'a>>,
+    timestamp: Option<Value<'a>>,
+    received_at: Option<Value<'a>>,
 }
 
 impl<'a> Members<'a> {
@@ -103,6 +119,11 @@ impl<'a> Members<'a> {
             "experiment_iteration_id" => &mut self.experiment_iteration_id,
             "received_time" => &mut self.received_time,
             "environment_id" => &mut self.environment_id,
+            "type" => &mut self.call,
+            "properties" => &mut self.properties,
+            "userid" => &mut self.user_id,
+            "timestamp" => &mut self.timestamp,
+            "receivedat" => &mut self.received_at,
             _ => return,
         };
         *member = Some(value).filter(|value| *value != Value::Null);
@@ -114,6 +135,9 @@ impl<'a> Members<'a> {
         }
         if self.event.is_some() && (self.environment.is_some() || self.project.is_some()) {
             return Some(Format::ExportEnvelope);
+        }
+        if segment::kind(self).is_some() {
+            return Some(Format::SegmentExport);
         }
         let is_row = self.context_kind.is_some() || self.context_key.is_some() || self.received_time.is_some();
         match (is_row, self.flag_key, self.event_key) {
@@ -132,8 +156,15 @@ pub(super) fn unwrap(raw: &str) -> Option<Result<Event<'_>, String>> {
     Some(match format {
         Format::ExportEnvelope => export(raw, &members),
         Format::DebugSession => debug_session(raw, &members),
+        Format::SegmentExport => segment::event(raw, &members),
         Format::EvaluationRow | Format::MetricRow => row(raw, &members, format),
     })
+}
+
+/// Reads an event of Segment's as one that LaunchDarkly's Data Export sent there; none: it is not.
+pub(super) fn exported_to_segment(raw: &str) -> Option<Result<Event<'_>, String>> {
+    let members = Members::of(raw);
+    segment::kind(&members).map(|_| segment::event(raw, &members))
 }
 
 /// Whether an object is meant as one of the formats, or as a page of them, whatever is wrong with it.
@@ -263,7 +294,14 @@ fn debug_session<'a>(raw: &'a str, members: &Members<'a>) -> Result<Event<'a>, S
 
 impl Wrapping<'_> {
     fn new(format: Format) -> Self {
-        Self { format, received_ms: None, environment: None, iteration_id: None, variation_id: None }
+        Self {
+            format,
+            received_ms: None,
+            environment: None,
+            iteration_id: None,
+            variation_id: None,
+            lacks_other_kinds: false,
+        }
     }
 }
 

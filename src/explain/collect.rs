@@ -168,7 +168,7 @@ impl Collector {
             return;
         }
         let raw = event.raw.to_owned();
-        let came = Came { request: arrival.request, arrival_ms: arrival.arrival_ms, source: arrival.source };
+        let came = Came { request: arrival.request, arrival_ms: arrival.arrival_ms, source: arrival.source.into() };
         let (row, claims, _) = rows::row(state, catalog, &mut self.notes, came, received);
         self.kept.push(Kept { row, claims, environment: arrival.environment, raw });
     }

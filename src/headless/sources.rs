@@ -2,12 +2,13 @@
 
 use super::{Failure, Fault, Request};
 use crate::attribution::state::Clock;
-use crate::catalog::Catalog;
 use crate::catalog::infer::Inference;
+use crate::catalog::{Catalog, Given};
 use crate::event::{Item, body};
 use crate::input::{Chunk, InputError, Opened, Part, Piece, Source};
 use crate::recording::{self, Header, Record};
-use std::sync::Mutex;
+use crate::segment::Destination;
+use std::sync::{Arc, Mutex};
 
 /// How often the events are gone through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,12 +134,14 @@ impl Sources {
         let texts: Vec<Text> =
             request.sources.iter().map(|source| Text::open(source, request, reading)).collect::<Result<_, _>>()?;
         let mut notes = Vec::new();
-        let catalog = match &request.catalog {
-            Some(catalog) => catalog.clone(),
-            None => match recorded_catalog(&texts, &mut notes) {
-                Some(catalog) => catalog,
-                None => infer(&texts)?,
-            },
+        let named = Given { catalog: request.catalog.clone(), destination: request.mapping.clone() };
+        let recorded = Given {
+            catalog: request.catalog.is_none().then(|| recorded_catalog(&texts, &mut notes)).flatten(),
+            destination: request.mapping.is_none().then(|| recorded_mapping(&texts, &mut notes)).flatten(),
+        };
+        let catalog = match named.or(recorded).catalog() {
+            Ok(catalog) => catalog,
+            Err(inference) => infer(&texts, inference)?,
         };
         // What happened between two recordings nobody saw, so only since the latest beginning is everything known.
         let recorded = texts.iter().filter_map(|text| text.header.as_ref()?.observed_from_ms).max();
@@ -188,8 +191,21 @@ fn recorded_catalog(texts: &[Text], notes: &mut Vec<String>) -> Option<Catalog> 
     Some(catalog.clone())
 }
 
-fn infer(texts: &[Text]) -> Result<Catalog, InputError> {
-    let mut inference = Inference::default();
+fn recorded_mapping(texts: &[Text], notes: &mut Vec<String>) -> Option<Arc<Destination>> {
+    let mut recorded = texts.iter().filter_map(|text| Some((text, text.header.as_ref()?.given().destination?)));
+    let (first, mapping) = recorded.next()?;
+    if let Some((other, _)) = recorded.find(|(_, other)| *other != mapping) {
+        notes.push(format!(
+            "{} holds another Segment mapping than {}; everything is mapped by that of {} (--mapping FILE names another)",
+            other.name(),
+            first.name(),
+            first.name()
+        ));
+    }
+    Some(mapping)
+}
+
+fn infer(texts: &[Text], mut inference: Inference) -> Result<Catalog, InputError> {
     for text in texts {
         text.pieces(|piece| {
             let Piece::Text(chunk) = piece else { return };

@@ -11,8 +11,12 @@ mod write;
 pub use read::{HeaderError, LineError, is_header, parse_header, parse_line};
 pub use write::{write_gap, write_header, write_mark, write_request};
 
-use crate::catalog::Catalog;
+use crate::catalog::load::Format;
+use crate::catalog::{Catalog, Given};
 use crate::envelope::Envelope;
+use crate::segment::Destination;
+use crate::segment::mapping_file::{self, MappingError};
+use std::sync::Arc;
 
 /// The version of the format that is written, and the newest that is read.
 pub const VERSION: u64 = 1;
@@ -37,6 +41,19 @@ pub struct Header {
     pub mapping: Option<String>,
     /// Whether keys and values were replaced by stand-ins.
     pub redacted: bool,
+}
+
+impl Header {
+    /// What it says of what to judge by.
+    pub fn given(&self) -> Given {
+        Given { catalog: self.catalog.clone(), destination: self.destination().ok().flatten().map(Arc::new) }
+    }
+
+    /// The mapping, read.
+    fn destination(&self) -> Result<Option<Destination>, MappingError> {
+        let read = |text: &String| mapping_file::from_text(text, "mapping", Format::Json);
+        Ok(self.mapping.as_ref().map(read).transpose()?.map(|file| file.destination))
+    }
 }
 
 /// A bookmark.

@@ -24,6 +24,9 @@ pub enum HeaderError {
         "this recording is in format version {0}, and this exptap reads version {VERSION}: a newer exptap is needed; nothing of it was read"
     )]
     Newer(u64),
+    /// The mapping in it is not one.
+    #[error("the Segment mapping in the header of the recording: {0}")]
+    Mapping(String),
     /// The catalog in it is not one.
     #[error("the catalog in the header of the recording: {0}")]
     Catalog(String),
@@ -91,6 +94,7 @@ pub fn parse_header(line: &str, file: &str) -> Result<Header, HeaderError> {
     }
     walked.map_err(|fault| HeaderError::Damaged(fault.to_string()))?;
     header.catalog = catalog.map(|text| read_catalog(text, file)).transpose()?;
+    header.destination().map_err(|error| HeaderError::Mapping(error.to_string()))?;
     Ok(header)
 }
 

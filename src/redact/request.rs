@@ -114,7 +114,8 @@ fn tags(stand_ins: &StandIns, list: &mut List, tags: &str) -> String {
 impl Redactor {
     /// A request as it can be shared.
     pub fn envelope(&mut self, envelope: &Envelope) -> Envelope {
-        let reading = if envelope.via == Via::File { Reading::File } else { Reading::Batch };
+        let door = Route::of(&envelope.path).door;
+        let reading = if envelope.via == Via::File { Reading::File } else { Reading::Batch(door) };
         let text = body::text(envelope);
         let is_gif = Route::of(&envelope.path).gif_data.is_some();
         let readable = text.as_deref().ok().map(|text| {

@@ -2,9 +2,10 @@
 
 use super::list::Sort;
 use super::pen::Pen;
+use crate::event::Item;
 use crate::event::body;
-use crate::event::{Item, Unreadable};
 use crate::json::{Value, Walker};
+use crate::segment::door::Door;
 use std::ops::Range;
 
 /// Filler is as long as what it stands for, up to here.
@@ -13,8 +14,8 @@ const MAX_FILLER_BYTES: usize = 1024 * 1024;
 /// How a text is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// As a request's body, which is inspected up to a limit.
-    Batch,
+    /// As a request's body, which is inspected up to a limit; it came to a door of Segment's, or to none.
+    Batch(Option<Door>),
     /// As a file.
     File,
 }
@@ -36,17 +37,14 @@ fn is_one_value(text: &str) -> bool {
 fn find(text: &str, reading: Reading) -> (Vec<Found>, bool) {
     let (mut found, mut is_clean, mut end) = (Vec::new(), true, 0);
     let visit = |item: Item<'_>| {
-        let (range, is_event) = match item {
-            Item::Event { event, offset } => (offset..offset + event.raw.len(), true),
-            Item::Unreadable(Unreadable { range, .. }) => (range, false),
-        };
+        let (range, is_event) = (item.range(), !matches!(item, Item::Unreadable(_)));
         let is_whole = is_event || is_one_value(text.get(range.clone()).unwrap_or_default());
         is_clean &= is_whole && range.start >= end && is_structure(text.get(end..range.start));
         end = range.end;
         found.push(Found { range, is_event, is_whole });
     };
     match reading {
-        Reading::Batch => body::batch(text, visit),
+        Reading::Batch(door) => body::batch(text, door, visit),
         Reading::File => body::items(text, visit),
     }
     is_clean &= is_structure(text.get(end..));

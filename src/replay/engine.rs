@@ -126,10 +126,9 @@ impl Engine {
         let header = file.header();
         let observed_from_ms = options.observed_from_ms.or(header.observed_from_ms);
         let session_options = SessionOptions::of_recording(options.clock, observed_from_ms, options.rows);
-        let catalog = options.catalog.or_else(|| header.catalog.clone());
-        let stage = match catalog {
-            Some(catalog) => Stage::Reading(Box::new(beginning(catalog, session_options))),
-            None => Stage::Inferring(Box::default()),
+        let stage = match options.given.or(header.given()).catalog() {
+            Ok(catalog) => Stage::Reading(Box::new(beginning(catalog, session_options))),
+            Err(inference) => Stage::Inferring(Box::new(Inferring::new(inference))),
         };
         Self {
             name: file.name().into(),

@@ -24,14 +24,9 @@ pub(super) struct Inferring {
     is_beginning_shown: bool,
 }
 
-impl Default for Inferring {
-    fn default() -> Self {
-        Self {
-            cursor: Cursor::at(Place::BEGINNING),
-            inference: Inference::default(),
-            records: 0,
-            is_beginning_shown: false,
-        }
+impl Inferring {
+    pub(super) fn new(inference: Inference) -> Self {
+        Self { cursor: Cursor::at(Place::BEGINNING), inference, records: 0, is_beginning_shown: false }
     }
 }
 

@@ -4,7 +4,7 @@ use super::engine::{Engine, Wake};
 use super::file::{OpenError, RecordingFile};
 use super::timeline::Timeline;
 use crate::attribution::state::Clock;
-use crate::catalog::Catalog;
+use crate::catalog::Given;
 use crate::input::Source;
 use crate::session::Session;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
@@ -15,8 +15,8 @@ use tokio::sync::Notify;
 /// How to replay.
 #[derive(Clone, Debug)]
 pub struct ReplayOptions {
-    /// Judges instead of the recording's own catalog.
-    pub catalog: Option<Catalog>,
+    /// Judges instead of what the recording says itself.
+    pub given: Given,
     /// The clock that judges.
     pub clock: Clock,
     /// Since when everything was observed, instead of what the recording says.
@@ -34,7 +34,7 @@ pub struct ReplayOptions {
 impl Default for ReplayOptions {
     fn default() -> Self {
         Self {
-            catalog: None,
+            given: Given::default(),
             clock: Clock::Creation,
             observed_from_ms: None,
             rows: 25_000,

@@ -5,8 +5,8 @@ use super::recording::Desk;
 use super::{BAD_INPUT, say};
 use crate::attribution::judge::Judge;
 use crate::attribution::state::{Clock, Options, State};
-use crate::catalog::Catalog;
 use crate::catalog::infer::Inference;
+use crate::catalog::{Catalog, Given};
 use crate::endpoint::{Figures, Received};
 use crate::envelope::Envelope;
 use crate::intake;
@@ -22,8 +22,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What to do with what is received.
 pub(super) struct Wish {
-    /// Catalog; none: inferred at the end.
-    pub(super) catalog: Option<Catalog>,
+    /// What to judge by; a catalog that is not given is inferred at the end.
+    pub(super) given: Given,
     /// The clock that judges.
     pub(super) clock: Clock,
     /// Since when everything is observed.
@@ -57,7 +57,7 @@ pub(super) fn run(mut live: Live, wish: Wish, mut desk: Desk) -> ExitCode {
     }
     let (recorded, is_recorded) = desk.finish();
     recorded.iter().for_each(say);
-    let catalog = wish.catalog.unwrap_or_else(|| infer(&envelopes));
+    let catalog = wish.given.catalog().unwrap_or_else(|inference| infer(&envelopes, inference));
     let options = Options { clock: wish.clock, observed_from_ms: Some(wish.observed_from_ms), ..Options::default() };
     let mut state = State::new(Arc::new(Judge::new(&catalog)), options);
     let mut judged = Vec::new();
@@ -170,8 +170,7 @@ fn signals() -> io::Result<(Signal, Signal, Signal)> {
     Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?))
 }
 
-fn infer(envelopes: &[Envelope]) -> Catalog {
-    let mut inference = Inference::default();
+fn infer(envelopes: &[Envelope], mut inference: Inference) -> Catalog {
     envelopes.iter().for_each(|envelope| inference.observe_request(envelope));
     inference.catalog()
 }

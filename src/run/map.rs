@@ -47,7 +47,7 @@ pub(super) fn run(options: &cli::Map) -> ExitCode {
 }
 
 /// Reads a mapping file, and says what the destination will not like about it.
-fn read_mapping(path: &Path) -> Result<Destination, String> {
+pub(super) fn read_mapping(path: &Path) -> Result<Destination, String> {
     let name = path.display().to_string();
     let text =
         std::fs::read_to_string(path).map_err(|error| format!("{name}: the mapping file cannot be read: {error}"))?;

@@ -14,6 +14,7 @@ mod screen;
 mod tail;
 pub mod tui;
 
+use crate::catalog::Given;
 use crate::cli::{self, Cli, Command};
 use crate::demo::Shop;
 use crate::endpoint::ListenOn;
@@ -27,6 +28,7 @@ use live::Live;
 use recording::Desk;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// Exit code where an expectation does not hold.
 pub const CHECK_FAILED: u8 = 1;
@@ -67,16 +69,22 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn catalog(judging: &cli::Judging) -> Result<Option<crate::catalog::Catalog>, ExitCode> {
-    judging.catalog.as_deref().map(headless::read_catalog).transpose().map_err(|message| {
-        say(message);
-        ExitCode::from(BAD_INPUT)
-    })
+/// What the user says of what to judge by.
+fn given(judging: &cli::Judging) -> Result<Given, ExitCode> {
+    let catalog = judging.catalog.as_deref().map(headless::read_catalog).transpose();
+    let destination = judging.mapping.as_deref().map(map::read_mapping).transpose();
+    match (catalog, destination) {
+        (Ok(catalog), Ok(destination)) => Ok(Given { catalog, destination: destination.map(Arc::new) }),
+        (catalog, destination) => {
+            catalog.err().into_iter().chain(destination.err()).for_each(say);
+            Err(ExitCode::from(BAD_INPUT))
+        }
+    }
 }
 
 fn listen(options: cli::Listen) -> ExitCode {
-    let catalog = match catalog(&options.judging) {
-        Ok(catalog) => catalog,
+    let given = match given(&options.judging) {
+        Ok(given) => given,
         Err(code) => return code,
     };
     let started_ms = now_ms();
@@ -98,21 +106,17 @@ fn listen(options: cli::Listen) -> ExitCode {
     };
     let clock = options.judging.clock.into();
     let observed_from_ms = options.observed_from.unwrap_or(started_ms);
-    let mut desk = Desk::new(live.intake.taps(), catalog.clone(), options.recording.record_note);
+    let mut desk = Desk::new(live.intake.taps(), given.clone(), options.recording.record_note);
     if let Some(path) = options.recording.record
         && let Err(code) = desk.record(path, Some(observed_from_ms))
     {
         return code;
     }
     if options.no_tui {
-        return collect::run(
-            live,
-            collect::Wish { catalog, clock, observed_from_ms, verdicts: options.verdicts },
-            desk,
-        );
+        return collect::run(live, collect::Wish { given, clock, observed_from_ms, verdicts: options.verdicts }, desk);
     }
     let session_options = SessionOptions { clock, ..SessionOptions::from_now(observed_from_ms) };
-    screen::show(Session::new(catalog, session_options), live, forward, options.screen, None, desk)
+    screen::show(Session::of(given, session_options), live, forward, options.screen, None, desk)
 }
 
 fn demo(options: cli::Demo) -> ExitCode {
@@ -130,7 +134,8 @@ fn demo(options: cli::Demo) -> ExitCode {
         Err(code) => return code,
     };
     let shop = Shop::new(options.seed, now_ms());
-    let mut desk = Desk::new(live.intake.taps(), Some(shop.catalog()), options.recording.record_note);
+    let given = Given { catalog: Some(shop.catalog()), destination: None };
+    let mut desk = Desk::new(live.intake.taps(), given, options.recording.record_note);
     if let Some(path) = options.recording.record
         && let Err(code) = desk.record(path, Some(shop.opened_at_ms()))
     {
@@ -159,15 +164,16 @@ fn judged(
     observed_from_ms: Option<i64>,
     run: impl FnOnce(&Request) -> Result<Read, Failure>,
 ) -> ExitCode {
-    let catalog = match catalog(judging) {
-        Ok(catalog) => catalog,
+    let given = match given(judging) {
+        Ok(given) => given,
         Err(code) => return code,
     };
     let sources: Vec<Source> = sources.iter().map(|source| Source::parse(source)).collect();
     if sources.contains(&Source::Stdin) && io::stdin().is_terminal() {
         say("reading events from the terminal; end with Ctrl-D");
     }
-    let request = Request { sources, catalog, clock: judging.clock.into(), observed_from_ms };
+    let Given { catalog, destination: mapping } = given;
+    let request = Request { sources, catalog, mapping, clock: judging.clock.into(), observed_from_ms };
     match run(&request) {
         Ok(read) => {
             read.notes.iter().for_each(say);

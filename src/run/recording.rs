@@ -1,7 +1,7 @@
 //! Where recordings are started and ended, by option or by key, and spoken of at the end.
 
 use super::{BAD_INPUT, say};
-use crate::catalog::Catalog;
+use crate::catalog::Given;
 use crate::endpoint::Taps;
 use crate::envelope::Envelope;
 use crate::recorder::{Caps, Disk, FINISH, Recorder, Snapshot, Start, State};
@@ -23,11 +23,12 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// A desk of a session that takes requests from an endpoint. The catalog is what the user gave; one that was
-    /// inferred is inferred again from what was recorded.
-    pub(super) fn new(taps: Taps, catalog: Option<Catalog>, note: Option<String>) -> Self {
+    /// A desk of a session that takes requests from an endpoint. What the user gave is kept in it; a catalog
+    /// that was inferred is inferred again from what was recorded.
+    pub(super) fn new(taps: Taps, given: Given, note: Option<String>) -> Self {
         let tool = Some(concat!("exptap ", env!("CARGO_PKG_VERSION")).to_owned());
-        let header = Header { tool, note, catalog, ..Header::default() };
+        let mapping = given.destination.map(|destination| destination.to_json());
+        let header = Header { tool, note, catalog: given.catalog, mapping, ..Header::default() };
         Self { taps: Some(taps), header, ..Self::default() }
     }
 

@@ -23,12 +23,12 @@ pub(super) fn run(options: cli::Replay) -> ExitCode {
     if let Err(code) = screen::require_for(&source) {
         return code;
     }
-    let catalog = match super::catalog(&options.judging) {
-        Ok(catalog) => catalog,
+    let given = match super::given(&options.judging) {
+        Ok(given) => given,
         Err(code) => return code,
     };
     let how = ReplayOptions {
-        catalog,
+        given,
         clock: options.judging.clock.into(),
         observed_from_ms: options.observed_from,
         ..ReplayOptions::default()

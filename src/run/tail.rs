@@ -38,8 +38,8 @@ pub(super) fn run(options: cli::Tail) -> ExitCode {
     if let Err(code) = screen::require_for(&source) {
         return code;
     }
-    let named = match super::catalog(&options.judging) {
-        Ok(catalog) => catalog,
+    let given = match super::given(&options.judging) {
+        Ok(given) => given,
         Err(code) => return code,
     };
     // Of a file it is known before the first frame whether it can be read.
@@ -57,15 +57,14 @@ pub(super) fn run(options: cli::Tail) -> ExitCode {
         observed_from_ms,
         ..SessionOptions::from_now(now_ms())
     };
-    let catalog = named;
     let (sender, intake) = endpoint::intake(Caps::default());
-    let mut desk = Desk::new(intake.taps(), catalog.clone(), options.recording.record_note);
+    let mut desk = Desk::new(intake.taps(), given.clone(), options.recording.record_note);
     if let Some(path) = options.recording.record
         && let Err(code) = desk.record(path, observed_from_ms)
     {
         return code;
     }
-    let session = Session::new(catalog, session_options);
+    let session = Session::of(given, session_options);
     let (stop, told) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(None)));
     let reading = source.name();
     let tell: Tell = {

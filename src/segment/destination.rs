@@ -139,6 +139,28 @@ pub enum EventError {
 }
 
 impl Event {
+    pub(super) fn new(value: Value, bytes: usize) -> Self {
+        Self { value, bytes }
+    }
+
+    /// The event as JSON.
+    pub fn to_json(&self) -> String {
+        self.value.json(&mut Work::on(self.bytes)).ok().flatten().unwrap_or_default()
+    }
+
+    /// A member; undefined where there is none.
+    pub(super) fn member(&self, name: &str) -> &Value {
+        self.value.member(name)
+    }
+
+    /// A member that is a text.
+    pub(super) fn text(&self, path: &[&str]) -> Option<&str> {
+        match path.iter().fold(&self.value, |value, name| value.member(name)) {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
     /// Reads one event.
     ///
     /// # Errors
@@ -185,12 +207,31 @@ impl Mapping {
     }
 }
 
-/// The destination as it is set up.
+/// The destination as it is set up; by default, as Segment sets it up when it is added.
 #[derive(Clone, Debug)]
 pub struct Destination {
     pub(super) settings: Value,
     pub(super) mappings: Vec<Mapping>,
     url: Result<Result<String, String>, Problem>,
+}
+
+impl Default for Destination {
+    fn default() -> Self {
+        Self::presets()
+    }
+}
+
+/// Two that are set up alike do alike; everything else in them is made from this.
+impl PartialEq for Destination {
+    fn eq(&self, other: &Self) -> bool {
+        let alike = |(one, other): (&Mapping, &Mapping)| {
+            (one.action, &one.subscribe, one.is_enabled, &one.mapping)
+                == (other.action, &other.subscribe, other.is_enabled, &other.mapping)
+        };
+        self.settings == other.settings
+            && self.mappings.len() == other.mappings.len()
+            && self.mappings.iter().zip(&other.mappings).all(alike)
+    }
 }
 
 /// The request LaunchDarkly gets.
@@ -307,6 +348,23 @@ impl Destination {
             _ => Vec::new(),
         };
         Self::new(presets.member("settings").clone(), mappings)
+    }
+
+    /// The client-side ID it sends to; none where nobody has said which.
+    pub fn client_side_id(&self) -> Option<&str> {
+        match self.settings.member("client_id") {
+            Value::Text(id) if !id.is_empty() && &**id != preset::CLIENT_SIDE_ID => Some(id),
+            _ => None,
+        }
+    }
+
+    /// The trigger of a mapping, counted from 0, as it is written.
+    pub fn trigger(&self, mapping: usize) -> Option<String> {
+        let subscribe = &self.mappings.get(mapping)?.subscribe;
+        match subscribe {
+            Value::Text(text) => Some(text.to_string()),
+            other => other.json(&mut Work::default()).ok().flatten(),
+        }
     }
 
     /// The mapping file that means this destination.

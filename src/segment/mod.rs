@@ -6,13 +6,16 @@
 //! there must work here, and the other way round. What they cannot tell they call *not modelled*, never a guess.
 
 mod coerce;
+pub mod delivery;
 mod destination;
 mod directives;
 pub mod door;
+pub mod fate;
 mod fql;
 mod javascript;
 pub mod mapping_file;
 mod path;
+pub mod posted;
 mod preset;
 mod replace;
 mod settings;

@@ -1,5 +1,8 @@
 //! What Segment puts in when the destination is added: two mappings, every field filled in.
 
+/// What stands for the client-side ID that is not known.
+pub(super) const CLIENT_SIDE_ID: &str = "client-side-id";
+
 /// The presets as a mapping file, all but the client-side ID.
 pub(super) const PRESETS: &str = r#"{
   "settings": {"client_id": "client-side-id"},

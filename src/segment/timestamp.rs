@@ -74,6 +74,18 @@ pub(super) fn creation_ms(timestamp: &Value, now_ms: i64) -> f64 {
     }
 }
 
+/// An event's own time, epoch ms, as Segment reads it before the destination does; none where it cannot be read.
+pub(super) fn known_ms(time: &Value) -> Option<i64> {
+    let ms = match time {
+        Value::Number(number) => *number,
+        // A text of digits is no date here: Segment's times are ISO 8601.
+        Value::Text(text) if is_date_like(text) && number(text).is_nan() => text_ms(text)?,
+        _ => return None,
+    };
+    #[expect(clippy::cast_possible_truncation, reason = "dates are below 2^53")]
+    (ms.abs() <= 8.64e15).then_some(ms as i64)
+}
+
 /// What dayjs' expression cuts a text into:
 /// `^(\d{4})[-/]?(\d{1,2})?[-/]?(\d{0,2})[Tt\s]*(\d{1,2})?:?(\d{1,2})?:?(\d{1,2})?[.:]?(\d+)?$`
 struct Parts<'a> {

@@ -46,6 +46,11 @@ impl Object {
         self.members.keys()
     }
 
+    /// Takes a member away; the others keep their order.
+    pub(super) fn remove(&mut self, key: &str) {
+        self.members.shift_remove(key);
+    }
+
     pub(super) fn len(&self) -> usize {
         self.members.len()
     }

@@ -2,6 +2,7 @@
 
 use super::Session;
 use super::journal::Entry;
+use crate::attribution::judge::EnvironmentMatch;
 use crate::attribution::state::{Options, State};
 use crate::envelope::Via;
 use crate::event::{Event, body, decode};
@@ -10,6 +11,7 @@ use crate::explain::{Explainer, Subject, Verdicts};
 use crate::intake;
 use crate::json::{self, Value, Walker};
 use crate::reason::{ReasonCode, fill};
+use crate::segment::fate::Made;
 use crate::verdicts::{self, Judged};
 use crate::view::{Explanation, Ladder, Outcome, Rung};
 use std::sync::Arc;
@@ -23,12 +25,30 @@ impl Session {
         let entry = self.journal.entry(number)?;
         let text = body::text(&entry.envelope).ok();
         let raw = text.as_ref().and_then(|text| text.get(entry.range.clone()));
-        let event = raw.and_then(|raw| decode::event(&mut Walker::new(raw)).ok()?.ok());
-        let ladders = match &event {
-            Some(event) => self.ladders(entry, event),
-            None => vec![unreadable(entry)],
+        let fate = text.as_ref().and_then(|text| self.fate(entry, text));
+        let part = fate
+            .as_ref()
+            .zip(entry.row.segment)
+            .and_then(|(fate, through)| fate.parts.iter().find(|part| part.mapping == through.mapping));
+        let event = match (&fate, part.map(|part| &part.made)) {
+            (Some(_), Some(Made::Sent(json))) => decode::event(&mut Walker::new(json)).ok().and_then(Result::ok),
+            (Some(fate), _) => raw.map(|raw| Event::of_another(&fate.call, fate.name.as_deref(), fate.time_ms, raw)),
+            (None, _) => raw.and_then(|raw| decode::event(&mut Walker::new(raw)).ok()?.ok()),
         };
+        let ladders = match (&event, part.and_then(|part| part.made.words())) {
+            (Some(event), None) => self.ladders(entry, event),
+            // The rules of attribution are asked nothing where LaunchDarkly gets nothing.
+            (Some(_), Some(words)) => vec![lone_rung(entry.row.code, words)],
+            (None, _) => {
+                vec![lone_rung(ReasonCode::Undecodable, entry.row.note.as_deref().unwrap_or("it is not JSON"))]
+            }
+        };
+        let received_ms = entry.envelope.arrival();
         Some(Explanation {
+            segment: fate
+                .as_ref()
+                .zip(entry.row.segment)
+                .map(|(fate, through)| self.segment_view(through, fate, received_ms)),
             event_text: event_text(entry, raw, event.is_some()),
             provenance: self.provenance(entry, event.as_ref()),
             also: self.also(entry, ladders.iter().any(|ladder| ladder.other_clock.is_some())),
@@ -44,7 +64,7 @@ impl Session {
             event,
             number: entry.row.event,
             t_ms: entry.row.t_ms.unwrap_or_default(),
-            environment: intake::environment_of(&entry.envelope, &self.catalog.environment),
+            environment: self.environment_of(entry),
         };
         let mut ladders: Vec<Ladder> = entry
             .claims
@@ -63,6 +83,13 @@ impl Session {
         // The best first: it is the one the row shows.
         ladders.sort_by_key(|ladder| ladder.code.category());
         ladders
+    }
+
+    fn environment_of(&self, entry: &Entry) -> EnvironmentMatch {
+        match (intake::environment_of(&entry.envelope, &self.catalog.environment), entry.row.segment) {
+            (EnvironmentMatch::Same, Some(_)) => self.state.judge().environment_of_destination(),
+            (of_request, _) => of_request,
+        }
     }
 
     /// O3: the verdicts of this event on the other clock, judged by the requests still held that concern its units.
@@ -92,11 +119,12 @@ impl Session {
             last = Some(Arc::clone(&other.envelope));
             let is_ours = Arc::ptr_eq(&other.envelope, &entry.envelope);
             intake::envelope(&mut state, &self.catalog.environment, &other.envelope, |state, received| {
-                let at = match &received {
-                    intake::Received::Event { offset, .. } => *offset,
-                    intake::Received::Unreadable { unreadable, .. } => unreadable.range.start,
+                let through = match &received {
+                    intake::Received::Event { segment, .. } => segment.map(|segment| segment.mapping),
+                    intake::Received::Unreadable { .. } => None,
                 };
-                if is_ours && at == entry.range.start {
+                let is_it = received.range() == entry.range && through == entry.row.segment.map(|it| it.mapping);
+                if is_ours && is_it {
                     judged = Some(Judged::new(state, &received, None, other.envelope.arrival()));
                 }
             });
@@ -179,14 +207,14 @@ impl Session {
     }
 }
 
-fn unreadable(entry: &Entry) -> Ladder {
-    let detail = entry.row.note.as_deref().unwrap_or("it is not JSON");
-    let reason = ReasonCode::Undecodable.reason();
+/// The ladder of what no rule of attribution is asked about: one rung, with somebody's words.
+fn lone_rung(code: ReasonCode, detail: &str) -> Ladder {
+    let reason = code.reason();
     Ladder {
         experiment: None,
         iteration: None,
         metric: None,
-        code: ReasonCode::Undecodable,
+        code,
         arm: None,
         revised: false,
         other_clock: None,
@@ -194,7 +222,7 @@ fn unreadable(entry: &Entry) -> Ladder {
             outcome: Outcome::Failed,
             rule: reason.rule,
             grade: reason.grade,
-            code: Some(ReasonCode::Undecodable),
+            code: Some(code),
             text: fill(reason.text, &[("detail", detail)]),
         }],
         fix: reason.fix.to_owned(),
@@ -224,7 +252,7 @@ fn event_text(entry: &Entry, raw: Option<&str>, is_json: bool) -> String {
 }
 
 /// JSON indented, members in the order they were sent.
-fn pretty(text: &str) -> String {
+pub(super) fn pretty(text: &str) -> String {
     let mut out = String::with_capacity(text.len() * 2);
     if let Ok(value) = Walker::new(text).value() {
         write_value(&mut out, value, 0);

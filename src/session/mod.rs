@@ -7,6 +7,7 @@ mod checkpoint;
 mod explain;
 mod journal;
 pub(crate) mod rows;
+mod segment;
 mod senders;
 mod units;
 
@@ -15,8 +16,8 @@ pub use journal::Journal;
 
 use crate::attribution::judge::Judge;
 use crate::attribution::state::{Change, Clock, Options, State};
-use crate::catalog::Catalog;
 use crate::catalog::infer::Inference;
+use crate::catalog::{Catalog, Given};
 use crate::envelope::Envelope;
 use crate::intake;
 use crate::report::{Report, build};
@@ -131,8 +132,15 @@ pub struct Session {
 impl Session {
     /// A session judged by a catalog, or, without one, by what the traffic suggests.
     pub fn new(catalog: Option<Catalog>, options: SessionOptions) -> Self {
-        let inference = catalog.is_none().then(Inference::default);
-        let catalog = catalog.unwrap_or_default();
+        Self::of(Given { catalog: catalog.clone(), destination: catalog.map(|catalog| catalog.destination) }, options)
+    }
+
+    /// A session judged by what was given, and by what the traffic suggests in place of the rest.
+    pub fn of(given: Given, options: SessionOptions) -> Self {
+        let (catalog, inference) = match given.catalog() {
+            Ok(catalog) => (catalog, None),
+            Err(inference) => (inference.catalog(), Some(inference)),
+        };
         let state = State::new(Arc::new(Judge::new(&catalog)), options.attribution());
         let mut session = Self {
             journal: Journal::new(options.max_events, options.max_bytes, options.shares_clones),

@@ -6,11 +6,13 @@ use crate::catalog::Catalog;
 use crate::envelope::Envelope;
 use crate::event::{Event, Kind};
 use crate::findings::is_own_traffic;
-use crate::intake::{self, Received};
+use crate::intake::{self, OfSegment, Received};
 use crate::near_miss;
 use crate::reason::ReasonCode;
+use crate::segment::fate::Made;
 use crate::verdicts;
-use crate::view::{EventRow, NO_ARRIVAL, RowVerdict};
+use crate::view::{EventRow, NO_ARRIVAL, RowVerdict, ThroughSegment};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -90,14 +92,14 @@ fn name(event: &Event<'_>) -> String {
 }
 
 /// How an event came.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Came<'a> {
     /// Number of its request, from 1; none for plain events.
     pub(crate) request: Option<u64>,
     /// Arrival, epoch ms; none for plain events.
     pub(crate) arrival_ms: Option<i64>,
     /// Who sent it.
-    pub(crate) source: &'a str,
+    pub(crate) source: Cow<'a, str>,
 }
 
 impl<'a> Came<'a> {
@@ -124,7 +126,8 @@ pub(crate) fn row(
         kind: notes.share("?"),
         key: notes.share(""),
         units: Vec::new(),
-        source: notes.share(came.source),
+        source: notes.share(&came.source),
+        segment: None,
         code: ReasonCode::Undecodable,
         best: None,
         verdicts: Vec::new(),
@@ -138,8 +141,9 @@ pub(crate) fn row(
             row.note = Some(format!("{}, at byte {}", unreadable.reason, unreadable.offset).into());
             (row, AcceptedClaims::new(), unreadable.range)
         }
-        Received::Event { number, event, offset, claims } => {
+        Received::Event { number, event, range, claims, segment } => {
             row.event = number;
+            row.segment = segment.map(|segment| ThroughSegment { mapping: segment.mapping });
             row.t_ms = state.instant(event, came.arrival_ms);
             row.arrival_ms = came.arrival_ms.or(event.received_ms()).unwrap_or(NO_ARRIVAL);
             row.kind = notes.share(event.kind.name().unwrap_or(&event.kind_name));
@@ -149,7 +153,14 @@ pub(crate) fn row(
                 || row.units.iter().any(|(kind, _)| **kind == *"ld_ai");
             resolve(&mut row, &claims, state, false);
             row.note = note(&row, notes, state, catalog);
-            (row, claims, offset..offset + event.raw.len())
+            if let Some(OfSegment { fate, made, .. }) = segment
+                && !matches!(made, Made::Sent(_))
+            {
+                // Nobody's contexts, but what a person would look for it by.
+                row.units = fate.people().into_iter().map(|(name, id)| (notes.share(name), notes.share(id))).collect();
+                row.note = made.words().map(|words| notes.share(words));
+            }
+            (row, claims, range)
         }
     }
 }

@@ -53,7 +53,7 @@ pub(super) struct Senders(BTreeMap<Arc<(String, Option<String>)>, Arc<Sender>>);
 
 impl Senders {
     pub(super) fn note(&mut self, envelope: &Envelope, contents: &Contents) {
-        let sdk = intake::sender(envelope).to_owned();
+        let sdk = intake::sender(envelope).into_owned();
         let environment = intake::environment_name(envelope).map(ToOwned::to_owned);
         let mut key = (sdk, environment);
         if self.0.len() >= MAX_SENDERS && !self.0.contains_key(&key) {

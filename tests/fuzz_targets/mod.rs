@@ -123,7 +123,7 @@ pub fn body(bytes: &[u8]) {
     let path = if how & 8 == 8 { format!("/a/id.gif?d={text}") } else { "/bulk".to_owned() };
     let fuzzed = envelope(1, &path, &headers, Bytes::copy_from_slice(bytes));
     if let Ok(text) = body::text(&fuzzed) {
-        body::batch(&text, |item| match item {
+        body::batch(&text, None, |item| match item {
             Item::Event { event, offset } => assert_eq!(text.get(offset..offset + event.raw.len()), Some(event.raw)),
             Item::Unreadable(Unreadable { offset, range, reason }) => {
                 assert!(text.get(range.clone()).is_some(), "{range:?} of {} bytes: {reason}", text.len());

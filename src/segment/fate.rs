@@ -1,0 +1,165 @@
+//! What becomes of an event of Segment's: all that LaunchDarkly gets of it, and what it does not get, and why.
+
+use super::Work;
+use super::delivery::Undelivered;
+use super::destination::{Destination, Event, Mapped, Outcome};
+use super::posted::Posted;
+use super::timestamp;
+use super::value::Value;
+
+/// What becomes of one event.
+#[derive(Clone, Debug)]
+pub struct Fate {
+    /// The event as Segment delivers it; none where it delivers nothing that can be read.
+    pub event: Option<Event>,
+    /// Segment's own id of it, by which retries are known.
+    pub message_id: Option<String>,
+    /// The call: `track`, `page`, ….
+    pub call: String,
+    /// What best names it: the event of a `track` call, else the name of a page, a screen or a group.
+    pub name: Option<String>,
+    /// When it happened, epoch ms.
+    pub time_ms: Option<i64>,
+    /// What is made of it: one part for every event that LaunchDarkly gets or was meant to get, and at least one.
+    pub parts: Vec<Part>,
+}
+
+/// What one mapping makes of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The mapping, counted from 0; none where none was asked or none matches.
+    pub mapping: Option<usize>,
+    /// What it makes.
+    pub made: Made,
+}
+
+/// What a mapping makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// LaunchDarkly gets this event: a JSON object.
+    Sent(String),
+    /// No trigger matches.
+    NotSubscribed,
+    /// Nothing: Segment or its destination refuses the event in these words.
+    Refused(String),
+    /// It is not known what.
+    NotModelled(String),
+}
+
+impl Made {
+    /// Why LaunchDarkly gets nothing, where somebody says so.
+    pub fn words(&self) -> Option<&str> {
+        match self {
+            Self::Sent(_) | Self::NotSubscribed => None,
+            Self::Refused(words) | Self::NotModelled(words) => Some(words),
+        }
+    }
+}
+
+/// Ids of people, by their names in an event.
+const PEOPLE: [&str; 2] = ["userId", "anonymousId"];
+
+impl Fate {
+    /// What becomes of an event that Segment received at an instant, epoch ms; none: not known, as in a file.
+    pub fn of(posted: &Posted<'_>, destination: &Destination, received_ms: Option<i64>) -> Self {
+        match posted.deliver(received_ms) {
+            Ok(delivered) => {
+                let event = delivered.event;
+                let text = |name: &str| event.text(&[name]).map(str::to_owned);
+                let timestamp = timestamp::known_ms(event.member("timestamp"));
+                // Segment's own clock stands in where the event says no time, as it does for the destination.
+                let mapped = destination.map(&event, received_ms.or(timestamp).unwrap_or_default());
+                Self {
+                    message_id: delivered.message_id,
+                    call: text("type").unwrap_or_else(|| "?".to_owned()),
+                    name: text("event").or_else(|| text("name")).or_else(|| text("groupId")),
+                    time_ms: timestamp.or(received_ms),
+                    parts: parts(mapped),
+                    event: Some(event),
+                }
+            }
+            Err(Undelivered::Refused(words)) => Self::nothing(posted, Made::Refused(words)),
+            Err(Undelivered::NoEvent(error)) => Self::nothing(posted, Made::NotModelled(error.to_string())),
+        }
+    }
+
+    fn nothing(posted: &Posted<'_>, made: Made) -> Self {
+        let mut fate = Self {
+            event: None,
+            message_id: None,
+            call: posted.call.map_or("?", super::door::Call::name).to_owned(),
+            name: None,
+            time_ms: None,
+            parts: vec![Part { mapping: None, made }],
+        };
+        crate::json::members(posted.raw, |name, value| {
+            let text = value.string().map(|text| text.text().into_owned());
+            match &*name.text() {
+                "type" if posted.call.is_none() => fate.call = text.unwrap_or_default(),
+                "event" => fate.name = text,
+                _ => {}
+            }
+        });
+        fate
+    }
+
+    /// What a retry has in common with what it repeats; none where nothing tells that it is one.
+    pub fn content(&self) -> Option<String> {
+        self.message_id.as_ref()?;
+        let event = self.event.as_ref()?;
+        let members = ["type", "event", "userId", "anonymousId", "properties", "traits"];
+        let values = members.iter().map(|name| event.member(name).clone()).map(|value| match value {
+            Value::Undefined => Value::Null,
+            value => value,
+        });
+        Value::array(values.collect()).json(&mut Work::default()).ok().flatten()
+    }
+
+    /// The ids of people in the event: the name of the member, and the id.
+    pub fn people(&self) -> Vec<(&'static str, &str)> {
+        let of = |name: &'static str| Some((name, self.event.as_ref()?.text(&[name])?));
+        PEOPLE.into_iter().filter_map(of).collect()
+    }
+
+    /// The library that sent the event, as it says itself: `analytics-node/2.1.0`.
+    pub fn library(&self) -> Option<String> {
+        let event = self.event.as_ref()?;
+        let name = event.text(&["context", "library", "name"])?;
+        Some(match event.text(&["context", "library", "version"]) {
+            Some(version) => format!("{name}/{version}"),
+            None => name.to_owned(),
+        })
+    }
+}
+
+/// The parts of what all mappings made: those that match, or the best reason why none does.
+fn parts(mapped: Vec<Mapped>) -> Vec<Part> {
+    let (mut matched, mut others) = (Vec::new(), Vec::new());
+    for Mapped { mapping, outcome, .. } in mapped {
+        let mapping = Some(mapping);
+        match outcome {
+            Outcome::Sent(request) => {
+                // The body is an array of this one event.
+                let event = request.body.strip_prefix('[').and_then(|body| body.strip_suffix(']')).unwrap_or_default();
+                matched.push(Part { mapping, made: Made::Sent(event.to_owned()) });
+            }
+            Outcome::Refused(words) => matched.push(Part { mapping, made: Made::Refused(words) }),
+            Outcome::NotModelled { matched: true, what } => {
+                matched.push(Part { mapping, made: Made::NotModelled(what) });
+            }
+            Outcome::NotModelled { matched: false, what } => {
+                others.push(Part { mapping, made: Made::NotModelled(what) })
+            }
+            Outcome::InvalidTrigger(words) => others.push(Part { mapping, made: Made::Refused(words) }),
+            Outcome::NotMatched => {}
+        }
+    }
+    if !matched.is_empty() {
+        return matched;
+    }
+    if others.is_empty() {
+        return vec![Part { mapping: None, made: Made::NotSubscribed }];
+    }
+    others.truncate(1);
+    others
+}
