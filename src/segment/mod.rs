@@ -13,6 +13,7 @@ pub mod door;
 pub mod fate;
 mod fql;
 mod javascript;
+pub mod limits;
 pub mod mapping_file;
 mod path;
 pub mod posted;
