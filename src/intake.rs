@@ -10,6 +10,7 @@ use crate::event::{Event, Item, Unreadable, decode};
 use crate::json::Walker;
 use crate::reason::ReasonCode;
 use crate::segment::fate::{Fate, Made, Part};
+use crate::segment::limits;
 use crate::segment::posted::Posted;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -151,16 +152,29 @@ pub fn envelope(
     if envelope.answer.is_some_and(|answer| answer.from == AnsweredBy::Upstream && answer.status >= 400) {
         state.refused_upstream(&mut request);
     }
-    let message_scope = environment_name(envelope).unwrap_or_default();
-    body::batch(&text, door, |item| take(state, &mut request, item, message_scope, &mut visit));
+    let refusal = door.and_then(|door| limits::refusal(&text, door));
+    let delivery = Delivery {
+        scope: environment_name(envelope).unwrap_or_default(),
+        refused: refusal.map(|refusal| format!("Segment answers 400 {}: {refusal}", refusal.words())),
+    };
+    body::batch(&text, door, |item| take(state, &mut request, item, &delivery, &mut visit));
     state.end(request);
+}
+
+/// What holds for all of Segment's events in a request.
+#[derive(Default)]
+struct Delivery<'a> {
+    /// Whose message ids they have.
+    scope: &'a str,
+    /// Why Segment takes none of them.
+    refused: Option<String>,
 }
 
 /// Takes in plain events: JSON text without requests.
 pub fn plain(state: &mut State, sender: &str, text: &str, mut visit: impl FnMut(&State, Received<'_, '_>)) {
     let source = state.source(sender);
     let mut request = state.begin(source, None, EnvironmentMatch::Same, None, text);
-    body::items(text, |item| take(state, &mut request, item, "", &mut visit));
+    body::items(text, |item| take(state, &mut request, item, &Delivery::default(), &mut visit));
     state.end(request);
 }
 
@@ -179,7 +193,7 @@ fn take(
     state: &mut State,
     request: &mut Request,
     item: Item<'_>,
-    message_scope: &str,
+    delivery: &Delivery<'_>,
     visit: &mut impl FnMut(&State, Received<'_, '_>),
 ) {
     match item {
@@ -188,7 +202,7 @@ fn take(
             let range = offset..offset + event.raw.len();
             visit(state, Received::Event { number, event: &event, range, claims, segment: None });
         }
-        Item::Segment(posted) => take_segment(state, request, posted, message_scope, visit),
+        Item::Segment(posted) => take_segment(state, request, posted, delivery, visit),
         Item::Unreadable(unreadable) => {
             let number = state.unreadable(request);
             visit(state, Received::Unreadable { number, unreadable });
@@ -203,12 +217,16 @@ fn take_segment(
     state: &mut State,
     request: &Request,
     posted: Posted<'_>,
-    message_scope: &str,
+    delivery: &Delivery<'_>,
     visit: &mut impl FnMut(&State, Received<'_, '_>),
 ) {
     let judge = Arc::clone(state.judge());
-    let fate = Fate::of(&posted, judge.destination(), request.arrival_ms());
-    let payload = fate.message_id.as_deref().map(|id| PayloadKey::new(&format!("segment {message_scope}"), id));
+    let fate = match &delivery.refused {
+        Some(words) => Fate::refused(&posted, words.clone()),
+        None => Fate::of(&posted, judge.destination(), request.arrival_ms()),
+    };
+    let scope = delivery.scope;
+    let payload = fate.message_id.as_deref().map(|id| PayloadKey::new(&format!("segment {scope}"), id));
     let environment = match request.environment() {
         EnvironmentMatch::Same => judge.environment_of_destination(),
         EnvironmentMatch::Other => EnvironmentMatch::Other,

@@ -81,7 +81,18 @@ fn judge(case: &Value, clock: Clock) -> BTreeSet<Row> {
         body::items(&text, |item| {
             let Item::Event { event, offset } = item else { panic!("unreadable") };
             let (number, claims) = state.event(&mut request, &event);
-            judged.push(Judged::new(&state, &Received::Event { number, event: &event, range: offset..offset + event.raw.len(), claims, segment: None }, None, arrival));
+            judged.push(Judged::new(
+                &state,
+                &Received::Event {
+                    number,
+                    event: &event,
+                    range: offset..offset + event.raw.len(),
+                    claims,
+                    segment: None,
+                },
+                None,
+                arrival,
+            ));
         });
         state.end(request);
     }

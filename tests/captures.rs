@@ -130,7 +130,7 @@ fn every_event_real_sdks_sent_is_read_plain_gzipped_and_from_a_gif() {
                         assert_ne!(event.kind, Kind::Other, "{name}: {}", event.raw);
                         read += 1;
                     }
-                    Item::Unreadable(bad) => panic!("{name}: {bad:?}"),
+                    other => panic!("{name}: {other:?}"),
                 });
             }
             for line in text.lines() {

@@ -249,10 +249,11 @@ fn story_of(unit: &str, requests: &[Envelope]) -> Story {
         .map(|clock| State::new(Arc::clone(&judge), Options { clock, ..Options::default() }));
     let mut judged = Vec::new();
     for envelope in requests {
+        let sender = intake::sender(envelope);
         let arrival = Arrival {
             request: Some(envelope.request),
             arrival_ms: Some(envelope.arrival_ms),
-            source: intake::sender(envelope),
+            source: &sender,
             environment: EnvironmentMatch::Same,
         };
         let [creation, received] = &mut states;

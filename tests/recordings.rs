@@ -103,8 +103,13 @@ fn source(file: &str) -> Source {
 }
 
 fn read(file: &str) -> Read {
-    let request =
-        Request { sources: vec![source(file)], catalog: None, mapping: None, clock: Clock::Creation, observed_from_ms: None };
+    let request = Request {
+        sources: vec![source(file)],
+        catalog: None,
+        mapping: None,
+        clock: Clock::Creation,
+        observed_from_ms: None,
+    };
     headless::read(&request).unwrap()
 }
 
@@ -205,7 +210,13 @@ fn no_recording_holds_a_raw_credential() {
 fn a_redacted_copy_of_each_comes_to_the_same() {
     let desk = tempfile::tempdir().unwrap();
     let figures = |source: Source| {
-        let request = Request { sources: vec![source], catalog: None, mapping: None, clock: Clock::Creation, observed_from_ms: None };
+        let request = Request {
+            sources: vec![source],
+            catalog: None,
+            mapping: None,
+            clock: Clock::Creation,
+            observed_from_ms: None,
+        };
         let report = headless::read(&request).unwrap().report();
         // Names of SDKs stay; those of other programs are replaced.
         let is_kept = |name: &&String| name.contains("Client") || name.contains("Segment");

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
 use exptap::attribution::state::Clock;
+use exptap::catalog::Given;
 use exptap::catalog::load::{self, Format};
 use exptap::catalog::{Catalog, Origin};
 use exptap::envelope::Envelope;
@@ -198,7 +199,13 @@ impl Disk {
     }
 
     fn report(&self, catalog: Option<Catalog>) -> serde_json::Value {
-        let request = Request { sources: vec![self.source()], catalog, clock: Clock::Creation, observed_from_ms: None };
+        let request = Request {
+            sources: vec![self.source()],
+            catalog,
+            mapping: None,
+            clock: Clock::Creation,
+            observed_from_ms: None,
+        };
         serde_json::to_value(headless::read(&request).unwrap().report()).unwrap()
     }
 }
@@ -536,7 +543,8 @@ fn a_given_catalog_and_a_given_beginning_beat_the_recordings_own() {
     let mut given = catalog();
     given.experiments.truncate(1);
     given.origin = Origin::File;
-    let mut replay = disk.engine(ReplayOptions { catalog: Some(given.clone()), ..small() });
+    let mut replay =
+        disk.engine(ReplayOptions { given: Given { catalog: Some(given.clone()), destination: None }, ..small() });
     replay.settle();
     assert_eq!(replay.report(), disk.report(Some(given)));
     let mut replay = disk.engine(ReplayOptions { observed_from_ms: Some(START + 1), ..small() });

@@ -585,7 +585,7 @@ mod tests {
         let count = |events: usize, end: &str| {
             let text = format!("[{}{end}", r#"{"kind":"index"},"#.repeat(events));
             let (mut read, mut unreadable) = (0, Vec::new());
-            batch(&text, |item| match item {
+            batch(&text, None, |item| match item {
                 Item::Event { .. } | Item::Segment(_) => read += 1,
                 Item::Unreadable(bad) => unreadable.push(bad.reason),
             });

@@ -83,6 +83,11 @@ impl Fate {
         }
     }
 
+    /// What becomes of an event of a request that Segment refuses whole, in these words.
+    pub fn refused(posted: &Posted<'_>, words: String) -> Self {
+        Self::nothing(posted, Made::Refused(words))
+    }
+
     fn nothing(posted: &Posted<'_>, made: Made) -> Self {
         let mut fate = Self {
             event: None,

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use exptap::attribution::judge::Judge;
 use exptap::attribution::state::{Options, State};
+use exptap::catalog::Given;
 use exptap::catalog::load::{self, Format};
 use exptap::catalog::{Catalog, Origin};
 use exptap::check;
@@ -382,7 +383,12 @@ pub fn replay(bytes: &[u8]) {
     file.write_all(b"{\"exptap\":1,\"observed_from\":5}\n").and_then(|()| file.write_all(text)).expect("it is written");
     let source = Source::File(file.path().to_owned());
     let catalog = (how % 2 == 1).then(|| CATALOG.clone());
-    let options = ReplayOptions { catalog: catalog.clone(), rows: 5, checkpoint_events: 3, ..ReplayOptions::default() };
+    let options = ReplayOptions {
+        given: Given { catalog: catalog.clone(), destination: None },
+        rows: 5,
+        checkpoint_events: 3,
+        ..ReplayOptions::default()
+    };
     let mut engine = Engine::new(RecordingFile::open(&source).expect("it is a recording"), options);
     let mut now = Instant::now();
     let mut settle = |engine: &mut Engine, command: Option<Command>| {
