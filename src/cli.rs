@@ -391,6 +391,9 @@ pub struct Redact {
     /// The catalog it will be judged by: what its filters and pages compare is taken care of. A recording takes it along.
     #[arg(long, value_name = "FILE")]
     pub catalog: Option<PathBuf>,
+    /// The mapping Segment events will be judged by, instead of the recording's own; it is taken along.
+    #[arg(long, value_name = "FILE")]
+    pub mapping: Option<PathBuf>,
     /// Something to leave as it is: attribute:NAME, data:NAME, keys, urls, values or notes. May be given several times.
     #[arg(long, value_name = "WHAT")]
     pub keep: Vec<Keep>,

@@ -9,6 +9,7 @@ use crate::event::body::{self, Route};
 use crate::event::{Event, Item, Unreadable, decode};
 use crate::json::Walker;
 use crate::reason::ReasonCode;
+use crate::segment::door::Door;
 use crate::segment::fate::{Fate, Made, Part};
 use crate::segment::limits;
 use crate::segment::posted::Posted;
@@ -152,13 +153,24 @@ pub fn envelope(
     if envelope.answer.is_some_and(|answer| answer.from == AnsweredBy::Upstream && answer.status >= 400) {
         state.refused_upstream(&mut request);
     }
-    let refusal = door.and_then(|door| limits::refusal(&text, door));
     let delivery = Delivery {
         scope: environment_name(envelope).unwrap_or_default(),
-        refused: refusal.map(|refusal| format!("Segment answers 400 {}: {refusal}", refusal.words())),
+        refused: door.and_then(|door| refused_by_segment(envelope, door, &text)),
     };
     body::batch(&text, door, |item| take(state, &mut request, item, &delivery, &mut visit));
     state.end(request);
+}
+
+/// Why Segment takes nothing of a request, if so. What it was answered is known better than what it would be.
+pub(crate) fn refused_by_segment(envelope: &Envelope, door: Door, text: &str) -> Option<String> {
+    let is_refused = envelope.answer.map(|answer| answer.status == 400);
+    match limits::refusal(text, door) {
+        Some(refusal) if is_refused.unwrap_or(true) => {
+            Some(format!("Segment answers 400 {}: {}", refusal.words(), refusal.reason()))
+        }
+        None if is_refused == Some(true) && door.is_tracking() => Some("Segment answered 400".to_owned()),
+        _ => None,
+    }
 }
 
 /// What holds for all of Segment's events in a request.
@@ -246,7 +258,7 @@ fn take_segment(
                 }
                 continue;
             }
-            Made::NotSubscribed => (ReasonCode::SegmentNotSubscribed, ""),
+            Made::NotSubscribed { by_event } => (ReasonCode::SegmentNotSubscribed, by_event.unwrap_or_default()),
             Made::Refused(words) => (ReasonCode::SegmentRejected, words.as_str()),
             Made::NotModelled(what) => (ReasonCode::SegmentNotModelled, what.as_str()),
         };

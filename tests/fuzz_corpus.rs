@@ -12,7 +12,7 @@ use std::io::Write;
 use std::path::Path;
 
 /// Texts that look like what each room expects.
-const BODIES: [&str; 17] = [
+const BODIES: [&str; 21] = [
     r#"[{"kind":"feature","key":"f","creationDate":10,"variation":1,"version":3,"context":{"kind":"multi","user":{"key":"u"},"device":{"key":"d"}},"reason":{"kind":"RULE_MATCH","ruleId":"r","inExperiment":true},"samplingRatio":2}]"#,
     r#"[{"kind":"custom","key":"checkout","creationDate":20,"metricValue":-1e400,"data":[1,{"a":null}],"contextKeys":{"user":"u"}}]"#,
     r#"[{"kind":"custom","key":"checkout","creationDate":9,"metricValue":7,"user":{"key":"u"}},{"kind":"custom","key":"\ud800"}]"#,
@@ -27,6 +27,10 @@ const BODIES: [&str; 17] = [
     r#"[{"event_key":"checkout","event_value":"1e1","context_key":"u","context_kind":"user","received_time":"1767225600000","environment_id":"e"}]"#,
     r#"{"events":[{"id":1,"written_at":"2026-01-01T00:00:00Z","kind":"index","data":{"kind":"index"}},7],"total_count":1,"has_more":false}"#,
     r#"{"id":1,"written_at":"2026-01-01 00:00:00","kind":"custom","data":"{\"kind\":\"custom\",\"key\":\"k\",\"creationDate\":1,\"metricValue\":\"x\"}"}"#,
+    r#"{"batch":[{"type":"track","event":"checkout","userId":"u","anonymousId":null,"timestamp":"2026-01-01T00:00:00Z","messageId":"m","properties":{"revenue":"12.5"}},{"type":"page","name":"Home","userId":7},5,{"type":"track","event":"checkout","messageId":"m","userId":"u","timestamp":1}],"sentAt":"2026-01-01T00:00:01Z","context":{"device":{"id":"d"}},"writeKey":"k"}"#,
+    r#"{"type":"identify","anonymousId":"a","userId":"u","traits":{"email":"x"},"integrations":{"All":false,"LaunchDarkly (Actions)":true},"originalTimestamp":"soon"}"#,
+    r#"[{"type":"track","event":"feature","userId":"u","timestamp":"2026-01-01T00:00:00Z","properties":{"environment":"e","project":"p","key":"f","contextKeys":{"user":"u"},"variation":0,"reasonKind":"FALLTHROUGH","inExperiment":true,"flagVersion":3}},{"type":"track","event":"Custom","properties":{"environment":"e","project":"p"}}]"#,
+    "{\"type\":\"track\",\"event\":\"checkout\",\"userId\":\"u\"}\n{\"batch\":[{\"type\":\"track\",\"event\":\"checkout\",\"userId\":\"\"}]}\n",
     "\u{feff}[]",
     "W3sia2luZCI6ImluZGV4In1d",
     "",
@@ -129,7 +133,7 @@ fn real_requests_hold() {
         for line in std::fs::read_to_string(file.unwrap().path()).unwrap().lines() {
             targets::json(line.as_bytes());
             let body = serde_json::from_str::<Value>(line).unwrap()["body"].to_string();
-            (0..8).for_each(|how| targets::body(&sent(how, body.as_bytes())));
+            (0..128).step_by(5).chain(0..8).for_each(|how| targets::body(&sent(how, body.as_bytes())));
             requests += 1;
         }
     }
@@ -140,16 +144,17 @@ fn real_requests_hold() {
 fn hard_requests_hold_at_every_cut_and_in_every_way_of_sending() {
     for body in BODIES {
         targets::json(body.as_bytes());
-        for how in 0..16 {
+        for how in (0..16).chain([32, 33, 64, 96, 98]) {
             targets::body(&sent(how, body.as_bytes()));
             targets::body(&sent(how, &gzip(body.as_bytes())));
         }
-        for how in 0..32 {
+        for how in (0..32).chain([32, 33, 64, 96, 98]) {
             targets::redact(&sent(how, body.as_bytes()));
             targets::redact(&sent(how, &gzip(body.as_bytes())));
         }
         for cut in 0..body.len() {
             targets::body(&sent(0, &body.as_bytes()[..cut]));
+            targets::body(&sent(32, &body.as_bytes()[..cut]));
             targets::redact(&sent(2, &body.as_bytes()[..cut]));
         }
         let packed = gzip(body.as_bytes());
@@ -253,13 +258,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
-    fn damaged_requests_hold(how in 0..16_u8, bytes in prop_oneof![8 => damaged(&BODIES), 1 => arbitrary()]) {
+    fn damaged_requests_hold(how in 0..128_u8, bytes in prop_oneof![8 => damaged(&BODIES), 1 => arbitrary()]) {
         targets::body(&sent(how, &bytes));
         targets::body(&sent(how, &gzip(&bytes)));
     }
 
     #[test]
-    fn damaged_requests_are_redacted(how in 0..32_u8, bytes in prop_oneof![8 => damaged(&BODIES), 1 => arbitrary()]) {
+    fn damaged_requests_are_redacted(how in 0..128_u8, bytes in prop_oneof![8 => damaged(&BODIES), 1 => arbitrary()]) {
         targets::redact(&sent(how, &bytes));
         targets::redact(&sent(how, &gzip(&bytes)));
     }

@@ -6,7 +6,6 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use exptap::attribution::judge::Judge;
 use exptap::attribution::state::{Options, State};
-use exptap::catalog::infer::Inference;
 use exptap::catalog::load::{self, Format};
 use exptap::catalog::{Catalog, Origin};
 use exptap::demo::Shop;
@@ -95,8 +94,7 @@ fn outcome(recording: &str) -> Outcome {
             _ => None,
         })
         .collect();
-    let catalog = header.catalog.unwrap_or_else(|| {
-        let mut inference = Inference::default();
+    let catalog = header.given().catalog().unwrap_or_else(|mut inference| {
         requests.iter().for_each(|envelope| inference.observe_request(envelope));
         inference.catalog()
     });
@@ -125,7 +123,7 @@ fn outcome(recording: &str) -> Outcome {
         report: serde_json::to_value(build::report(&state, &catalog)).unwrap(),
         rows,
         keys,
-        senders: requests.iter().map(|envelope| intake::sender(envelope).to_owned()).collect(),
+        senders: requests.iter().map(|envelope| intake::sender(envelope).into_owned()).collect(),
         requests,
     }
 }

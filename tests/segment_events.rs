@@ -322,7 +322,7 @@ fn a_request_that_segment_refuses_counts_for_nothing() {
     let report = build::report(&state, &device_mapping());
     let finding = report.findings.iter().find(|finding| finding.code.name() == "segment-rejected").unwrap();
     assert!(
-        finding.summary.contains("Segment answers 400 Exceed payload limit: event 2 of the batch has 33"),
+        finding.summary.ends_with("Segment answers 400 Exceed payload limit: an event has more than 32768 bytes"),
         "{}",
         finding.summary
     );
@@ -464,4 +464,21 @@ fn files_of_segment_events_are_read_as_they_are() {
     assert_eq!(seen, [(Some(1_795_247_998_000), 1); 3]);
     assert_eq!(state.totals().duplicate_payloads, 1);
     assert_eq!(state.totals().requests, 0);
+}
+
+#[test]
+fn an_event_that_says_itself_that_the_destination_is_not_meant_is_not_sent() {
+    for (integrations, verdict) in [
+        (json!({}), "counted"),
+        (json!({"All": true}), "counted"),
+        (json!({"All": false, "LaunchDarkly (Actions)": true}), "counted"),
+        (json!({"All": false, "LaunchDarkly (Actions)": {"x": 1}}), "counted"),
+        (json!({"All": false}), "segment-not-subscribed"),
+        (json!({"LaunchDarkly (Actions)": false}), "segment-not-subscribed"),
+        (json!({"Segment.io": true}), "counted"),
+    ] {
+        let event = track(&json!({"integrations": integrations}));
+        let rows = verdicts(&device_mapping(), &[exposure(1, "d-9"), post(2, "/v1/track", "x", &event.to_string())]);
+        assert_eq!(rows[1].split(' ').nth(4), Some(verdict), "{integrations}: {rows:?}");
+    }
 }

@@ -149,10 +149,13 @@ pub(super) fn request(stand_ins: &StandIns, list: &mut List, path: &str, gif: Op
     let (segments, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
     let file = route.client_side_id.zip(route.gif_data).map(|(id, _)| format!("{id}.gif"));
     let is_id = |segment: &str| Some(segment) == file.as_deref().or(route.client_side_id);
+    // A door of Segment's is its last words.
+    let door = segments.rsplit('/').find(|segment| !segment.is_empty()).filter(|_| route.door.is_some());
+    let is_door = |segment: &str| door.is_some_and(|door| segment == door || segment == "v1");
     let mut replaced: Vec<String> = Vec::new();
     for segment in segments.split('/') {
         replaced.push(match (&file, route.client_side_id) {
-            _ if PATH_WORDS.contains(&segment) => segment.to_owned(),
+            _ if PATH_WORDS.contains(&segment) || is_door(segment) => segment.to_owned(),
             (Some(_), Some(id)) if is_id(segment) => format!("{}.gif", client_side_id(stand_ins, list, id)),
             (None, Some(id)) if is_id(segment) => client_side_id(stand_ins, list, id).into_owned(),
             _ => counted(stand_ins, list, Sort::Path, segment).into_owned(),

@@ -5,6 +5,7 @@ use super::address;
 use super::list::Sort;
 use super::pen::{Pen, members};
 use super::plan::{Place, Scope};
+use super::text::Reading;
 use crate::event::{Kind, wrapped};
 use crate::json::{JsonString, Value};
 
@@ -15,11 +16,13 @@ fn last_text<'t>(object: &'t str, wanted: &str) -> Option<JsonString<'t>> {
 
 impl Pen<'_> {
     /// Rewrites a value that stands where an event should.
-    pub(super) fn item(&mut self, value: Value<'_>, raw: &str) {
+    pub(super) fn item(&mut self, value: Value<'_>, raw: &str, reading: Reading) {
         match value {
             Value::Object(event) => {
                 self.list.exported += u64::from(wrapped::is_wrapped(event));
-                self.event(event);
+                if !self.of_segment(event, reading) {
+                    self.event(event);
+                }
             }
             _ => self.anything(value, raw, Sort::Other, &mut Place::top(Scope::Elsewhere)),
         }
@@ -86,7 +89,7 @@ impl Pen<'_> {
         });
     }
 
-    fn key(&mut self, value: Value<'_>, raw: &str) {
+    pub(super) fn key(&mut self, value: Value<'_>, raw: &str) {
         match value {
             Value::String(_) if self.plan.keeps(&Keep::Keys) => {
                 self.list.kept("context keys: asked for");

@@ -81,6 +81,10 @@ pub struct List {
     /// Events of LaunchDarkly's exports and of ldcli, whose members are replaced like any others: the copy does not
     /// come to the same.
     pub exported: u64,
+    /// Events and batches of Segment's.
+    pub(super) of_segment: u64,
+    /// Events of Segment's of which the destination makes something else in the copy, and what of the first.
+    pub differing: Option<(u64, String)>,
 }
 
 /// What is always kept.
@@ -97,6 +101,11 @@ impl List {
             Some(count) => *count += 1,
             None => drop(self.kept.insert(why.to_owned(), 1)),
         }
+    }
+
+    /// Notes that a copy does not come to the same.
+    pub(super) fn differs(&mut self, what: String) {
+        self.differing.get_or_insert((0, what)).0 += 1;
     }
 
     /// How many of a sort were replaced.

@@ -12,6 +12,7 @@ mod list;
 mod pen;
 mod plan;
 mod request;
+mod segment;
 mod standin;
 mod text;
 
@@ -21,14 +22,16 @@ pub use standin::{Key, StandIns};
 
 use crate::attribution::filter::attribute_path;
 use crate::catalog::Catalog;
-use crate::json;
+use crate::envelope::Envelope;
 use crate::recording::{self, Gap, Header, Mark, Record};
+use crate::segment::Destination;
 use foldhash::fast::FixedState;
 use pen::Pen;
-use plan::{Place, Plan, Scope};
+use plan::Plan;
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::str::FromStr;
+use std::sync::Arc;
 use text::Reading;
 
 /// Something to keep that would be replaced.
@@ -83,6 +86,10 @@ pub struct Redactor {
     plan: Plan,
     list: List,
     bodies: HashMap<u64, Bodies, FixedState>,
+    /// What Segment's destination makes of Segment events.
+    destination: Arc<Destination>,
+    value_paths: Vec<String>,
+    key_paths: Vec<String>,
     /// When the last record was made.
     last_ms: i64,
 }
@@ -99,8 +106,18 @@ impl Redactor {
             plan: Plan::new(catalog, travels, keep)?,
             list: List::default(),
             bodies: HashMap::default(),
+            destination: Arc::default(),
+            value_paths: Vec::new(),
+            key_paths: Vec::new(),
             last_ms: 0,
-        })
+        }
+        .mapped_by(catalog.map(|catalog| Arc::clone(&catalog.destination)).unwrap_or_default()))
+    }
+
+    /// For events of Segment's, of which a destination that is set up like this makes what is judged.
+    #[must_use]
+    pub fn mapped_by(self, destination: Arc<Destination>) -> Self {
+        Self { value_paths: destination.value_paths(), key_paths: destination.key_paths(), destination, ..self }
     }
 
     /// What was replaced and kept so far.
@@ -118,20 +135,28 @@ impl Redactor {
             stand_ins: &self.stand_ins,
             plan: &self.plan,
             list: &mut self.list,
+            value_paths: &self.value_paths,
+            key_paths: &self.key_paths,
             on_one_line: false,
             out: String::new(),
         }
     }
 
-    fn text(&mut self, text: &str, reading: Reading) -> String {
+    /// A text, of a request or of none.
+    fn text(&mut self, text: &str, reading: Reading, envelope: Option<&Envelope>) -> String {
+        let before = self.list.of_segment;
         let mut pen = self.pen();
         pen.whole_text(text, reading);
-        pen.out
+        let copy = pen.out;
+        if self.list.of_segment > before || reading.door().is_some() {
+            self.compare_fates(text, &copy, reading, envelope);
+        }
+        copy
     }
 
     /// A piece of a file of plain events.
     pub fn plain(&mut self, text: &str) -> String {
-        self.text(text, Reading::File)
+        self.text(text, Reading::File, None)
     }
 
     /// In the place of the end of plain events that cannot be read: one unreadable line.
@@ -162,19 +187,9 @@ impl Redactor {
             tool: header.tool.as_ref().filter(is_own).cloned(),
             note: header.note.as_ref().map(|note| self.note(note)),
             catalog: header.catalog.as_ref().map(|catalog| self.catalog(catalog)),
-            mapping: header.mapping.as_ref().map(|mapping| self.json(mapping)),
+            mapping: header.mapping.as_ref().map(|mapping| self.mapping(mapping)),
             redacted: true,
         }
-    }
-
-    /// JSON of which nothing is known.
-    fn json(&mut self, text: &str) -> String {
-        let mut pen = self.pen();
-        match json::Walker::new(text).value() {
-            Ok(value) => pen.anything(value, text, Sort::Other, &mut Place::top(Scope::Elsewhere)),
-            Err(_) => pen.out.push_str("null"),
-        }
-        pen.out
     }
 
     /// Requests of a recording that are missing where it is damaged.

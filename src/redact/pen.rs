@@ -67,6 +67,10 @@ pub(super) struct Pen<'a> {
     pub(super) stand_ins: &'a StandIns,
     pub(super) plan: &'a Plan,
     pub(super) list: &'a mut List,
+    /// Where in Segment's events mappings take values of metrics from.
+    pub(super) value_paths: &'a [String],
+    /// … and context keys.
+    pub(super) key_paths: &'a [String],
     /// Line feeds between values become spaces.
     pub(super) on_one_line: bool,
     pub(super) out: String,

@@ -39,7 +39,8 @@ const HEADER_NAMES: [&str; 18] = [
 ];
 const OWN_PREFIX: &str = "x-launchdarkly-";
 /// What is in the name of an SDK, and hardly ever in another program's.
-const SDK_MARKS: [&str; 7] = ["Client", "Server", "SDK", "Relay", "sdk", "Provider", "SegmentDestination"];
+const SDK_MARKS: [&str; 8] =
+    ["Client", "Server", "SDK", "Relay", "sdk", "Provider", "SegmentDestination", "analytics-"];
 /// Bodies told apart under one payload id.
 const MAX_BODIES: u32 = 64;
 /// SDKs that sample without saying so are known by this (R7).
@@ -119,7 +120,7 @@ impl Redactor {
         let text = body::text(envelope);
         let is_gif = Route::of(&envelope.path).gif_data.is_some();
         let readable = text.as_deref().ok().map(|text| {
-            let redacted = self.text(text, reading);
+            let redacted = self.text(text, reading, Some(envelope));
             self.told_apart(envelope, text, redacted)
         });
         if readable.is_none() {

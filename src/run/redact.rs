@@ -11,6 +11,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use tempfile::NamedTempFile;
 
 /// A frame of zstd holds so much at the most, so that a reader can begin anywhere.
@@ -55,13 +56,17 @@ fn redact(options: &cli::Redact) -> Result<(), Failure> {
         .transpose()
         .map_err(|error| format!("{}: {error}", source.name()))?;
     // A catalog that is named is the one to judge by, and travels in the header in the place of the other.
+    let mapping = options.mapping.as_deref().map(super::map::read_mapping).transpose()?.map(Arc::new);
     let header = header.map(|mut header| {
         header.catalog = catalog.clone().or(header.catalog);
+        header.mapping = mapping.as_ref().map(|mapping| mapping.to_json()).or(header.mapping);
         header
     });
+    let recorded = header.as_ref().and_then(|header| header.given().destination);
     let judged_by = header.as_ref().map_or(catalog.as_ref(), |header| header.catalog.as_ref());
     let mut redactor =
         Redactor::new(&key()?, judged_by, header.is_some(), &options.keep).map_err(|refusal| refusal.to_string())?;
+    redactor = redactor.mapped_by(mapping.or(recorded).unwrap_or_default());
     let mut sink = match output {
         _ if options.dry_run => Sink::new(Target::Nowhere, Packing::Plain),
         Some(path) => Sink::new(Target::file(path)?, Packing::of(path)),
@@ -109,6 +114,12 @@ fn redact(options: &cli::Redact) -> Result<(), Failure> {
             "{} holds {} events as LaunchDarkly exports them, or as ldcli keeps them; these cannot be redacted yet so that they come to the same: share the report instead (exptap report --format markdown); no file was written",
             source.name(),
             list.exported
+        )));
+    }
+    if let Some((count, first)) = &list.differing {
+        return Err(Failure::Told(format!(
+            "of {count} Segment events in {} the mapping makes something else once they are redacted, so that the copy would not come to the same ({first}): keep the ids (--keep keys), or share the report instead (exptap report --format markdown); no file was written",
+            source.name()
         )));
     }
     sink.finish()?;

@@ -8,6 +8,8 @@ use super::timestamp::creation_ms;
 use super::value::{Object, Unreadable, Value, parse};
 use super::{Problem, Work, preset, settings};
 
+/// What the destination is called in an event's `integrations`.
+const NAME: &str = "LaunchDarkly (Actions)";
 /// How many mappings Segment lets a destination have.
 pub const MAX_MAPPINGS: usize = 50;
 
@@ -146,6 +148,18 @@ impl Event {
     /// The event as JSON.
     pub fn to_json(&self) -> String {
         self.value.json(&mut Work::on(self.bytes)).ok().flatten().unwrap_or_default()
+    }
+
+    /// How the event says that the destination is not meant; none: it does not.
+    pub(super) fn excludes_destination(&self) -> Option<&'static str> {
+        let integrations = self.value.member("integrations");
+        match (integrations.member(NAME), integrations.member("All")) {
+            (Value::Bool(false), _) => Some("the event’s integrations turn LaunchDarkly (Actions) off"),
+            (Value::Undefined, Value::Bool(false)) => {
+                Some("the event’s integrations turn all destinations off, and LaunchDarkly (Actions) not on again")
+            }
+            _ => None,
+        }
     }
 
     /// A member; undefined where there is none.
@@ -356,6 +370,38 @@ impl Destination {
             Value::Text(id) if !id.is_empty() && &**id != preset::CLIENT_SIDE_ID => Some(id),
             _ => None,
         }
+    }
+
+    /// The paths that mappings take fields from, names and indexes set apart by dots.
+    fn paths_of(&self, fields: &[&str]) -> Vec<String> {
+        fn paths(directive: &Value, found: &mut Vec<String>) {
+            match directive {
+                Value::Object(members) => {
+                    if let Some(Value::Text(path)) = members.get("@path") {
+                        let path = path.replacen("$.", "", 1).replace('[', ".").replace([']', '"', '\''], "");
+                        found.push(path);
+                    }
+                    members.iter().for_each(|(_, value)| paths(value, found));
+                }
+                Value::Array(elements) => elements.iter().for_each(|value| paths(value, found)),
+                _ => {}
+            }
+        }
+        let mut found = Vec::new();
+        for (_, mapping) in self.enabled() {
+            fields.iter().for_each(|field| paths(mapping.mapping.member(field), &mut found));
+        }
+        found
+    }
+
+    /// The paths that mappings take values of metrics from.
+    pub fn value_paths(&self) -> Vec<String> {
+        self.paths_of(&["metric_value"])
+    }
+
+    /// The paths that mappings take context keys from.
+    pub fn key_paths(&self) -> Vec<String> {
+        self.paths_of(&["user_key", "previous_key", "additional_context_keys"])
     }
 
     /// The trigger of a mapping, counted from 0, as it is written.

@@ -38,8 +38,11 @@ pub struct Part {
 pub enum Made {
     /// LaunchDarkly gets this event: a JSON object.
     Sent(String),
-    /// No trigger matches.
-    NotSubscribed,
+    /// No trigger matches, or none is asked because the event says that the destination is not meant.
+    NotSubscribed {
+        /// Where the event says so itself, how.
+        by_event: Option<&'static str>,
+    },
     /// Nothing: Segment or its destination refuses the event in these words.
     Refused(String),
     /// It is not known what.
@@ -50,7 +53,8 @@ impl Made {
     /// Why LaunchDarkly gets nothing, where somebody says so.
     pub fn words(&self) -> Option<&str> {
         match self {
-            Self::Sent(_) | Self::NotSubscribed => None,
+            Self::Sent(_) => None,
+            Self::NotSubscribed { by_event } => *by_event,
             Self::Refused(words) | Self::NotModelled(words) => Some(words),
         }
     }
@@ -68,13 +72,18 @@ impl Fate {
                 let text = |name: &str| event.text(&[name]).map(str::to_owned);
                 let timestamp = timestamp::known_ms(event.member("timestamp"));
                 // Segment's own clock stands in where the event says no time, as it does for the destination.
-                let mapped = destination.map(&event, received_ms.or(timestamp).unwrap_or_default());
+                let now_ms = received_ms.or(timestamp).unwrap_or_default();
+                let excluded = event.excludes_destination();
+                let parts = match excluded {
+                    Some(how) => vec![Part { mapping: None, made: Made::NotSubscribed { by_event: Some(how) } }],
+                    None => parts(destination.map(&event, now_ms)),
+                };
                 Self {
                     message_id: delivered.message_id,
                     call: text("type").unwrap_or_else(|| "?".to_owned()),
                     name: text("event").or_else(|| text("name")).or_else(|| text("groupId")),
                     time_ms: timestamp.or(received_ms),
-                    parts: parts(mapped),
+                    parts,
                     event: Some(event),
                 }
             }
@@ -163,7 +172,7 @@ fn parts(mapped: Vec<Mapped>) -> Vec<Part> {
         return matched;
     }
     if others.is_empty() {
-        return vec![Part { mapping: None, made: Made::NotSubscribed }];
+        return vec![Part { mapping: None, made: Made::NotSubscribed { by_event: None } }];
     }
     others.truncate(1);
     others

@@ -52,6 +52,16 @@ impl Refusal {
             _ => "Exceed payload limit",
         }
     }
+
+    /// Why, without figures: what requests that are refused for the same reason have in common.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::EventTooLarge { .. } => format!("an event has more than {EVENT_BYTES} bytes"),
+            Self::BatchTooLarge { .. } => format!("the batch has more than {BATCH_BYTES} bytes"),
+            Self::TooManyEvents { .. } => format!("the batch has more than {BATCH_EVENTS} events"),
+            Self::NotJson { .. } => "the body is not JSON".to_owned(),
+        }
+    }
 }
 
 impl fmt::Display for Refusal {

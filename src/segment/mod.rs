@@ -30,6 +30,16 @@ pub use destination::{
     Action, Destination, Event, EventError, Line, MAX_MAPPINGS, Mapped, Outcome, Resolved, SentRequest,
 };
 
+/// Whether a text is a date to Segment and its destination.
+pub fn is_date(text: &str) -> bool {
+    timestamp::is_date_like(text)
+}
+
+/// Whether a text is a number to JavaScript.
+pub fn is_number(text: &str) -> bool {
+    !javascript::number(text).is_nan()
+}
+
 /// Why there is no value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Problem {

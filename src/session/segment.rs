@@ -6,7 +6,7 @@ use super::journal::Entry;
 use crate::event::Item;
 use crate::event::body::{self, Route};
 use crate::segment::Outcome;
-use crate::segment::fate::{Fate, Made};
+use crate::segment::fate::Fate;
 use crate::segment::posted::Posted;
 use crate::view::{SegmentMapping, SegmentView, ThroughSegment};
 
@@ -50,11 +50,9 @@ impl Session {
             }));
         }
         mappings.sort_by_key(|mapping| !mapping.is_own);
-        // Where Segment itself refuses an event no mapping is asked.
+        // Where Segment itself delivers an event to nobody no mapping is asked.
         let refused = match fate.parts.as_slice() {
-            [part] if part.mapping.is_none() && part.made != Made::NotSubscribed => {
-                part.made.words().map(str::to_owned)
-            }
+            [part] if part.mapping.is_none() => part.made.words().map(str::to_owned),
             _ => None,
         };
         SegmentView {
