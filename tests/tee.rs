@@ -158,9 +158,10 @@ fn whatever_the_upstream_answers_goes_back_as_it_is() {
     }
     assert!(upstream.has_no_more_requests(), "no redirect is followed and nothing is sent twice");
     let figures = running.status.figures();
-    let counts: Vec<(u16, u64)> = figures.upstream_answers.clone().into_iter().collect();
+    let counts: Vec<(u16, u64)> = figures.upstream.answers.clone().into_iter().collect();
     assert_eq!(counts, [(200, 1), (202, 2), (302, 1), (401, 1), (413, 1), (429, 1), (503, 1)]);
-    assert_eq!((figures.upstream_delivered(), figures.upstream_answered(), figures.upstream_failures), (3, 8, 0));
+    let upstream = &figures.upstream;
+    assert_eq!((upstream.delivered(), upstream.answered(), upstream.unanswered), (3, 8, 0));
 }
 
 #[test]
@@ -177,8 +178,8 @@ fn an_upstream_that_cannot_be_reached_is_answered_503_with_the_reason() {
     assert_eq!((&envelope.body[..], envelope.loss), (&b"[]"[..], None));
     assert_eq!(envelope.answer, Some(Answered { status: 503, from: AnsweredBy::Local }));
     let figures = running.status.figures();
-    assert_eq!((figures.upstream_failures, figures.upstream_answered()), (1, 0));
-    assert!(figures.last_upstream_failure.unwrap().text.contains(&free.to_string()));
+    assert_eq!((figures.upstream.unanswered, figures.upstream.answered()), (1, 0));
+    assert!(figures.upstream.last_failure.unwrap().text.contains(&free.to_string()));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use super::theme::{Depth, Role, Theme, Themes};
 use super::*;
 use crate::app::fixture::{Fixture, START_MS};
-use crate::app::{Action, Edit, Message, Setting, Tick, keymap};
+use crate::app::{Action, Edit, Forwarding, Message, Setting, Tick, keymap};
 use crate::endpoint::Received;
 use crate::reason::Category;
 use jiff::tz::TimeZone;
@@ -21,7 +21,7 @@ fn app(store: &mut Fixture) -> App<'_> {
     let setting = Setting {
         addresses: vec!["127.0.0.1:8033".parse().unwrap()],
         reading: None,
-        forward: Some("https://events.launchdarkly.com".into()),
+        forward: Forwarding { launchdarkly: Some("https://events.launchdarkly.com".into()), segment: None },
         themes: Themes::built_in().names(),
     };
     let zone = TimeZone::fixed(jiff::tz::offset(1));
