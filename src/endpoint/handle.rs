@@ -108,13 +108,15 @@ impl Handler {
         lifetime: Lifetime,
     ) -> Response<Body> {
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
-        let door = if let PathKind::Segment(door) = kind { Some(door) } else { None };
+        // Where a path could be either's, LaunchDarkly answers, and a write key is none the less masked.
+        let door = if let PathKind::Segment(door) = kind { Some(door) } else { Door::of(parts.uri.path()) };
+        let secret = self.segment_secret.as_ref().filter(|_| kind == PathKind::Segment(Door::Webhook));
         let authorized = if door.is_some() { Authorized::Segment } else { Authorized::Sdk };
         let head = safe_head(&target, &parts.headers, authorized);
         let method = parts.method.as_str().to_owned();
         let limit = self.limits.body_bytes;
         let mut arrival = Arrival::new(self.intake.clone(), now_ms(), method, head, &parts.headers, limit);
-        arrival.segment = door.map(|door| SegmentRequest::new(door, &parts.headers, self.segment_secret.as_ref()));
+        arrival.segment = door.map(|door| SegmentRequest::new(door, &parts.headers, secret));
         let collected = arrival.collect(body, self.limits.idle, &self.status).await;
         let upstream = match kind {
             // It came to exptap, and to nobody else.

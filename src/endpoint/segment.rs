@@ -35,13 +35,14 @@ pub(super) struct SegmentRequest {
 }
 
 impl SegmentRequest {
+    /// With a secret where the signature is to be checked.
     pub(super) fn new(door: Door, headers: &HeaderMap, secret: Option<&Secret>) -> Self {
         Self {
             door,
             encoding: text_of(headers, CONTENT_ENCODING).map(|encoding| encoding.trim().to_ascii_lowercase()),
             has_write_key: text_of(headers, AUTHORIZATION).and_then(mask::basic_user).is_some(),
             signature: text_of(headers, HeaderName::from_static(SIGNATURE_HEADER)).map(str::to_owned),
-            secret: secret.filter(|_| door == Door::Webhook).cloned(),
+            secret: secret.cloned(),
         }
     }
 
