@@ -7,7 +7,7 @@
 
 use exptap::app::ReplayView;
 use exptap::app::replay::{FirstSeen, Mark};
-use exptap::app::{Action, App, Edit, Message, Pane, Setting, Tick};
+use exptap::app::{Action, App, Edit, Forwarding, Message, Pane, Setting, Tick};
 use exptap::catalog::Origin;
 use exptap::catalog::load::{Format, from_text};
 use exptap::endpoint::Received;
@@ -111,7 +111,7 @@ fn main() {
     let setting = Setting {
         reading: None,
         addresses: vec!["127.0.0.1:8033".parse().unwrap()],
-        forward: None,
+        forward: Forwarding::default(),
         themes: Themes::built_in().names(),
     };
     let mut app = App::new(&mut session, setting, TimeZone::system());

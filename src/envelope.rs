@@ -68,6 +68,36 @@ pub struct Answer {
     pub from: AnsweredBy,
 }
 
+/// What the signature of one of Segment's webhooks is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signature {
+    /// Whoever sent it knows the secret.
+    Valid,
+    /// It is another's, or the body is.
+    Wrong,
+    /// There is none.
+    Missing,
+}
+
+impl Signature {
+    /// Every outcome.
+    pub const ALL: [Self; 3] = [Self::Valid, Self::Wrong, Self::Missing];
+
+    /// The word in a recording.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Valid => "valid",
+            Self::Wrong => "wrong",
+            Self::Missing => "missing",
+        }
+    }
+
+    /// The outcome with this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|signature| signature.name() == name)
+    }
+}
+
 /// Why the bytes of a body are not all here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BodyLoss {
@@ -123,9 +153,10 @@ pub struct Envelope {
     pub path: String,
     /// Headers by lower-case name, in the order received. `authorization` is never among them.
     pub headers: Vec<(String, String)>,
-    /// The masked credential of the `Authorization` header, if there was one.
+    /// The masked credential of the `Authorization` header, or Segment's write key in the body, if there was one.
     pub credential: Option<Credential>,
-    /// The body as it came over the wire, still encoded unless `decoded_from` says otherwise.
+    /// The body as it came over the wire, still encoded unless `decoded_from` says otherwise. Only Segment's write keys
+    /// in it are masked.
     pub body: Bytes,
     /// The encoding that was taken off the body already: a recording keeps the decoded text.
     pub decoded_from: Option<String>,
@@ -135,6 +166,9 @@ pub struct Envelope {
     pub loss: Option<BodyLoss>,
     /// What the sender was answered.
     pub answer: Option<Answer>,
+    /// What the signature of one of Segment's webhooks is worth. None: it was not checked, because no secret was given,
+    /// it is no webhook, or its body is not whole.
+    pub signature: Option<Signature>,
 }
 
 impl Envelope {

@@ -116,6 +116,14 @@ pub fn sources(address: SocketAddr) -> Vec<GuideLine> {
         GuideLine::Text(format!("Give the SDK {} and start exptap with --forward RELAY_URL.", events_uri(address))),
         GuideLine::Blank,
         GuideLine::Heading("Segment".to_owned()),
+        code("Node", format!("new Analytics({{ writeKey, host: '{}' }})", events_uri(address))),
+        code("Python", format!("analytics.host = '{}'", events_uri(address))),
+        code("Browser", format!("AnalyticsBrowser.load({{ writeKey, cdnURL: '{}' }})", events_uri(address))),
+        code("Webhook", format!("let a TLS tunnel end at port {port}, and post to its /webhook")),
+        code("By hand", "events copied from Segment's debugger, into exptap map".to_owned()),
+        GuideLine::Text(
+            "With --forward-segment https://api.segment.io what libraries send goes on to Segment.".to_owned(),
+        ),
         GuideLine::Text(
             "The LaunchDarkly (Actions) destination sends to https without a port only: let a TLS".to_owned(),
         ),
@@ -156,7 +164,7 @@ mod tests {
     fn the_bound_address_stands_wherever_something_is_pasted() {
         let address: SocketAddr = "127.0.0.1:9100".parse().unwrap();
         let text = plain(&sources(address));
-        assert_eq!(text.matches("http://127.0.0.1:9100").count(), 8);
+        assert_eq!(text.matches("http://127.0.0.1:9100").count(), 11);
         assert!(!text.contains("8033"));
     }
 

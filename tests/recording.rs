@@ -6,7 +6,7 @@ mod loopback;
 
 use bytes::Bytes;
 use exptap::attribution::state::Clock;
-use exptap::envelope::{Answer, AnsweredBy, BodyLoss, Credential, Envelope, Via};
+use exptap::envelope::{Answer, AnsweredBy, BodyLoss, Credential, Envelope, Signature, Via};
 use exptap::event::body;
 use exptap::headless::{self, Failure, Request};
 use exptap::input::Source;
@@ -269,6 +269,7 @@ prop_compose! {
             Some(Answer { status: 202, from: AnsweredBy::Local }),
             Some(Answer { status: 401, from: AnsweredBy::Upstream }),
         ]),
+        signature in prop::option::of(prop::sample::select(Signature::ALL.to_vec())),
         extra in 0..100_u64,
     ) -> Envelope {
         Envelope {
@@ -284,6 +285,7 @@ prop_compose! {
             decoded_from: None,
             loss,
             answer,
+            signature,
         }
     }
 }

@@ -5,57 +5,14 @@ mod loopback;
 
 use exptap::endpoint::{self, BindError, Limits, ListenOn, Options};
 use exptap::envelope::{Answer as Answered, AnsweredBy, BodyLoss};
-use loopback::{Answer, Client, PATIENCE, gzip, limits, loopback_options, post, post_chunked, start};
+use loopback::upstream::Upstream;
+use loopback::{Answer, PATIENCE, gzip, limits, loopback_options, post, post_chunked, start};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::channel;
 use std::time::Duration;
-
-/// A server that writes down every request as it came and answers with prepared bytes.
-struct Upstream {
-    address: SocketAddr,
-    requests: Receiver<Answer>,
-}
-
-impl Upstream {
-    /// `answer` gets each request and gives the bytes to send back.
-    fn start(answer: impl Fn(&Answer) -> Vec<u8> + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let address = listener.local_addr().unwrap();
-        let (write_down, requests) = channel();
-        let answer = Arc::new(answer);
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let (answer, write_down): (_, Sender<Answer>) = (Arc::clone(&answer), write_down.clone());
-                std::thread::spawn(move || {
-                    let mut stream = stream.unwrap();
-                    let mut connection = Client::over(stream.try_clone().unwrap());
-                    while let Some(request) = connection.message() {
-                        let answer = answer(&request);
-                        if write_down.send(request).is_err() || stream.write_all(&answer).is_err() {
-                            return;
-                        }
-                    }
-                });
-            }
-        });
-        Self { address, requests }
-    }
-
-    fn options(&self) -> Options {
-        Options { forward: Some(format!("http://{}", self.address).parse().unwrap()), ..loopback_options() }
-    }
-
-    fn request(&self) -> Answer {
-        self.requests.recv_timeout(PATIENCE).expect("the upstream got no request")
-    }
-
-    fn has_no_more_requests(&self) -> bool {
-        self.requests.try_recv().is_err()
-    }
-}
 
 fn accepted(_: &Answer) -> Vec<u8> {
     b"HTTP/1.1 202 Accepted\r\nDate: Sat, 21 Nov 2026 08:00:00 GMT\r\nContent-Length: 0\r\n\r\n".to_vec()
@@ -158,9 +115,10 @@ fn whatever_the_upstream_answers_goes_back_as_it_is() {
     }
     assert!(upstream.has_no_more_requests(), "no redirect is followed and nothing is sent twice");
     let figures = running.status.figures();
-    let counts: Vec<(u16, u64)> = figures.upstream_answers.clone().into_iter().collect();
+    let counts: Vec<(u16, u64)> = figures.upstream.answers.clone().into_iter().collect();
     assert_eq!(counts, [(200, 1), (202, 2), (302, 1), (401, 1), (413, 1), (429, 1), (503, 1)]);
-    assert_eq!((figures.upstream_delivered(), figures.upstream_answered(), figures.upstream_failures), (3, 8, 0));
+    let upstream = &figures.upstream;
+    assert_eq!((upstream.delivered(), upstream.answered(), upstream.unanswered), (3, 8, 0));
 }
 
 #[test]
@@ -177,8 +135,8 @@ fn an_upstream_that_cannot_be_reached_is_answered_503_with_the_reason() {
     assert_eq!((&envelope.body[..], envelope.loss), (&b"[]"[..], None));
     assert_eq!(envelope.answer, Some(Answered { status: 503, from: AnsweredBy::Local }));
     let figures = running.status.figures();
-    assert_eq!((figures.upstream_failures, figures.upstream_answered()), (1, 0));
-    assert!(figures.last_upstream_failure.unwrap().text.contains(&free.to_string()));
+    assert_eq!((figures.upstream.unanswered, figures.upstream.answered()), (1, 0));
+    assert!(figures.upstream.last_failure.unwrap().text.contains(&free.to_string()));
 }
 
 #[test]
@@ -381,6 +339,11 @@ fn forwarding_to_oneself_is_refused_at_the_start() {
         let forward_mobile = Some(format!("http://{host}:{port}").parse().unwrap());
         let error = bind_error(Options { listen, forward_mobile, ..Options::default() });
         assert!(matches!(error, BindError::ForwardsToItself { .. }), "{host}: {error}");
+        let forward_segment = Some(format!("http://{host}:{port}").parse().unwrap());
+        let error = bind_error(Options { listen, forward_segment, ..Options::default() });
+        assert!(
+            error.to_string().starts_with("--forward-segment http://") && error.to_string().contains("Segment takes")
+        );
     }
     let everywhere = ListenOn::Address((Ipv4Addr::UNSPECIFIED, port).into());
     let forward = Some(format!("http://127.0.0.1:{port}").parse().unwrap());

@@ -31,7 +31,7 @@ pub use recording::Banner;
 pub use replay::{ReplayCommand, ReplayView};
 pub use views::{Bucket, Detail, Side, View, Why};
 
-use crate::endpoint::Received;
+use crate::endpoint::{Delivery, Received};
 use crate::query::{Query, QueryError, Situation};
 use crate::recorder::Snapshot;
 use crate::report::Report;
@@ -56,20 +56,27 @@ pub struct Setting {
     /// What is read instead: the name of a file.
     pub reading: Option<String>,
     /// Where requests are forwarded to.
-    pub forward: Option<String>,
+    pub forward: Forwarding,
     /// Names of the themes there are.
     pub themes: Vec<String>,
+}
+
+/// Where requests are forwarded to, whose they are deciding.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Forwarding {
+    /// Events of LaunchDarkly's SDKs.
+    pub launchdarkly: Option<String>,
+    /// Requests of Segment's libraries.
+    pub segment: Option<String>,
 }
 
 /// How forwarding and the endpoint are doing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
-    /// Requests the upstream took.
-    pub delivered: u64,
-    /// Requests the upstream refused: status, how often.
-    pub refused: Vec<(u16, u64)>,
-    /// Requests the upstream gave no answer to.
-    pub unanswered: u64,
+    /// How the upstream takes the events of LaunchDarkly's SDKs.
+    pub upstream: Delivery,
+    /// How Segment's upstream takes the requests of Segment's libraries.
+    pub segment_upstream: Delivery,
     /// One sentence about what went wrong last.
     pub trouble: Option<String>,
 }

@@ -15,7 +15,7 @@ fn app(store: &mut Fixture) -> App<'_> {
     let setting = Setting {
         addresses: vec!["127.0.0.1:8033".parse().unwrap()],
         reading: None,
-        forward: None,
+        forward: Forwarding::default(),
         themes: vec!["default".into(), "light".into(), "mono".into()],
     };
     let mut app = App::new(store, setting, TimeZone::UTC);

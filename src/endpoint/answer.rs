@@ -1,5 +1,7 @@
-//! The answers exptap gives itself: what SDKs expect of LaunchDarkly, and plain sentences for everybody else.
+//! The answers exptap gives itself: what SDKs expect of LaunchDarkly, what Segment's libraries expect of Segment, and
+//! plain sentences for everybody else.
 
+use crate::segment::limits::Refusal;
 use axum::body::Body;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
@@ -44,6 +46,35 @@ impl Asked {
         // A cached pixel would swallow the next events with the same address.
         response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
+    }
+
+    /// A request of Segment's libraries, taken.
+    pub(super) fn segment_taken(&self) -> Response<Body> {
+        self.response(StatusCode::OK, Some("application/json"), Body::from(r#"{"success":true}"#))
+    }
+
+    /// A request of Segment's libraries, refused as Segment would, with its words and more about it. Libraries that look
+    /// at an answer look for `code` and `message`.
+    pub(super) fn segment_refused(&self, refusal: &Refusal) -> Response<Body> {
+        let body = serde_json::json!({
+            "success": false,
+            "code": "invalid_request",
+            "message": refusal.words(),
+            "detail": refusal.to_string(),
+        });
+        self.response(StatusCode::BAD_REQUEST, Some("application/json"), Body::from(body.to_string()))
+    }
+
+    /// The settings of a source. They name the address they were asked for at, so no cache may hand them on.
+    pub(super) fn segment_settings(&self, settings: String) -> Response<Body> {
+        let mut response = self.response(StatusCode::OK, Some("application/json"), Body::from(settings));
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+
+    /// A webhook, received.
+    pub(super) fn received(&self) -> Response<Body> {
+        self.response(StatusCode::OK, None, Body::empty())
     }
 
     /// No click or page view goals.
@@ -101,15 +132,23 @@ pub(super) fn home(addresses: &[SocketAddr]) -> String {
         "exptap is listening for LaunchDarkly events.\n\n\
          Set the events URI of an SDK on this machine to {address} and leave its base and stream URIs as they are:\n\
          events arrive here, flag data still comes from LaunchDarkly.\n\n\
-         Server SDKs post to /bulk, mobile SDKs to /mobile, browser SDKs to /events/bulk/{{client-side id}}; any prefix is fine.\n\
+         Server SDKs post to /bulk, mobile SDKs to /mobile, browser SDKs to /events/bulk/{{client-side id}}; any prefix is fine.\n\n\
+         Segment's libraries may send here as well: {address} is the host of a server library and the cdnURL of\n\
+         analytics.js, and {address}/webhook takes what Segment's webhooks post.\n\n\
          What arrives is shown in the terminal exptap runs in.\n"
     )
+}
+
+/// What is said to somebody who looks at one of Segment's doors without sending anything.
+pub(super) fn segment_door() -> String {
+    "exptap listens here for what Segment's libraries and webhooks post.".to_owned()
 }
 
 /// What is said to a request on a path that carries no events.
 pub(super) fn not_here(hint: &str) -> String {
     format!(
-        "exptap takes LaunchDarkly events only: {hint}. Event paths are /bulk, /diagnostic, /mobile, /mobile/events/bulk, \
-         /mobile/events/diagnostic, /events/bulk/{{id}}, /events/diagnostic/{{id}} and /a/{{id}}.gif, with any prefix."
+        "exptap takes events of LaunchDarkly and of Segment only: {hint}. LaunchDarkly's event paths are /bulk, /diagnostic, \
+         /mobile, /mobile/events/bulk, /mobile/events/diagnostic, /events/bulk/{{id}}, /events/diagnostic/{{id}} and \
+         /a/{{id}}.gif; Segment's are /v1/track, /v1/batch and the other calls, and /webhook; all with any prefix."
     )
 }

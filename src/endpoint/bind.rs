@@ -91,8 +91,13 @@ pub enum BindError {
         source: io::Error,
     },
     /// Requests would go round in a circle.
-    #[error("--forward {url} leads back to {address}, where exptap itself listens: give LaunchDarkly's events address")]
+    #[error(
+        "{option} {url} leads back to {address}, where exptap itself listens: give the address {whose} takes events at",
+        whose = if option.ends_with("segment") { "Segment" } else { "LaunchDarkly" }
+    )]
     ForwardsToItself {
+        /// The option that says so.
+        option: &'static str,
         /// Where to forward to.
         url: ForwardUrl,
         /// The listening address it means.

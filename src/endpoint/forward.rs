@@ -1,8 +1,9 @@
-//! The way on to LaunchDarkly: a tee nobody notices.
+//! The way on to LaunchDarkly, or to Segment: a tee nobody notices.
 //!
 //! hyper's own client is used, not reqwest: reqwest adds `Accept: */*` to every request and normalises addresses
 //! (`/a/../bulk`, `%7e`), and a tee must do neither.
 
+use super::status::Service;
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, Method, Request, Response, Uri};
@@ -110,6 +111,7 @@ pub(super) type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, BoxErro
 /// One fixed upstream. Nothing in a request can change where it goes.
 pub(super) struct Upstream {
     url: ForwardUrl,
+    service: Service,
     client: Client,
     patience: Duration,
 }
@@ -134,7 +136,7 @@ impl Upstream {
     /// # Errors
     ///
     /// The machine's certificate store cannot be read.
-    pub(super) fn new(url: ForwardUrl, patience: Duration) -> Result<Self, String> {
+    pub(super) fn new(url: ForwardUrl, service: Service, patience: Duration) -> Result<Self, String> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -157,11 +159,16 @@ impl Upstream {
                 Client::Tunnelled(builder.build(tls.wrap_connector(tunnel)))
             }
         };
-        Ok(Self { url, client, patience })
+        Ok(Self { url, service, client, patience })
     }
 
     pub(super) fn url(&self) -> &ForwardUrl {
         &self.url
+    }
+
+    /// Whose events it takes.
+    pub(super) fn service(&self) -> Service {
+        self.service
     }
 
     /// Sends a request on as it came and gives the upstream's answer as it came, both without the headers that

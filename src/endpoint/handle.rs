@@ -1,23 +1,27 @@
 //! What is done with one request.
 
-use super::Limits;
 use super::answer::{self, Asked};
 use super::connection::Framing;
 use super::forward::Upstream;
 use super::intake::Intake;
 use super::lifetime::{Lifetime, Phase};
-use super::mask::safe_head;
+use super::mask::{self, Authorized, safe_head};
 use super::paths::{self, PathKind};
-use super::receive::{Arrival, Breach, Collected};
-use super::status::Status;
+use super::receive::{Arrival, Breach, Collected, Stream};
+use super::segment::{self, SegmentRequest};
+use super::status::{Service, Status};
+use super::{Limits, Upstreams};
 use crate::envelope::{Answer, AnsweredBy};
+use crate::segment::door::Door;
+use crate::segment::limits::Refusal;
+use crate::segment::webhook::Secret;
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::{Frame, Incoming};
+use hyper::body::{Body as _, Frame, Incoming};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,8 +32,8 @@ use tokio::sync::oneshot;
 pub(super) struct Handler {
     pub(super) intake: Intake,
     pub(super) status: Arc<Status>,
-    pub(super) forward: Option<Arc<Upstream>>,
-    pub(super) forward_mobile: Option<Arc<Upstream>>,
+    pub(super) upstreams: Upstreams,
+    pub(super) segment_secret: Option<Secret>,
     pub(super) limits: Limits,
     pub(super) addresses: Vec<SocketAddr>,
 }
@@ -54,14 +58,28 @@ impl Handler {
             return asked.preflight();
         }
         let path = parts.uri.path();
-        let hint = paths::hint(path);
+        let (kind, hint) = classify(&parts);
         if let Some(hint) = hint {
-            let at = super::mask::mask_address(path);
+            let at = mask::mask_address(path);
             self.status.hinted(now_ms(), format!("{} {at}: {hint}", parts.method));
         }
-        // CONNECT asks for a tunnel to somewhere else, and any success would grant it.
-        let kind = if parts.method == Method::CONNECT { PathKind::Unknown } else { PathKind::of(path) };
         match kind {
+            PathKind::Segment(Door::Settings) => {
+                self.status.other_request();
+                let settings = segment::settings(path, &parts.headers, self.addresses.first());
+                let answer = asked.segment_settings(settings);
+                self.pass(parts, body, asked, lifetime, answer).await
+            }
+            // Somebody looks whether anything is here.
+            PathKind::Segment(_) if matches!(parts.method, Method::GET | Method::HEAD) => {
+                self.status.other_request();
+                asked.sentence(StatusCode::OK, answer::segment_door())
+            }
+            PathKind::Segment(Door::Metrics) => {
+                self.status.other_request();
+                let answer = asked.segment_taken();
+                self.pass(parts, body, asked, lifetime, answer).await
+            }
             kind if kind.is_events() => {
                 self.status.event_request();
                 self.events(kind, parts, body, asked, lifetime).await
@@ -90,31 +108,73 @@ impl Handler {
         lifetime: Lifetime,
     ) -> Response<Body> {
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
-        let head = safe_head(&target, &parts.headers);
+        // Where a path could be either's, LaunchDarkly answers, and a write key is none the less masked.
+        let door = if let PathKind::Segment(door) = kind { Some(door) } else { Door::of(parts.uri.path()) };
+        let secret = self.segment_secret.as_ref().filter(|_| kind == PathKind::Segment(Door::Webhook));
+        let authorized = if door.is_some() { Authorized::Segment } else { Authorized::Sdk };
+        let head = safe_head(&target, &parts.headers, authorized);
         let method = parts.method.as_str().to_owned();
         let limit = self.limits.body_bytes;
         let mut arrival = Arrival::new(self.intake.clone(), now_ms(), method, head, &parts.headers, limit);
+        arrival.segment = door.map(|door| SegmentRequest::new(door, &parts.headers, secret));
         let collected = arrival.collect(body, self.limits.idle, &self.status).await;
-        let upstream = if kind == PathKind::MobileEvents { &self.forward_mobile } else { &self.forward };
+        let upstream = match kind {
+            // It came to exptap, and to nobody else.
+            PathKind::Segment(Door::Webhook) => &None,
+            PathKind::Segment(_) => &self.upstreams.segment,
+            PathKind::MobileEvents => &self.upstreams.mobile,
+            _ => &self.upstreams.launchdarkly,
+        };
+        let mut refusal = None;
         let body = match (collected, upstream) {
             (Collected::Broken(breach), _) => return broken(&asked, breach),
             (Collected::Whole(bytes), Some(upstream)) => {
                 let body = whole_body(bytes, &parts);
-                return self.tee(arrival, Arc::clone(upstream), parts, target, body, asked, lifetime).await;
+                return self.tee(Some(arrival), Arc::clone(upstream), parts, target, body, asked, lifetime).await;
             }
             (Collected::Streaming(stream), Some(upstream)) => {
                 let body = streaming_body(stream, Arc::clone(&self.status));
-                return self.tee(arrival, Arc::clone(upstream), parts, target, body, asked, lifetime).await;
+                return self.tee(Some(arrival), Arc::clone(upstream), parts, target, body, asked, lifetime).await;
             }
-            (Collected::Whole(_), None) => Ok(()),
+            (Collected::Whole(bytes), None) => {
+                refusal = arrival.segment.as_ref().and_then(|segment| segment.refusal(&bytes, limit));
+                Ok(())
+            }
             (Collected::Streaming(stream), None) => stream.drain(&self.status).await,
         };
         if let Err(breach) = body {
             return broken(&asked, breach);
         }
-        let response = if kind == PathKind::Gif { asked.pixel() } else { asked.accepted() };
+        if let (Some(segment), Some(bytes)) = (&arrival.segment, arrival.too_large()) {
+            refusal = segment.refusal_by_size(bytes);
+        }
+        let response = taken(kind, &asked, refusal);
         arrival.answer = Some(Answer { status: response.status().as_u16(), from: AnsweredBy::Local });
         response
+    }
+
+    /// Lets a request pass that carries no events and is Segment's to answer: on to its upstream where there is one, else
+    /// it gets this answer.
+    async fn pass(
+        &self,
+        parts: Parts,
+        body: Incoming,
+        asked: Asked,
+        lifetime: Lifetime,
+        answer: Response<Body>,
+    ) -> Response<Body> {
+        let is_empty = body.is_end_stream();
+        let stream = Stream::passing(body, self.limits.idle);
+        let Some(upstream) = &self.upstreams.segment else {
+            return match stream.drain(&self.status).await {
+                Ok(()) => answer,
+                Err(breach) => broken(&asked, breach),
+            };
+        };
+        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
+        let body =
+            if is_empty { whole_body(Bytes::new(), &parts) } else { streaming_body(stream, Arc::clone(&self.status)) };
+        self.tee(None, Arc::clone(upstream), parts, target, body, asked, lifetime).await
     }
 
     /// Forwards a request in a task of its own: LaunchDarkly gets what exptap received even where the sender does
@@ -122,7 +182,7 @@ impl Handler {
     #[expect(clippy::too_many_arguments, reason = "a request in its parts, and what it meets")]
     async fn tee(
         &self,
-        mut arrival: Arrival,
+        mut arrival: Option<Arrival>,
         upstream: Arc<Upstream>,
         parts: Parts,
         target: String,
@@ -139,17 +199,23 @@ impl Handler {
             };
             let (response, from) = match sent {
                 Ok(response) => {
-                    status.upstream_answered(response.status().as_u16());
+                    status.upstream_answered(upstream.service(), response.status().as_u16());
                     (response.map(Body::new), AnsweredBy::Upstream)
                 }
                 Err(reason) => {
                     let reason = format!("{} could not be reached: {reason}", upstream.url());
-                    let text = format!("exptap forwards events, and {reason}. SDKs send such events once more.");
-                    status.upstream_failed(now_ms(), reason);
+                    let again = match upstream.service() {
+                        Service::LaunchDarkly => "SDKs send such events once more",
+                        Service::Segment => "Segment's libraries send such events again",
+                    };
+                    let text = format!("exptap forwards events, and {reason}. {again}.");
+                    status.upstream_failed(upstream.service(), now_ms(), reason);
                     (asked.sentence(StatusCode::SERVICE_UNAVAILABLE, text), AnsweredBy::Local)
                 }
             };
-            arrival.answer = Some(Answer { status: response.status().as_u16(), from });
+            if let Some(arrival) = &mut arrival {
+                arrival.answer = Some(Answer { status: response.status().as_u16(), from });
+            }
             drop(arrival);
             // An error means that the sender has left: the events are delivered all the same.
             let _ = give.send(response);
@@ -159,6 +225,29 @@ impl Handler {
             *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
             response
         })
+    }
+}
+
+/// What a request is, and what is odd about its path.
+fn classify(parts: &Parts) -> (PathKind, Option<&'static str>) {
+    let path = parts.uri.path();
+    // CONNECT asks for a tunnel to somewhere else, and any success would grant it.
+    let kind = if parts.method == Method::CONNECT { PathKind::Unknown } else { PathKind::of(path) };
+    let says_nothing = matches!(kind, PathKind::Unknown | PathKind::FlagData | PathKind::Home);
+    if says_nothing && segment::is_webhook(&parts.method, &parts.headers) {
+        return (PathKind::Segment(Door::Webhook), None);
+    }
+    (kind, paths::hint(path))
+}
+
+/// The answer where nothing is forwarded.
+fn taken(kind: PathKind, asked: &Asked, refusal: Option<Refusal>) -> Response<Body> {
+    match (kind, refusal) {
+        (PathKind::Gif, _) => asked.pixel(),
+        (PathKind::Segment(Door::Webhook), _) => asked.received(),
+        (PathKind::Segment(_), Some(refusal)) => asked.segment_refused(&refusal),
+        (PathKind::Segment(_), None) => asked.segment_taken(),
+        _ => asked.accepted(),
     }
 }
 

@@ -4,10 +4,24 @@
 //! of it says anything about events.
 
 use crate::envelope::Credential;
+use crate::segment::webhook::SIGNATURE_HEADER;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderName};
 
-const KEPT: [&str; 6] = ["content-type", "content-encoding", "user-agent", "host", "origin", "referer"];
+const KEPT: [&str; 8] = [
+    "content-type",
+    "content-encoding",
+    "user-agent",
+    "host",
+    "origin",
+    "referer",
+    // How often Segment's libraries tried before.
+    "x-retry-count",
+    // That a webhook is signed.
+    SIGNATURE_HEADER,
+];
 const KEPT_PREFIX: &str = "x-launchdarkly-";
 const KEY_KINDS: [&str; 3] = ["sdk-", "mob-", "api-"];
 const SECRET_WORDS: [&str; 8] = ["key", "token", "secret", "auth", "password", "signature", "credential", "session"];
@@ -23,17 +37,30 @@ pub(super) struct SafeHead {
     pub(super) credential: Option<Credential>,
 }
 
+/// Whose credential a request has in its `Authorization` header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Authorized {
+    /// An SDK's: the header is the key.
+    Sdk,
+    /// A Segment library's: the user of the Basic scheme is the write key.
+    Segment,
+}
+
 /// Takes path with query, and headers, and lets no raw credential through.
-pub(super) fn safe_head(path_and_query: &str, headers: &HeaderMap) -> SafeHead {
+pub(super) fn safe_head(path_and_query: &str, headers: &HeaderMap, authorized: Authorized) -> SafeHead {
     let raw = headers.get(AUTHORIZATION).map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_owned());
     let raw = raw.filter(|raw| !raw.is_empty());
-    let credential = raw.as_deref().map(Credential::mask);
+    let write_key = raw.as_deref().filter(|_| authorized == Authorized::Segment).and_then(basic_user);
+    let credential = write_key.as_deref().or(raw.as_deref()).map(Credential::mask);
     // An SDK wrapper or a proxy may repeat the very credential in a place nobody expects.
-    let hide = |text: String| match (&raw, &credential) {
-        (Some(raw), Some(masked)) if raw.len() >= KEY_CHARACTERS && text.contains(raw.as_str()) => {
-            text.replace(raw.as_str(), masked.as_str())
+    let hide = |mut text: String| {
+        if let (Some(raw), Some(masked)) = (&raw, &credential) {
+            let without_scheme = raw.split_once(' ').map_or(raw.as_str(), |(_, token)| token.trim());
+            for raw in [raw, without_scheme, write_key.as_deref().unwrap_or(raw)] {
+                self::hide(&mut text, raw, masked);
+            }
         }
-        _ => text,
+        text
     };
     let kept = headers
         .iter()
@@ -42,6 +69,8 @@ pub(super) fn safe_head(path_and_query: &str, headers: &HeaderMap) -> SafeHead {
             let value = String::from_utf8_lossy(value.as_bytes());
             let value = match name.as_str() {
                 "referer" => mask_address(&value),
+                // It fits the body, so a weak secret could be guessed from it.
+                SIGNATURE_HEADER => Credential::mask(&value).to_string(),
                 name if is_secret_name(name.strip_prefix(KEPT_PREFIX).unwrap_or("")) => {
                     Credential::mask(&value).to_string()
                 }
@@ -53,11 +82,45 @@ pub(super) fn safe_head(path_and_query: &str, headers: &HeaderMap) -> SafeHead {
     SafeHead { path: hide(mask_address(path_and_query)), headers: kept, credential }
 }
 
+/// The user of an `Authorization` header of the Basic scheme, where there is one.
+pub(super) fn basic_user(header: &str) -> Option<String> {
+    let (scheme, encoded) = header.trim().split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
+    let user = decoded.split(':').next().unwrap_or("").trim();
+    (!user.is_empty()).then(|| user.to_owned())
+}
+
+/// Replaces a raw credential wherever it stands in a text. A short one might be any word.
+pub(super) fn hide(text: &mut String, raw: &str, masked: &Credential) {
+    if raw.len() >= KEY_CHARACTERS && text.contains(raw) {
+        *text = text.replace(raw, masked.as_str());
+    }
+}
+
 /// Masks what looks like a credential in a path or address and its query. A client-side id is no secret and stays.
 pub(super) fn mask_address(address: &str) -> String {
-    let Some((path, query)) = address.split_once('?') else { return mask_keys(address) };
+    let Some((path, query)) = address.split_once('?') else { return mask_keys(&mask_project(address)) };
     let query: Vec<String> = query.split('&').map(mask_parameter).collect();
-    format!("{}?{}", mask_keys(path), query.join("&"))
+    format!("{}?{}", mask_keys(&mask_project(path)), query.join("&"))
+}
+
+/// Masks the write key in the path analytics.js asks for its settings at: `/v1/projects/{write key}/settings`, and
+/// whatever is nearly that.
+fn mask_project(path: &str) -> String {
+    let segments: Vec<&str> = path.split('/').collect();
+    let named = |segment: Option<&&str>, name: &str| segment.is_some_and(|segment| *segment == name);
+    let masked = segments.iter().enumerate().map(|(at, segment)| {
+        let mut before = segments.iter().take(at).rev().filter(|segment| !segment.is_empty());
+        let mut after = segments.iter().skip(at + 1).filter(|segment| !segment.is_empty());
+        let is_key = !segment.is_empty()
+            && named(before.next(), "projects")
+            && (named(before.next(), "v1") || named(after.next(), "settings"));
+        if is_key { Credential::mask(&decode_percent(segment)).to_string() } else { (*segment).to_owned() }
+    });
+    masked.collect::<Vec<_>>().join("/")
 }
 
 fn mask_parameter(parameter: &str) -> String {
@@ -130,7 +193,8 @@ fn next_key_kind(text: &str, from: usize) -> Option<usize> {
     KEY_KINDS.iter().filter_map(|kind| found(kind)).min()
 }
 
-fn decode_percent(text: &str) -> String {
+/// A text without its percent-encoding.
+pub(super) fn decode_percent(text: &str) -> String {
     if !text.contains('%') {
         return text.to_owned();
     }
@@ -166,7 +230,7 @@ mod tests {
         for (name, value) in headers {
             map.append(*name, HeaderValue::from_str(value).unwrap());
         }
-        safe_head(path, &map)
+        safe_head(path, &map, Authorized::Sdk)
     }
 
     #[test]
@@ -204,6 +268,33 @@ mod tests {
     }
 
     #[test]
+    fn a_write_key_is_masked_the_same_whether_it_stands_in_a_path_or_in_basic_authorization() {
+        let key = "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY";
+        let masked = Credential::mask(key);
+        for (path, expected) in [
+            (format!("/v1/projects/{key}/settings"), format!("/v1/projects/{masked}/settings")),
+            (format!("//a//v1//projects//{key}//settings?x=1"), format!("//a//v1//projects//{masked}//settings?x=1")),
+            (format!("/projects/{key}/settings"), format!("/projects/{masked}/settings")),
+            (format!("/v1/projects/{key}"), format!("/v1/projects/{masked}")),
+            (format!("/webhook?writeKey={key}"), format!("/webhook?writeKey={masked}")),
+        ] {
+            assert_eq!(mask_address(&path), expected);
+        }
+        let mut headers = HeaderMap::new();
+        let encoded = STANDARD.encode(format!("{key}:"));
+        headers.insert(AUTHORIZATION, format!("basic  {encoded}").parse().unwrap());
+        headers.insert("referer", format!("https://shop.example/{encoded}/{key}").parse().unwrap());
+        let head = safe_head(&format!("/{key}/v1/track"), &headers, Authorized::Segment);
+        assert_eq!(head.credential, Some(masked.clone()));
+        assert_eq!(head.path, format!("/{masked}/v1/track"));
+        let referer = format!("https://shop.example/{masked}/{masked}");
+        assert_eq!(head.headers, [("referer".to_owned(), referer)]);
+        for header in ["Basic", "Basic !", "Basic Og==", "Bearer eA==", ""] {
+            assert_eq!(basic_user(header), None, "{header}");
+        }
+    }
+
+    #[test]
     fn what_is_no_secret_stays_as_it_came() {
         for path in [
             "/events/bulk/64b0c0ffee64b0c0ffee6400",
@@ -212,6 +303,7 @@ mod tests {
             "/api-gateway/sdk-events-proxy/bulk",
             "//bulk?",
             "/bulk?a=%zz&b=%2",
+            "/api/v2/projects/default/flags",
         ] {
             assert_eq!(mask_address(path), path);
         }

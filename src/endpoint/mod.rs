@@ -1,16 +1,16 @@
-//! The door SDKs send events to: an HTTP endpoint that answers as LaunchDarkly does, hands every request on to the
-//! core, and forwards it unchanged where it was told to.
+//! The door SDKs send events to, and Segment's libraries and webhooks: an HTTP endpoint that answers as LaunchDarkly
+//! and Segment do, hands every request on to the core, and forwards it unchanged where it was told to.
 //!
 //! ```text
 //!  SDK ──▶ connection ──▶ paths ──▶ receive ──▶ answer (202, a GIF, CORS)
-//!                                      │   └──▶ forward ──▶ LaunchDarkly, whose answer goes back as it is
+//!                                      │   └──▶ forward ──▶ LaunchDarkly or Segment, whose answer goes back as it is
 //!                                      ▼
 //!                                   intake ──▶ the core
 //! ```
 //!
 //! Nothing here may harm the application that is being watched. An SDK that is answered 401, 403, 404, 405 or 413
 //! stops sending events until its process is restarted, so no such answer originates here on any path that might
-//! be meant for events; and no answer waits for judging, drawing or recording, which get copies through queues
+//! be meant for their events (Segment's libraries are refused what Segment refuses); and no answer waits for judging, drawing or recording, which get copies through queues
 //! that drop, and count, what does not fit: the core from the intake, a recorder from a [`Tap`] before it.
 
 mod answer;
@@ -24,20 +24,24 @@ mod lifetime;
 mod mask;
 mod paths;
 mod receive;
+mod segment;
 mod status;
 mod tap;
+mod write_key;
 
 pub use bind::{BindError, DEFAULT_PORT, ListenError, ListenOn};
 pub use forward::{ForwardUrl, ForwardUrlError};
 pub use holder::Holder;
 pub use intake::{Caps, Intake, IntakeReceiver, Loss, Received, Waited, intake};
 pub use paths::{PathKind, hint};
-pub use status::{Figures, Note, Status};
+pub use status::{Delivery, Figures, Note, Status};
 pub use tap::{Tap, Taps};
 
+use crate::segment::webhook::Secret;
 use forward::Upstream;
 use handle::Handler;
 use lifetime::{Lifetime, Lifetimes, Phase};
+use status::Service;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,6 +66,10 @@ pub struct Options {
     pub forward: Option<ForwardUrl>,
     /// Where to forward events of mobile SDKs to. `None`: where `forward` says.
     pub forward_mobile: Option<ForwardUrl>,
+    /// Where to forward requests of Segment's libraries to. `None`: exptap answers them itself.
+    pub forward_segment: Option<ForwardUrl>,
+    /// What Segment's webhooks are signed with. `None`: signatures are not checked.
+    pub segment_secret: Option<Secret>,
     /// Sizes and times beyond which the endpoint stops being patient.
     pub limits: Limits,
 }
@@ -98,10 +106,17 @@ pub struct Bound {
     listeners: Vec<TcpListener>,
     addresses: Vec<SocketAddr>,
     note: Option<String>,
-    forward: Option<Arc<Upstream>>,
-    forward_mobile: Option<Arc<Upstream>>,
+    upstreams: Upstreams,
+    segment_secret: Option<Secret>,
     limits: Limits,
     status: Arc<Status>,
+}
+
+/// Where requests go on to, each kind of them to one place only.
+struct Upstreams {
+    launchdarkly: Option<Arc<Upstream>>,
+    mobile: Option<Arc<Upstream>>,
+    segment: Option<Arc<Upstream>>,
 }
 
 /// Takes the addresses and prepares the way to the upstreams.
@@ -112,23 +127,29 @@ pub struct Bound {
 pub async fn bind(options: Options) -> Result<Bound, BindError> {
     let (listeners, note) = bind::listeners(options.listen, options.public).await?;
     let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
-    let forward = upstream(options.forward, &addresses, options.limits).await?;
-    let forward_mobile =
-        upstream(options.forward_mobile, &addresses, options.limits).await?.or_else(|| forward.clone());
     let limits = options.limits;
-    Ok(Bound { listeners, addresses, note, forward, forward_mobile, limits, status: Arc::default() })
+    let upstream = async |url, option, service| upstream(url, option, service, &addresses, limits).await;
+    let launchdarkly = upstream(options.forward, "--forward", Service::LaunchDarkly).await?;
+    let mobile = upstream(options.forward_mobile, "--forward-mobile", Service::LaunchDarkly).await?;
+    let segment = upstream(options.forward_segment, "--forward-segment", Service::Segment).await?;
+    let mobile = mobile.or_else(|| launchdarkly.clone());
+    let upstreams = Upstreams { launchdarkly, mobile, segment };
+    let segment_secret = options.segment_secret;
+    Ok(Bound { listeners, addresses, note, upstreams, segment_secret, limits, status: Arc::default() })
 }
 
 async fn upstream(
     url: Option<ForwardUrl>,
+    option: &'static str,
+    service: Service,
     addresses: &[SocketAddr],
     limits: Limits,
 ) -> Result<Option<Arc<Upstream>>, BindError> {
     let Some(url) = url else { return Ok(None) };
     if let Some(address) = bind::own_address(&url, addresses).await {
-        return Err(BindError::ForwardsToItself { url, address });
+        return Err(BindError::ForwardsToItself { option, url, address });
     }
-    match Upstream::new(url.clone(), limits.upstream) {
+    match Upstream::new(url.clone(), service, limits.upstream) {
         Ok(upstream) => Ok(Some(Arc::new(upstream))),
         Err(reason) => Err(BindError::Certificates { url, reason }),
     }
@@ -157,8 +178,8 @@ impl Bound {
         let handler = Arc::new(Handler {
             intake,
             status: self.status,
-            forward: self.forward,
-            forward_mobile: self.forward_mobile,
+            upstreams: self.upstreams,
+            segment_secret: self.segment_secret,
             limits: self.limits,
             addresses: self.addresses,
         });

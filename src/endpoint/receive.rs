@@ -2,6 +2,7 @@
 
 use super::intake::{Hold, Intake};
 use super::mask::SafeHead;
+use super::segment::SegmentRequest;
 use super::status::Status;
 use crate::envelope::{Answer, BodyLoss, Envelope, Via};
 use bytes::Bytes;
@@ -27,6 +28,8 @@ pub(super) struct Arrival {
     pub(super) progress: Arc<Progress>,
     pub(super) answer: Option<Answer>,
     pub(super) limit_bytes: u64,
+    /// What there is to it where it came to one of Segment's doors.
+    pub(super) segment: Option<SegmentRequest>,
     announced: Option<u64>,
     kept: Kept,
 }
@@ -72,6 +75,7 @@ pub(super) struct Stream {
     rest: Incoming,
     progress: Arc<Progress>,
     stall: Duration,
+    has_events: bool,
 }
 
 impl Arrival {
@@ -93,7 +97,7 @@ impl Arrival {
             None => Kept::NoRoom,
         };
         let progress = Arc::default();
-        Self { intake, arrival_ms, method, head, progress, answer: None, limit_bytes, announced, kept }
+        Self { intake, arrival_ms, method, head, progress, answer: None, limit_bytes, segment: None, announced, kept }
     }
 
     /// Receives the body while it may be kept. `stall` is how long the sender may be silent.
@@ -135,7 +139,13 @@ impl Arrival {
     }
 
     fn stream(&self, beginning: Bytes, hold: Option<Hold>, rest: Incoming, stall: Duration) -> Stream {
-        Stream { beginning, _hold: hold, rest, progress: Arc::clone(&self.progress), stall }
+        Stream { beginning, _hold: hold, rest, progress: Arc::clone(&self.progress), stall, has_events: true }
+    }
+
+    /// The bytes of a body that is too large to be looked into, as far as they are known; none: it is not.
+    pub(super) fn too_large(&self) -> Option<u64> {
+        let received = self.progress.received.load(Ordering::Relaxed);
+        matches!(self.kept, Kept::TooLarge).then(|| self.announced.unwrap_or(0).max(received))
     }
 
     fn closed(&self, received: u64) -> BodyLoss {
@@ -158,8 +168,8 @@ impl Drop for Arrival {
                 (Bytes::new(), self.intake.hold(0), Some(loss))
             }
         };
-        let Some(hold) = hold else { return self.intake.lose(received, self.arrival_ms) };
-        let envelope = Envelope {
+        let Some(mut hold) = hold else { return self.intake.lose(received, self.arrival_ms) };
+        let mut envelope = Envelope {
             via: Via::Http,
             arrival_ms: self.arrival_ms,
             request: 0,
@@ -172,12 +182,26 @@ impl Drop for Arrival {
             wire_bytes: received,
             loss,
             answer: self.answer.take(),
+            signature: None,
         };
+        if let Some(segment) = &self.segment {
+            let before = envelope.body.len();
+            segment.finish(&mut envelope, self.limit_bytes);
+            if !hold.grow(envelope.body.len().saturating_sub(before) as u64) {
+                return self.intake.lose(received, self.arrival_ms);
+            }
+        }
         self.intake.offer_held(envelope, hold);
     }
 }
 
 impl Stream {
+    /// A body that nobody looks into: it only passes through.
+    pub(super) fn passing(rest: Incoming, stall: Duration) -> Self {
+        let progress = Arc::default();
+        Self { beginning: Bytes::new(), _hold: None, rest, progress, stall, has_events: false }
+    }
+
     /// The next piece; `None` at the end.
     pub(super) async fn next(&mut self, status: &Status) -> Option<Result<Bytes, Breach>> {
         if !self.beginning.is_empty() {
@@ -186,7 +210,9 @@ impl Stream {
         let next = next_data(&mut self.rest, self.stall).await;
         match &next {
             Some(Ok(data)) => {
-                status.event_bytes(data.len());
+                if self.has_events {
+                    status.event_bytes(data.len());
+                }
                 self.progress.received.fetch_add(data.len() as u64, Ordering::Relaxed);
             }
             Some(Err(_)) => self.progress.broken.store(true, Ordering::Relaxed),

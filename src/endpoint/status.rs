@@ -20,11 +20,54 @@ pub struct Status {
 
 #[derive(Debug, Default)]
 struct Notes {
-    answers: BTreeMap<u16, u64>,
-    failures: u64,
-    last_failure: Option<Note>,
+    upstream: Delivery,
+    segment_upstream: Delivery,
     hints: u64,
     last_hint: Option<Note>,
+}
+
+impl Notes {
+    fn delivery(&mut self, service: Service) -> &mut Delivery {
+        match service {
+            Service::LaunchDarkly => &mut self.upstream,
+            Service::Segment => &mut self.segment_upstream,
+        }
+    }
+}
+
+/// Whose events an upstream takes. They are counted apart: one may be well while the other is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Service {
+    LaunchDarkly,
+    Segment,
+}
+
+/// How an upstream takes what is forwarded to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delivery {
+    /// Its answers by HTTP status.
+    pub answers: BTreeMap<u16, u64>,
+    /// Requests it gave no answer to.
+    pub unanswered: u64,
+    /// Why the latest of them failed.
+    pub last_failure: Option<Note>,
+}
+
+impl Delivery {
+    /// Requests it answered, with whatever status.
+    pub fn answered(&self) -> u64 {
+        self.answers.values().sum()
+    }
+
+    /// Requests it took (status below 300).
+    pub fn delivered(&self) -> u64 {
+        self.answers.range(..300).map(|(_, count)| count).sum()
+    }
+
+    /// Requests it refused: status, how often.
+    pub fn refused(&self) -> impl DoubleEndedIterator<Item = (u16, u64)> {
+        self.answers.range(300..).map(|(status, count)| (*status, *count))
+    }
 }
 
 /// A text and the moment it was noted.
@@ -55,28 +98,14 @@ pub struct Figures {
     pub other_requests: u64,
     /// Requests refused because their framing was ambiguous.
     pub refused: u64,
-    /// The upstream's answers by HTTP status.
-    pub upstream_answers: BTreeMap<u16, u64>,
-    /// Requests the upstream gave no answer to.
-    pub upstream_failures: u64,
-    /// Why the latest of them failed.
-    pub last_upstream_failure: Option<Note>,
+    /// How the upstream takes the events of LaunchDarkly's SDKs.
+    pub upstream: Delivery,
+    /// How Segment's upstream takes the requests of Segment's libraries.
+    pub segment_upstream: Delivery,
     /// Requests to odd or unknown paths.
     pub hints: u64,
     /// What to do about the latest of them.
     pub last_hint: Option<Note>,
-}
-
-impl Figures {
-    /// Requests the upstream answered, with whatever status.
-    pub fn upstream_answered(&self) -> u64 {
-        self.upstream_answers.values().sum()
-    }
-
-    /// Requests the upstream took (status below 300).
-    pub fn upstream_delivered(&self) -> u64 {
-        self.upstream_answers.range(..300).map(|(_, count)| count).sum()
-    }
 }
 
 impl Status {
@@ -93,9 +122,8 @@ impl Status {
             preflights: read(&self.preflights),
             other_requests: read(&self.other_requests),
             refused: read(&self.refused),
-            upstream_answers: notes.answers.clone(),
-            upstream_failures: notes.failures,
-            last_upstream_failure: notes.last_failure.clone(),
+            upstream: notes.upstream.clone(),
+            segment_upstream: notes.segment_upstream.clone(),
             hints: notes.hints,
             last_hint: notes.last_hint.clone(),
         }
@@ -134,14 +162,16 @@ impl Status {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn upstream_answered(&self, status: u16) {
-        *self.notes.lock().unwrap_or_else(PoisonError::into_inner).answers.entry(status).or_default() += 1;
+    pub(super) fn upstream_answered(&self, service: Service, status: u16) {
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        *notes.delivery(service).answers.entry(status).or_default() += 1;
     }
 
-    pub(super) fn upstream_failed(&self, at_ms: i64, text: String) {
+    pub(super) fn upstream_failed(&self, service: Service, at_ms: i64, text: String) {
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
-        notes.failures += 1;
-        notes.last_failure = Some(Note { at_ms, text });
+        let delivery = notes.delivery(service);
+        delivery.unanswered += 1;
+        delivery.last_failure = Some(Note { at_ms, text });
     }
 
     pub(super) fn hinted(&self, at_ms: i64, text: String) {

@@ -93,7 +93,7 @@ pub enum Record {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
-    use crate::envelope::{Answer, AnsweredBy, BodyLoss, Credential};
+    use crate::envelope::{Answer, AnsweredBy, BodyLoss, Credential, Signature};
     use crate::event::body;
     use flate2::write::GzEncoder;
     use std::io::Write;
@@ -185,6 +185,18 @@ mod tests {
             let envelope = Envelope { loss: Some(loss), ..envelope(b"[]") };
             assert_eq!(read(&written(&envelope)), envelope);
         }
+    }
+
+    #[test]
+    fn what_a_signature_was_worth_is_kept_and_is_absent_where_none_was_checked() {
+        assert!(!written(&envelope(b"{}")).contains("signature"));
+        for signature in Signature::ALL {
+            let envelope = Envelope { signature: Some(signature), ..envelope(b"{}") };
+            let line = written(&envelope);
+            assert!(line.ends_with(&format!(",\"signature\":\"{}\"}}\n", signature.name())), "{line}");
+            assert_eq!(read(&line), envelope);
+        }
+        assert_eq!(read(r#"{"t":5,"n":1,"path":"/","body":[],"signature":"of a later version"}"#).signature, None);
     }
 
     #[test]

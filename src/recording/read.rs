@@ -3,7 +3,7 @@
 use super::{Gap, Header, Mark, Record, VERSION};
 use crate::catalog::load::{self, Format};
 use crate::catalog::{Catalog, Origin};
-use crate::envelope::{Answer, AnsweredBy, BodyLoss, Credential, Envelope, Via};
+use crate::envelope::{Answer, AnsweredBy, BodyLoss, Credential, Envelope, Signature, Via};
 use crate::json::{self, Value, Walker};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -156,6 +156,7 @@ impl<'a> Fields<'a> {
             "body_base64" => self.body_base64 = Some(value),
             "loss" => envelope.loss = loss(value),
             "response" => envelope.answer = answer(value),
+            "signature" => envelope.signature = value.string().and_then(|word| Signature::from_name(&word.text())),
             _ => {}
         }
     }

@@ -107,6 +107,9 @@ fn tail(line: &mut Vec<u8>, envelope: &Envelope) {
         };
         member(line, "response", &json!({"status": answer.status, "from": from}));
     }
+    if let Some(signature) = envelope.signature {
+        member(line, "signature", &json!(signature.name()));
+    }
     line.extend_from_slice(b"}\n");
 }
 

@@ -168,6 +168,7 @@ impl Redactor {
             wire_bytes: envelope.wire_bytes,
             loss: envelope.loss.clone(),
             answer: envelope.answer,
+            signature: envelope.signature,
         }
     }
 

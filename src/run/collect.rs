@@ -7,7 +7,7 @@ use crate::attribution::judge::Judge;
 use crate::attribution::state::{Clock, Options, State};
 use crate::catalog::infer::Inference;
 use crate::catalog::{Catalog, Given};
-use crate::endpoint::{Figures, Received};
+use crate::endpoint::{Delivery, Received};
 use crate::envelope::Envelope;
 use crate::intake;
 use crate::report::{build, table};
@@ -52,8 +52,9 @@ pub(super) fn run(mut live: Live, wish: Wish, mut desk: Desk) -> ExitCode {
         Ok(collected) => collected,
         Err(code) => return code,
     };
-    if let Some(note) = undelivered(&live.status.figures()) {
-        say(note);
+    let figures = live.status.figures();
+    for (name, delivery) in [("the upstream", &figures.upstream), ("Segment's upstream", &figures.segment_upstream)] {
+        undelivered(name, delivery).iter().for_each(say);
     }
     let (recorded, is_recorded) = desk.finish();
     recorded.iter().for_each(say);
@@ -92,22 +93,21 @@ pub(super) fn run(mut live: Live, wish: Wish, mut desk: Desk) -> ExitCode {
     }
 }
 
-/// What the upstream did not take, in words; none: it took everything, or there is none.
-fn undelivered(figures: &Figures) -> Option<String> {
-    let delivered = figures.upstream_delivered();
-    let refused = figures.upstream_answered() - delivered;
-    let requests = delivered + refused + figures.upstream_failures;
+/// What an upstream did not take, in words; none: it took everything, or there is none.
+fn undelivered(name: &str, delivery: &Delivery) -> Option<String> {
+    let delivered = delivery.delivered();
+    let requests = delivery.answered() + delivery.unanswered;
     if requests == delivered {
         return None;
     }
-    let mut note = format!("of {requests} requests the upstream took {delivered}");
-    for (status, count) in figures.upstream_answers.range(300..) {
+    let mut note = format!("of {requests} requests {name} took {delivered}");
+    for (status, count) in delivery.refused() {
         note.push_str(&format!(", answered {count} with {status}"));
     }
-    if figures.upstream_failures > 0 {
-        note.push_str(&format!(", left {} unanswered", figures.upstream_failures));
+    if delivery.unanswered > 0 {
+        note.push_str(&format!(", left {} unanswered", delivery.unanswered));
     }
-    if let Some(failure) = &figures.last_upstream_failure {
+    if let Some(failure) = &delivery.last_failure {
         note.push_str(&format!("; the latest: {}", failure.text));
     }
     Some(note)
@@ -183,13 +183,13 @@ mod tests {
 
     #[test]
     fn what_the_upstream_did_not_take_is_told_at_the_end() {
-        let mut figures = Figures { upstream_answers: BTreeMap::from([(202, 7)]), ..Figures::default() };
-        assert_eq!(undelivered(&figures), None);
-        figures.upstream_answers.insert(401, 2);
-        figures.upstream_failures = 1;
-        figures.last_upstream_failure = Some(Note { at_ms: 0, text: "it could not be reached".into() });
+        let mut delivery = Delivery { answers: BTreeMap::from([(202, 7)]), ..Delivery::default() };
+        assert_eq!(undelivered("the upstream", &delivery), None);
+        delivery.answers.insert(401, 2);
+        delivery.unanswered = 1;
+        delivery.last_failure = Some(Note { at_ms: 0, text: "it could not be reached".into() });
         assert_eq!(
-            undelivered(&figures).as_deref(),
+            undelivered("the upstream", &delivery).as_deref(),
             Some(
                 "of 10 requests the upstream took 7, answered 2 with 401, left 1 unanswered; the latest: it could not be \
                  reached"

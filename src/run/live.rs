@@ -2,6 +2,7 @@
 
 use super::{COULD_NOT_BIND, say};
 use crate::endpoint::{self, Bound, Caps, ForwardUrl, IntakeReceiver, Limits, ListenOn, Status};
+use crate::segment::webhook::Secret;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub(super) struct Serving {
 }
 
 /// What to serve.
+#[derive(Default)]
 pub(super) struct Wish {
     /// Where to listen.
     pub(super) listen: ListenOn,
@@ -36,6 +38,10 @@ pub(super) struct Wish {
     pub(super) forward: Option<ForwardUrl>,
     /// Where to forward mobile SDKs' events.
     pub(super) forward_mobile: Option<ForwardUrl>,
+    /// Where to forward requests of Segment's libraries.
+    pub(super) forward_segment: Option<ForwardUrl>,
+    /// What Segment's webhooks are signed with.
+    pub(super) segment_secret: Option<Secret>,
 }
 
 impl Live {
@@ -50,6 +56,8 @@ impl Live {
             public: wish.public,
             forward: wish.forward,
             forward_mobile: wish.forward_mobile,
+            forward_segment: wish.forward_segment,
+            segment_secret: wish.segment_secret,
             limits: Limits::default(),
         };
         let bound = runtime.block_on(endpoint::bind(options)).map_err(|error| {

@@ -11,9 +11,11 @@ pub mod recording;
 mod redact;
 mod replay;
 mod screen;
+mod secret;
 mod tail;
 pub mod tui;
 
+use crate::app::Forwarding;
 use crate::catalog::Given;
 use crate::cli::{self, Cli, Command};
 use crate::demo::Shop;
@@ -93,13 +95,25 @@ fn listen(options: cli::Listen) -> ExitCode {
     {
         return code;
     }
+    let segment_secret = match secret::read(options.segment_secret_file.as_deref()) {
+        Ok(secret) => secret,
+        Err(message) => {
+            say(message);
+            return BAD_INPUT.into();
+        }
+    };
     let wish = live::Wish {
         listen: options.listen.unwrap_or_default(),
         public: options.public,
         forward: options.forward,
         forward_mobile: options.forward_mobile,
+        forward_segment: options.forward_segment,
+        segment_secret,
     };
-    let forward = wish.forward.as_ref().map(ToString::to_string);
+    let forward = Forwarding {
+        launchdarkly: wish.forward.as_ref().map(ToString::to_string),
+        segment: wish.forward_segment.as_ref().map(ToString::to_string),
+    };
     let live = match Live::start(wish) {
         Ok(live) => live,
         Err(code) => return code,
@@ -123,12 +137,7 @@ fn demo(options: cli::Demo) -> ExitCode {
     if let Err(code) = screen::require() {
         return code;
     }
-    let wish = live::Wish {
-        listen: options.listen.unwrap_or(ListenOn::Loopback(0)),
-        public: false,
-        forward: None,
-        forward_mobile: None,
-    };
+    let wish = live::Wish { listen: options.listen.unwrap_or(ListenOn::Loopback(0)), ..live::Wish::default() };
     let live = match Live::start(wish) {
         Ok(live) => live,
         Err(code) => return code,
@@ -143,7 +152,7 @@ fn demo(options: cli::Demo) -> ExitCode {
     }
     // Nothing happened in the shop before it opened, so what is seen is all there is.
     let session = Session::new(Some(shop.catalog()), SessionOptions::from_now(shop.opened_at_ms()));
-    screen::show(session, live, None, options.screen, Some(shop), desk)
+    screen::show(session, live, Forwarding::default(), options.screen, Some(shop), desk)
 }
 
 fn sources() -> ExitCode {

@@ -5,7 +5,7 @@ use super::recording::Desk;
 use super::tui::TuiOptions;
 use super::{BAD_INPUT, now_ms, say, screen};
 use crate::app::replay::{FirstSeen, Progress, Speed as ShownSpeed, Work};
-use crate::app::{ReplayCommand, ReplayView};
+use crate::app::{Forwarding, ReplayCommand, ReplayView};
 use crate::cli::{self, Place};
 use crate::input::Source;
 use crate::recording::{Gap, Mark};
@@ -65,7 +65,7 @@ pub(super) fn run(options: cli::Replay) -> ExitCode {
         replaying: Some(Replaying::new(player, source.name())),
         addresses: Vec::new(),
         reading: None,
-        forward: None,
+        forward: Forwarding::default(),
         health: None,
         theme: options.screen.theme,
         fps: options.screen.fps,

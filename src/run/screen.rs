@@ -4,7 +4,7 @@ use super::live::{self, Live};
 use super::recording::Desk;
 use super::tui::{self, TuiOptions};
 use super::{BAD_INPUT, now_ms, say};
-use crate::app::Health;
+use crate::app::{Forwarding, Health};
 use crate::cli;
 use crate::demo::Shop;
 use crate::demo::sender::Sender;
@@ -53,7 +53,7 @@ pub(super) fn require_for(source: &Source) -> Result<(), ExitCode> {
 pub(super) fn show(
     session: Session,
     live: Live,
-    forward: Option<String>,
+    forward: Forwarding,
     options: cli::Screen,
     shop: Option<Shop>,
     desk: Desk,
@@ -102,7 +102,7 @@ pub(super) fn show_read(
         replaying: None,
         addresses: Vec::new(),
         reading: Some(reading),
-        forward: None,
+        forward: Forwarding::default(),
         health: Some(health),
         theme: options.theme,
         fps: options.fps,
@@ -132,17 +132,8 @@ async fn send(shop: Shop, address: SocketAddr, stopped: oneshot::Receiver<()>) {
 
 fn health(status: &Arc<Status>) -> Health {
     let figures = status.figures();
-    let note = figures.last_upstream_failure.as_ref().or(figures.last_hint.as_ref());
-    let trouble = note.map(|note| note.text.clone());
-    Health {
-        delivered: figures.upstream_delivered(),
-        refused: figures
-            .upstream_answers
-            .iter()
-            .filter(|(status, _)| **status >= 300)
-            .map(|(status, count)| (*status, *count))
-            .collect(),
-        unanswered: figures.upstream_failures,
-        trouble,
-    }
+    let failures = [&figures.upstream, &figures.segment_upstream].map(|delivery| delivery.last_failure.as_ref());
+    let latest = failures.into_iter().flatten().max_by_key(|note| note.at_ms);
+    let trouble = latest.or(figures.last_hint.as_ref()).map(|note| note.text.clone());
+    Health { upstream: figures.upstream, segment_upstream: figures.segment_upstream, trouble }
 }

@@ -13,7 +13,7 @@ use super::pace::{Dirty, Pace};
 use super::recording::Desk;
 use super::replay::{Replayed, Replaying};
 use crate::app::keymap::lookup;
-use crate::app::{Action, App, Effect, Health, Message, Pane, Setting, Tick};
+use crate::app::{Action, App, Effect, Forwarding, Health, Message, Pane, Setting, Tick};
 use crate::endpoint::{IntakeReceiver, Received};
 use crate::recording::Mark;
 use crate::report::{Report, table};
@@ -44,7 +44,7 @@ pub struct TuiOptions {
     /// What is read instead of listening: the name of a file.
     pub reading: Option<String>,
     /// Where requests are forwarded to.
-    pub forward: Option<String>,
+    pub forward: Forwarding,
     /// How forwarding is doing, asked now and then.
     pub health: Option<Box<dyn Fn() -> Health>>,
     /// A theme: the name of one, or a file ending in `.toml`.

@@ -25,6 +25,7 @@ mod timestamp;
 mod v8_date;
 mod validate;
 mod value;
+pub mod webhook;
 
 pub use destination::{
     Action, Destination, Event, EventError, Line, MAX_MAPPINGS, Mapped, Outcome, Resolved, SentRequest,

@@ -4,6 +4,7 @@ use super::paint::{Canvas, Strip, columns, fixed, grouped, short, zone_name};
 use super::replay::file_within;
 use super::theme::Role;
 use crate::app::{App, Pane, Rate, View};
+use crate::endpoint::Delivery;
 use crate::reason::Category;
 use crate::recorder::{Snapshot, State, size};
 use crate::report::Totals;
@@ -100,10 +101,14 @@ fn identity(app: &App<'_>, full: bool, name: bool) -> Pieces {
             None => pieces.push((" not listening".into(), Role::Muted)),
         },
     }
-    if let Some(forward) = &setting.forward {
-        let host = forward.split_once("://").map_or(forward.as_str(), |(_, host)| host).trim_end_matches('/');
-        pieces.push((if full { format!(" → {host} ") } else { " → ".into() }, Role::Text));
-        pieces.push(upstream(app, full));
+    let health = app.health();
+    if let Some(forward) = &setting.forward.launchdarkly {
+        pieces.push((if full { format!(" → {} ", host(forward)) } else { " → ".into() }, Role::Text));
+        pieces.push(launchdarkly(&health.upstream, full));
+    }
+    if let Some(forward) = &setting.forward.segment {
+        pieces.push((if full { format!(" → {} ", host(forward)) } else { " Segment → ".into() }, Role::Text));
+        pieces.push(delivery(&health.segment_upstream));
     }
     if full {
         pieces.push((format!("  {}", curve(app.rate())), Role::Accent));
@@ -118,17 +123,27 @@ fn identity(app: &App<'_>, full: bool, name: bool) -> Pieces {
     pieces
 }
 
+/// An upstream's address without its scheme.
+fn host(address: &str) -> &str {
+    address.split_once("://").map_or(address, |(_, host)| host).trim_end_matches('/')
+}
+
+/// How forwarding to LaunchDarkly is doing. Some answers are the last an SDK ever asks for.
+fn launchdarkly(upstream: &Delivery, full: bool) -> (String, Role) {
+    match upstream.refused().find(|(status, _)| matches!(status, 401 | 403 | 404)) {
+        Some((status, _)) if full => (format!("✗ {status}: that SDK stops sending"), Role::Alert),
+        Some((status, _)) => (format!("✗ {status}"), Role::Alert),
+        None => delivery(upstream),
+    }
+}
+
 /// How forwarding is doing: a glyph, and a word where it is not well.
-fn upstream(app: &App<'_>, full: bool) -> (String, Role) {
-    let health = app.health();
-    let fatal = health.refused.iter().find(|(status, _)| matches!(status, 401 | 403 | 404));
-    match (fatal, health.refused.last()) {
-        (Some((status, _)), _) if full => (format!("✗ {status}: that SDK stops sending"), Role::Alert),
-        (Some((status, _)), _) => (format!("✗ {status}"), Role::Alert),
-        _ if health.unanswered > 0 => (format!("✗ {} unanswered", short(health.unanswered)), Role::Bad),
-        (None, Some((status, count))) => (format!("! {status} ×{}", short(*count)), Role::Warning),
-        (None, None) if health.delivered > 0 => ("✓".into(), Role::Good),
-        (None, None) => ("…".into(), Role::Muted),
+fn delivery(upstream: &Delivery) -> (String, Role) {
+    match upstream.refused().next_back() {
+        _ if upstream.unanswered > 0 => (format!("✗ {} unanswered", short(upstream.unanswered)), Role::Bad),
+        Some((status, count)) => (format!("! {status} ×{}", short(count)), Role::Warning),
+        None if upstream.delivered() > 0 => ("✓".into(), Role::Good),
+        None => ("…".into(), Role::Muted),
     }
 }
 

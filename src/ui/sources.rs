@@ -1,9 +1,10 @@
 //! Sources: who sends, how much, and how it is answered.
 
-use super::paint::{Canvas, grouped, plural, short, size, time_of_day};
+use super::paint::{Canvas, Strip, grouped, plural, short, size, time_of_day};
 use super::theme::Role;
 use super::{frame_pane, mark_selection, nothing, page_with, rows};
 use crate::app::Pane;
+use crate::endpoint::Delivery;
 use crate::view::SourceRow;
 use ratatui::layout::Rect;
 
@@ -64,21 +65,29 @@ fn draw_summary(canvas: &mut Canvas<'_, '_>, area: Rect) {
     if app.lost_requests() > 0 {
         strip.gap(1).text(&format!("{} lost before judging", plural(app.lost_requests(), "request")), Role::Alert);
     }
-    if app.setting().forward.is_some() {
-        let refused: u64 = health.refused.iter().map(|(_, count)| count).sum();
-        let all = health.delivered + refused + health.unanswered;
-        if let Some(share) = (health.delivered * 1_000).checked_div(all) {
-            // Below 99.5 % somebody should look.
-            let role = if share < 995 { Role::Bad } else { Role::Good };
-            let word = if share < 995 { "✗" } else { "✓" };
-            strip.gap(2).text(&format!("{word} upstream took {}.{} %", share / 10, share % 10), role);
-        }
-        for (status, count) in &health.refused {
-            strip.gap(2).text(&format!("{status} ×{}", short(*count)), Role::Bad);
-        }
-        if health.unanswered > 0 {
-            strip.gap(2).text(&format!("{} unanswered", grouped(health.unanswered)), Role::Bad);
-        }
+    let forward = &app.setting().forward;
+    if forward.launchdarkly.is_some() {
+        draw_delivery(&mut strip, "upstream", &health.upstream);
+    }
+    if forward.segment.is_some() {
+        draw_delivery(&mut strip, "Segment", &health.segment_upstream);
+    }
+}
+
+/// How an upstream takes what is forwarded to it.
+fn draw_delivery(strip: &mut Strip<'_>, name: &str, delivery: &Delivery) {
+    let all = delivery.answered() + delivery.unanswered;
+    if let Some(share) = (delivery.delivered() * 1_000).checked_div(all) {
+        // Below 99.5 % somebody should look.
+        let role = if share < 995 { Role::Bad } else { Role::Good };
+        let word = if share < 995 { "✗" } else { "✓" };
+        strip.gap(2).text(&format!("{word} {name} took {}.{} %", share / 10, share % 10), role);
+    }
+    for (status, count) in delivery.refused() {
+        strip.gap(2).text(&format!("{status} ×{}", short(count)), Role::Bad);
+    }
+    if delivery.unanswered > 0 {
+        strip.gap(2).text(&format!("{} unanswered", grouped(delivery.unanswered)), Role::Bad);
     }
 }
 

@@ -5,8 +5,8 @@
 use super::theme::{Depth, Role, Theme, Themes};
 use super::*;
 use crate::app::fixture::{Fixture, START_MS};
-use crate::app::{Action, Edit, Message, Setting, Tick, keymap};
-use crate::endpoint::Received;
+use crate::app::{Action, Edit, Forwarding, Health, Message, Setting, Tick, keymap};
+use crate::endpoint::{Delivery, Received};
 use crate::reason::Category;
 use jiff::tz::TimeZone;
 use ratatui::Terminal;
@@ -21,7 +21,7 @@ fn app(store: &mut Fixture) -> App<'_> {
     let setting = Setting {
         addresses: vec!["127.0.0.1:8033".parse().unwrap()],
         reading: None,
-        forward: Some("https://events.launchdarkly.com".into()),
+        forward: Forwarding { launchdarkly: Some("https://events.launchdarkly.com".into()), segment: None },
         themes: Themes::built_in().names(),
     };
     let zone = TimeZone::fixed(jiff::tz::offset(1));
@@ -350,4 +350,26 @@ fn a_recording_is_in_sight_on_every_screen_and_a_fault_of_it_stays() {
         assert!(text.contains(expected), "{size:?}:\n{text}");
         assert!(text.contains("✗ REC"), "the header too");
     }
+}
+
+#[test]
+fn segment_s_upstream_is_shown_beside_launchdarkly_s_and_never_counted_with_it() {
+    let mut store = Fixture::shop();
+    let mut setting = Setting { addresses: vec!["127.0.0.1:8033".parse().unwrap()], ..Setting::default() };
+    setting.forward = Forwarding {
+        launchdarkly: Some("https://events.launchdarkly.com".into()),
+        segment: Some("https://api.segment.io".into()),
+    };
+    let mut app = App::new(&mut store, setting, TimeZone::UTC);
+    let delivery =
+        |answers: &[(u16, u64)]| Delivery { answers: answers.iter().copied().collect(), ..Delivery::default() };
+    let (upstream, segment_upstream) = (delivery(&[(202, 10)]), delivery(&[(200, 1), (401, 1)]));
+    app.update(Message::Health(Health { upstream, segment_upstream, trouble: None }));
+    let wide = text_of(&drawn(&mut app, (200, 60)));
+    assert!(wide.contains("→ events.launchdarkly.com ✓ → api.segment.io ! 401 ×1"), "{wide}");
+    let narrow = text_of(&drawn(&mut app, (80, 24)));
+    assert!(narrow.contains("→ ✓ Segment → ! 401 ×1"), "{narrow}");
+    act(&mut app, [Action::Focus(Pane::Sources)]);
+    let sources = text_of(&drawn(&mut app, (140, 24)));
+    assert!(sources.contains("✓ upstream took 100.0 %  ✗ Segment took 50.0 %  401 ×1"), "{sources}");
 }

@@ -2,6 +2,8 @@
 //! has to be tested.
 #![allow(dead_code, unreachable_pub, reason = "every test program uses its own part of this")]
 
+pub mod upstream;
+
 use exptap::endpoint::{self, Caps, IntakeReceiver, Limits, ListenOn, Options, Received, Status, Waited};
 use exptap::envelope::Envelope;
 use std::io::{Read, Write};

@@ -1,0 +1,259 @@
+//! Segment's write keys: credentials that stand in bodies and paths, where everything else is kept as it came.
+//!
+//! A body is searched, not parsed: one that is cut off or no JSON at all holds the key as well. Nor is it enough to
+//! look for one spelling, for JSON may escape any letter, and one document may be a string in another.
+
+use crate::envelope::Credential;
+use crate::json::{Value, Walker};
+use std::ops::Range;
+
+/// The name of the member, in lower case: libraries and people do not agree on the case.
+const NAME: &[u8] = b"writekey";
+
+/// A text whose write keys are masked.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Masked {
+    /// The text; nothing else of it is changed.
+    pub(super) text: Vec<u8>,
+    /// The key as it was: the one that stands for the whole where there is one, else the first.
+    pub(super) raw: String,
+}
+
+/// Masks every write key in a body; none where there is none in it.
+pub(super) fn mask(text: &[u8]) -> Option<Masked> {
+    let (mut masked, mut copied, mut first) = (Vec::with_capacity(text.len()), 0, None);
+    let mut at = 0;
+    while let Some(found) = memchr::memchr3(b'w', b'W', b'\\', text.get(at..)?) {
+        at += found;
+        let Some(value) = value_of_member(text, at) else {
+            at += 1;
+            continue;
+        };
+        let raw = plain(text.get(value.clone())?);
+        masked.extend_from_slice(text.get(copied..value.start)?);
+        masked.extend_from_slice(escaped(Credential::mask(&raw).as_str()).as_bytes());
+        first.get_or_insert(raw);
+        copied = value.end;
+        at = value.end;
+    }
+    masked.extend_from_slice(text.get(copied..)?);
+    Some(Masked { raw: of_the_whole(text).or(first)?, text: masked })
+}
+
+/// The key that a body which is one object gives for all that is in it.
+fn of_the_whole(text: &[u8]) -> Option<String> {
+    let mut key = None;
+    // What was walked before a fault was as it must be.
+    let _ = Walker::new(std::str::from_utf8(text).ok()?).object(|name, value| {
+        if let Value::String(value) = value
+            && name.text().eq_ignore_ascii_case("writeKey")
+        {
+            key = Some(value.text().into_owned());
+        }
+    });
+    key.filter(|key| !key.is_empty())
+}
+
+/// Where the value stands of a member whose name begins at `at`; none: it is another name, or no string follows.
+fn value_of_member(text: &[u8], at: usize) -> Option<Range<usize>> {
+    let is_in_a_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    if at.checked_sub(1).and_then(|before| text.get(before)).is_some_and(|before| is_in_a_word(*before)) {
+        return None;
+    }
+    let mut at = at;
+    for letter in NAME {
+        let (found, next) = character(text, at)?;
+        if found.to_ascii_lowercase() != *letter {
+            return None;
+        }
+        at = next;
+    }
+    let (at, is_quoted) = quote(text, at).map_or((at, false), |quote| (quote.end, true));
+    let at = over_white_space(text, at);
+    let sign = *text.get(at)?;
+    let at = over_white_space(text, at + 1);
+    match (sign, quote(text, at)) {
+        (b':' | b'=', Some(opening)) => {
+            let start = opening.end;
+            let length = closing(text.get(start..)?, opening.escapes, *text.get(start - 1)?);
+            (length > 0).then(|| start..start + length)
+        }
+        // As in a query. A name in quotes with this behind it is no member of anything.
+        (b'=', None) if !is_quoted => {
+            let rest = text.get(at..)?;
+            let ends = |byte: &u8| b"&#,;}]\"'\\<>".contains(byte) || byte.is_ascii_whitespace();
+            let length = rest.iter().position(ends).unwrap_or(rest.len());
+            (length > 0).then(|| at..at + length)
+        }
+        _ => None,
+    }
+}
+
+/// A letter, however JSON spells it, and where the next one stands.
+fn character(text: &[u8], at: usize) -> Option<(u8, usize)> {
+    let byte = *text.get(at)?;
+    if byte != b'\\' {
+        return Some((byte, at + 1));
+    }
+    let [b'u', digits @ ..] = text.get(at + 1..at + 6)? else { return None };
+    let code = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    Some((code, at + 6))
+}
+
+/// A quote, with the backslashes before it: in a document that is a string in another, quotes are escaped.
+struct Quote {
+    escapes: usize,
+    end: usize,
+}
+
+fn quote(text: &[u8], at: usize) -> Option<Quote> {
+    let rest = text.get(at..)?;
+    let escapes = rest.iter().take_while(|byte| **byte == b'\\').count();
+    matches!(rest.get(escapes), Some(b'"' | b'\'')).then_some(Quote { escapes, end: at + escapes + 1 })
+}
+
+/// How long a string is whose opening quote had so many backslashes before it. One that is never closed goes on to the
+/// end.
+fn closing(text: &[u8], escapes: usize, quote: u8) -> usize {
+    for at in memchr::memchr_iter(quote, text) {
+        let backslashes = text.iter().take(at).rev().take_while(|byte| **byte == b'\\').count();
+        let closes = if escapes == 0 { backslashes % 2 == 0 } else { backslashes == escapes };
+        if closes {
+            return if escapes == 0 { at } else { at - escapes };
+        }
+    }
+    text.len()
+}
+
+fn over_white_space(text: &[u8], at: usize) -> usize {
+    let rest = text.get(at..).unwrap_or_default();
+    at + rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count()
+}
+
+/// What a string of JSON stands for; what is none stands for itself.
+fn plain(value: &[u8]) -> String {
+    let text = String::from_utf8_lossy(value).into_owned();
+    if !text.contains('\\') {
+        return text;
+    }
+    serde_json::from_str(&format!("\"{text}\"")).unwrap_or(text)
+}
+
+/// The same within the quotes of a string of JSON. The last characters of a key are shown, and may be anything.
+fn escaped(masked: &str) -> String {
+    let quoted = serde_json::Value::from(masked).to_string();
+    quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+    use proptest::prelude::*;
+
+    const KEY: &str = "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY";
+
+    fn masked() -> String {
+        Credential::mask(KEY).to_string()
+    }
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        let found = mask(text.as_bytes()).unwrap();
+        assert_eq!(String::from_utf8(found.text).unwrap(), expected.replace("MASKED", &masked()));
+        assert_eq!(found.raw, KEY);
+    }
+
+    #[test]
+    fn a_key_is_masked_in_whatever_form_it_stands_and_nothing_else_is_changed() {
+        let escaped: String = KEY.chars().map(|letter| format!("\\u{:04x}", u32::from(letter))).collect();
+        for (before, after) in [
+            (format!(r#"{{"writeKey":"{KEY}","n":1.50}}"#), r#"{"writeKey":"MASKED","n":1.50}"#),
+            (format!("{{\"writeKey\" :\n \"{KEY}\" }}"), "{\"writeKey\" :\n \"MASKED\" }"),
+            (format!(r#"{{"WriteKey":"{KEY}"}}"#), r#"{"WriteKey":"MASKED"}"#),
+            (format!(r#"{{"\u0077rite\u004bey":"{KEY}"}}"#), r#"{"\u0077rite\u004bey":"MASKED"}"#),
+            (format!(r#"{{"writeKey":"{escaped}"}}"#), r#"{"writeKey":"MASKED"}"#),
+            (
+                format!(r#"[{{"writeKey":"{KEY}"}},{{"writeKey":"{KEY}"}}]"#),
+                r#"[{"writeKey":"MASKED"},{"writeKey":"MASKED"}]"#,
+            ),
+            (format!(r#"{{"a":{{"b":[{{"writeKey":"{KEY}"}}]}}}}"#), r#"{"a":{"b":[{"writeKey":"MASKED"}]}}"#),
+            (format!(r#"{{"batch":[,"writeKey":"{KEY}"#), r#"{"batch":[,"writeKey":"MASKED"#),
+            (format!(r#"{{"x":"lost quote,"writeKey":"{KEY}","y":1"#), r#"{"x":"lost quote,"writeKey":"MASKED","y":1"#),
+            (format!("{{writeKey: '{KEY}'}}"), "{writeKey: 'MASKED'}"),
+            (format!("data=1&writeKey={KEY}&x=2"), "data=1&writeKey=MASKED&x=2"),
+            (format!(r#"{{"url":"https://x/?writeKey={KEY}"}}"#), r#"{"url":"https://x/?writeKey=MASKED"}"#),
+            (
+                format!(r#"{{"s":"{{\"writeKey\":\"{KEY}\",\"a\":1}}"}}"#),
+                r#"{"s":"{\"writeKey\":\"MASKED\",\"a\":1}"}"#,
+            ),
+        ] {
+            check(&before, after);
+            assert!(!after.contains(KEY));
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_stay_as_they_are_around_a_key() {
+        let mut body = b"\xff\xfe{\"writeKey\":\"".to_vec();
+        body.extend_from_slice(KEY.as_bytes());
+        body.extend_from_slice(b"\",\"x\":\"\xc3\"}\0");
+        let mut expected = b"\xff\xfe{\"writeKey\":\"".to_vec();
+        expected.extend_from_slice(masked().as_bytes());
+        expected.extend_from_slice(b"\",\"x\":\"\xc3\"}\0");
+        assert_eq!(mask(&body).unwrap().text, expected);
+    }
+
+    #[test]
+    fn what_is_no_key_is_left_alone() {
+        for text in [
+            "",
+            "{}",
+            r#"{"writeKey":""}"#,
+            r#"{"writeKey":null}"#,
+            r#"{"writeKey":{"a":"b"}}"#,
+            r#"{"writeKeys":"many"}"#,
+            r#"{"overwriteKey":"x"}"#,
+            r#"{"key":"writeKey","value":"x"}"#,
+            r#"{"text":"the writeKey: see below"}"#,
+            r#""writeKey"#,
+            r#"\u00"#,
+            "writeKey=",
+        ] {
+            assert_eq!(mask(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_key_of_the_whole_is_the_credential_and_not_one_inside_an_event() {
+        let text = format!(r#"{{"batch":[{{"properties":{{"writeKey":"another"}}}}],"writeKey":"{KEY}"}}"#);
+        assert_eq!(mask(text.as_bytes()).unwrap().raw, KEY);
+        let text = format!(r#"{{"batch":[{{"writeKey":"{KEY}"}},{{"writeKey":"another"}}]}}"#);
+        assert_eq!(mask(text.as_bytes()).unwrap().raw, KEY);
+    }
+
+    #[test]
+    fn a_key_with_quotes_in_it_leaves_json_behind() {
+        let found = mask(br#"{"writeKey":"a\\\"bcdefg\"\\\"h","x":1}"#).unwrap();
+        assert_eq!(found.raw, r#"a\"bcdefg"\"h"#);
+        let value: serde_json::Value = serde_json::from_slice(&found.text).unwrap();
+        assert_eq!(value["writeKey"], Credential::mask(&found.raw).as_str());
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_surrounds_a_member_its_key_is_gone(
+            before in proptest::collection::vec(any::<u8>(), 0..40),
+            after in proptest::collection::vec(any::<u8>(), 0..40),
+        ) {
+            let body = [&before[..], b",\"writeKey\":\"", KEY.as_bytes(), b"\",", &after[..]].concat();
+            let found = mask(&body).unwrap();
+            prop_assert!(memchr::memmem::find(&found.text, KEY.as_bytes()).is_none());
+        }
+
+        #[test]
+        fn any_bytes_are_taken(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+            mask(&body);
+        }
+    }
+}
