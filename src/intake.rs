@@ -4,7 +4,7 @@ use crate::attribution::judge::EnvironmentMatch;
 use crate::attribution::request::{GIF_SENDER, PayloadKey, Request};
 use crate::attribution::state::{AcceptedClaims, State};
 use crate::catalog::Environment;
-use crate::envelope::{AnsweredBy, Credential, Envelope, Via};
+use crate::envelope::{AnsweredBy, Credential, Envelope, Signature, Via};
 use crate::event::body::{self, Route};
 use crate::event::{Event, Item, Unreadable, decode};
 use crate::json::Walker;
@@ -152,6 +152,9 @@ pub fn envelope(
     let mut request = state.begin(source, Some(envelope.arrival_ms), environment, payload, &text);
     if envelope.answer.is_some_and(|answer| answer.from == AnsweredBy::Upstream && answer.status >= 400) {
         state.refused_upstream(&mut request);
+    }
+    if matches!(envelope.signature, Some(Signature::Wrong | Signature::Missing)) {
+        state.badly_signed(&mut request);
     }
     let delivery = Delivery {
         scope: environment_name(envelope).unwrap_or_default(),

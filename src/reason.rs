@@ -382,6 +382,9 @@ reasons! {
     SourceLacksHeaders "source-lacks-headers" "O1d" Choice Info Finding;
         "{count} events come from a debug session of ldcli, which keeps no headers: whether one is a retry (duplicate-payload) or of another environment (wrong-environment) is unknown, and neither is judged.";
         "Point the SDK at exptap itself to judge these too."
+    SegmentSignature "segment-signature" "F64" Code Warning Finding;
+        "{count} requests that came as Segment's webhook carry no signature by the secret given, or a wrong one; their events are judged all the same.";
+        "Give exptap the secret that the webhook destination has, or find out who else posts there."
     HttpRejected "http-rejected" "F37" Code Error Finding;
         "Upstream answered {count} batches of events with an error.";
         "Look at the statuses under Sources and check the credential; after a 401, 403 or 404 an SDK sends nothing until it is restarted."

@@ -5,7 +5,7 @@ use exptap::attribution::judge::Judge;
 use exptap::attribution::state::{Options, State};
 use exptap::catalog::load::{self, Format};
 use exptap::catalog::{Catalog, Origin};
-use exptap::envelope::{Credential, Envelope};
+use exptap::envelope::{Credential, Envelope, Signature};
 use exptap::intake::{self, Received};
 use exptap::report::build;
 use exptap::segment::mapping_file;
@@ -481,4 +481,16 @@ fn an_event_that_says_itself_that_the_destination_is_not_meant_is_not_sent() {
         let rows = verdicts(&device_mapping(), &[exposure(1, "d-9"), post(2, "/v1/track", "x", &event.to_string())]);
         assert_eq!(rows[1].split(' ').nth(4), Some(verdict), "{integrations}: {rows:?}");
     }
+}
+
+#[test]
+fn an_event_of_a_badly_signed_webhook_is_kept_and_told() {
+    let requests = [None, Some(Signature::Valid), Some(Signature::Wrong), Some(Signature::Missing)].map(|signature| {
+        Envelope { signature, ..post(2, "/webhook", "Segment (Actions)", &track(&json!({})).to_string()) }
+    });
+    let (state, judged) = take(&device_mapping(), &requests);
+    assert_eq!(judged.len(), 4);
+    let report = build::report(&state, &device_mapping());
+    let told = report.findings.iter().find(|finding| finding.code.name() == "segment-signature").unwrap();
+    assert_eq!((told.events, told.examples.as_slice()), (2, &[2, 3][..]));
 }

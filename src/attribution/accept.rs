@@ -136,6 +136,13 @@ impl State {
         self.add_evidence(request, EvidenceKey::Code(ReasonCode::HttpRejected), first_event, arrival_ms, None);
     }
 
+    /// Notes that a request is not signed as it should be.
+    pub fn badly_signed(&mut self, request: &mut Request) {
+        let first_event = self.totals.events;
+        let arrival_ms = request.arrival_ms;
+        self.add_evidence(request, EvidenceKey::Code(ReasonCode::SegmentSignature), first_event, arrival_ms, None);
+    }
+
     /// Notes that events were lost: nothing that rests on not having seen an exposure is certain any more.
     pub fn lost(&mut self, events: u64) {
         self.totals.lost += events;

@@ -4,7 +4,7 @@ use super::Session;
 use super::journal::Entry;
 use crate::attribution::judge::EnvironmentMatch;
 use crate::attribution::state::{Options, State};
-use crate::envelope::Via;
+use crate::envelope::{Signature, Via};
 use crate::event::{Event, body, decode};
 use crate::explain::ladder::{instant, span};
 use crate::explain::{Explainer, Subject, Verdicts};
@@ -162,6 +162,14 @@ impl Session {
         ] {
             lines.extend(envelope.header(header).map(|value| (name, value.to_owned())));
         }
+        lines.extend(envelope.signature.map(|signature| {
+            let words = match signature {
+                Signature::Valid => "valid",
+                Signature::Wrong => "wrong: it is not that of the body by the secret given",
+                Signature::Missing => "missing, though a secret was given",
+            };
+            ("signature", words.to_owned())
+        }));
         lines.push(("size", format!("{} bytes on the wire", envelope.wire_bytes)));
         lines.extend(envelope.answer.map(|answer| {
             let from = match answer.from {
