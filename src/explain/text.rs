@@ -249,6 +249,10 @@ fn write_standing(page: &mut Page, story: &Story, standing: &Standing) -> fmt::R
         (None, true) => line.push_str("never exposed"),
     }
     page.line("  ", &line);
+    if let Some(bucket) = &standing.bucket {
+        let against = if bucket.agrees == Some(false) { ": not what it was exposed to (bucket-mismatch)" } else { "" };
+        page.line("    ", &format!("{}{against}", safe(&bucket.proof)));
+    }
     for other in &standing.other_arms {
         page.line("    ", &format!("also saw {} ({}): a crossover", safe(&other.arm), times(other.exposures)));
     }
