@@ -107,6 +107,7 @@ fn read(file: &str) -> Read {
         sources: vec![source(file)],
         catalog: None,
         mapping: None,
+        flags: None,
         clock: Clock::Creation,
         observed_from_ms: None,
     };

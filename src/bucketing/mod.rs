@@ -5,6 +5,7 @@
 //! flag's data can do the same. The SDKs do not all calculate alike ([`Arithmetic`]); a bucket is computed in each way,
 //! and is a proof only where all come to the same.
 
+pub mod answer;
 pub mod fill;
 pub mod find;
 pub mod payload;

@@ -181,8 +181,7 @@ fn add_served_bucket(rungs: &mut Rungs, event: &Event<'_>, judged: &JudgedIterat
         (Some(share), Some(served)) if in_experiment => {
             let is_so = !share.untracked && share.variation == served;
             if !is_so {
-                let so = if share.untracked { "" } else { " all the same" };
-                text.push_str(&format!("; {} was served in the experiment{so} (bucket-mismatch)", name(served)));
+                text.push_str(&format!("; but {} was served in the experiment (bucket-mismatch)", name(served)));
             }
             is_so
         }

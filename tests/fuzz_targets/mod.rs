@@ -431,6 +431,7 @@ pub fn replay(bytes: &[u8]) {
         sources: vec![source],
         catalog,
         mapping: None,
+        flags: None,
         clock: exptap::attribution::state::Clock::Creation,
         observed_from_ms: None,
     };
