@@ -13,6 +13,9 @@ use std::fmt::{self, Write};
 /// Version of the JSON format.
 pub const FORMAT_VERSION: u32 = 1;
 
+/// Ranges shown to people.
+const RANGES_SHOWN: usize = 20;
+
 /// The answer. Field names are a contract (`docs/bucketing.md`).
 #[derive(Clone, Debug, Serialize, PartialEq)]
 pub struct Answer {
@@ -219,11 +222,14 @@ impl Answer {
         for rule in &self.rules {
             writeln!(out, "\n{}", safe(&rule.title))?;
             let mut table = Table::default();
-            for range in &rule.ranges {
+            for range in rule.ranges.iter().take(RANGES_SHOWN) {
                 let outside = if rule.experiment && !range.in_experiment { "not in the experiment" } else { "" };
                 table.row([safe(&range.name), range.words.clone(), outside.to_owned()]);
             }
             table.write(out, "  ", 3)?;
+            if rule.ranges.len() > RANGES_SHOWN {
+                writeln!(out, "  … {} more", rule.ranges.len() - RANGES_SHOWN)?;
+            }
             if !rule.units.is_empty() {
                 out.push('\n');
                 let mut table = Table::default();

@@ -31,13 +31,9 @@ impl Rollout {
     /// Why a key is where it is: `bucket 0.43127 of seed 61: control is 0 to 0.5, treatment 0.5 to 1 → control`.
     pub fn proof(&self, bucket: &Bucket, name: impl Fn(i64) -> String) -> String {
         let range = |range: &Range, is_first: bool| {
-            let (from, to) = (edge(range.from), edge(range.to));
-            let is = if is_first { "is " } else { "" };
-            if range.share.untracked {
-                format!("{from} to {to} {is}not in the experiment ({})", name(range.share.variation))
-            } else {
-                format!("{} {is}{from} to {to}", name(range.share.variation))
-            }
+            let outside = range.share.untracked.then(|| "not in the experiment".to_owned());
+            let whose = outside.unwrap_or_else(|| name(range.share.variation));
+            format!("{whose}{} {} to {}", if is_first { " is" } else { "" }, edge(range.from), edge(range.to))
         };
         let ranges = self.ranges();
         let mut text = format!("bucket {} of {}: ", number(bucket.value()), self.hashed_with());
@@ -58,7 +54,7 @@ impl Rollout {
     /// The arm a bucket falls in, or why in none.
     pub fn lands_in(&self, bucket: &Bucket, name: impl Fn(i64) -> String) -> String {
         let share = |index: Option<usize>| match index.and_then(|index| self.share(index)) {
-            Some(share) if share.untracked => format!("not in the experiment ({})", name(share.variation)),
+            Some(share) if share.untracked => format!("not in the experiment, served {}", name(share.variation)),
             Some(share) => name(share.variation),
             None => "nothing".to_owned(),
         };
@@ -68,11 +64,16 @@ impl Rollout {
         if self.variations.is_empty() {
             return share(None);
         }
-        let each: Vec<String> = Arithmetic::ALL
-            .iter()
-            .map(|arithmetic| format!("{} by {}", share(bucket.share_by(*arithmetic)), arithmetic.sdks()))
-            .collect();
-        format!("the SDKs differ: {}", each.join(", "))
+        let mut each: Vec<(String, Vec<&str>)> = Vec::new();
+        for arithmetic in Arithmetic::ALL {
+            let lands = share(bucket.share_by(arithmetic));
+            match each.iter_mut().find(|(have, _)| *have == lands) {
+                Some((_, sdks)) => sdks.push(arithmetic.sdks()),
+                None => each.push((lands, vec![arithmetic.sdks()])),
+            }
+        }
+        let each: Vec<String> = each.iter().map(|(lands, sdks)| format!("{lands} by {}", sdks.join(", "))).collect();
+        format!("the SDKs differ: {}", each.join("; "))
     }
 }
 
@@ -100,8 +101,8 @@ mod tests {
         let part = rollout(Some(61), &[(0, 5_000, false), (1, 5_000, false), (0, 90_000, true), (1, 0, true)]);
         assert_eq!(
             part.proof(&part.bucket("f", "userKeyB"), name),
-            "bucket 0.14483 of seed 61: control is 0 to 0.05, treatment 0.05 to 0.1, 0.1 to 1 not in the experiment \
-             (control) → not in the experiment (control)"
+            "bucket 0.14483 of seed 61: control is 0 to 0.05, treatment 0.05 to 0.1, not in the experiment 0.1 to 1 → \
+             not in the experiment, served control"
         );
         let salted = Rollout { seed: None, ..halves };
         assert!(salted.proof(&salted.bucket("f", "k"), name).contains(" of salt “abc”: control is 0 to 0.5"));
@@ -122,7 +123,7 @@ mod tests {
         let zero = rollout(Some(0), &[(0, 50_000, false), (1, 50_000, false)]);
         let key = (0..100).map(|key| format!("k-{key}")).find(|key| zero.bucket("f", key).share().is_none());
         let text = zero.lands_in(&zero.bucket("f", &key.unwrap_or_default()), name);
-        assert!(text.starts_with("the SDKs differ: ") && text.contains(" by Node.js and edge SDKs, "), "{text}");
+        assert!(text.starts_with("the SDKs differ: ") && text.contains(" by Node.js and edge SDKs; "), "{text}");
     }
 
     #[test]
