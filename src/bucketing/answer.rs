@@ -124,7 +124,8 @@ fn rule_answer(key: &str, flag: &Flag, rule: &RuleRollout, units: &[String], fin
     let RuleRollout { rollout, context_kind, is_experiment, .. } = rule;
     let name = |variation: i64| flag.variation_name(variation);
     let outside = if *is_experiment { ", not in the experiment" } else { "" };
-    let words = |variation: i64, untracked: bool| format!("{}{}", name(variation), if untracked { outside } else { "" });
+    let words =
+        |variation: i64, untracked: bool| format!("{}{}", name(variation), if untracked { outside } else { "" });
     let mut answers: Vec<UnitAnswer> = units
         .iter()
         .map(|unit| match unit.split_once('/').filter(|(kind, key)| !kind.is_empty() && !key.is_empty()) {
@@ -189,13 +190,14 @@ fn of_key(key: &str, flag: &Flag, rule: &RuleRollout, unit: &str) -> UnitAnswer 
 /// Without the kind that is dealt out SDKs take the bucket 0, and nobody is in the experiment.
 fn of_another_kind(flag: &Flag, rule: &RuleRollout, unit: &str) -> UnitAnswer {
     let first = rule.rollout.ranges().first().map(|range| range.share.variation);
+    let outside = if rule.is_experiment { ", not in the experiment" } else { "" };
     let served = first.map_or_else(|| "nothing".to_owned(), |variation| flag.variation_name(variation));
     UnitAnswer {
         unit: unit.to_owned(),
         bucket: None,
         variation: first,
         in_experiment: Some(false),
-        lands_in: format!("no {} key: {served}, not in the experiment", rule.context_kind),
+        lands_in: format!("no {} key: {served}{outside}", rule.context_kind),
         sdks: Vec::new(),
     }
 }

@@ -15,7 +15,8 @@ pub fn fill(catalog: &mut Catalog, payload: &Payload) -> Vec<String> {
         let note = match payload.flags.get(&experiment.flag) {
             None => {
                 let keys = payload.flags.keys().map(String::as_str);
-                let near = nearest(&experiment.flag, keys).map_or_else(String::new, |near| format!("; {near} is near it"));
+                let near =
+                    nearest(&experiment.flag, keys).map_or_else(String::new, |near| format!("; {near} is near it"));
                 Some(format!("the payload has no flag {}{near}", experiment.flag))
             }
             Some(flag) => match experiment.iterations.iter_mut().rfind(|iteration| iteration.ended_at_ms.is_none()) {
@@ -83,7 +84,8 @@ mod tests {
     use crate::catalog::load::{Format, from_text};
 
     fn catalog(experiment: &str) -> Catalog {
-        let text = format!("[[experiments]]\nkey = \"e\"\nflag = \"cta\"\nrandomization_unit = \"device\"\n{experiment}");
+        let text =
+            format!("[[experiments]]\nkey = \"e\"\nflag = \"cta\"\nrandomization_unit = \"device\"\n{experiment}");
         from_text(&text, "c.toml", Format::Toml, Origin::File).unwrap()
     }
 
@@ -127,18 +129,20 @@ mod tests {
             let (_, note) = filled(experiment, payload);
             note.strip_prefix("no rollout for the experiment e: ").unwrap().to_owned()
         };
-        assert_eq!(why("", &both), "several rules of cta run one (rule r1, default rule); name its rule in the catalog");
-        assert_eq!(why("rule = \"r9\"", &both), "rule r9 of cta runs none; rule r1, default rule does");
         assert_eq!(
-            why("started_at = 1\nended_at = 2", &both),
-            "it has ended, and a payload holds what is served now"
+            why("", &both),
+            "several rules of cta run one (rule r1, default rule); name its rule in the catalog"
         );
+        assert_eq!(why("rule = \"r9\"", &both), "rule r9 of cta runs none; rule r1, default rule does");
+        assert_eq!(why("started_at = 1\nended_at = 2", &both), "it has ended, and a payload holds what is served now");
         let mut other = Payload::default();
         other.flags.insert("CTA".to_owned(), Flag::default());
         assert_eq!(why("", &other), "the payload has no flag cta; CTA is near it");
         assert_eq!(why("", &flag(r#""fallthrough": {"variation": 1}"#)), "no rule of cta runs an experiment now");
         let one = flag(r#""fallthrough": {"rollout": ONE}"#);
-        let by_user = payload::read(r#"{"key": "cta", "salt": "s", "fallthrough": {"rollout": {"kind": "experiment", "seed": 1, "variations": [{"variation": 0, "weight": 100000}]}}}"#);
+        let by_user = payload::read(
+            r#"{"key": "cta", "salt": "s", "fallthrough": {"rollout": {"kind": "experiment", "seed": 1, "variations": [{"variation": 0, "weight": 100000}]}}}"#,
+        );
         assert_eq!(
             why("", &by_user),
             "the default rule of cta deals out by user, and the catalog randomizes by device; correct randomization_unit"

@@ -149,7 +149,9 @@ impl Rollout {
             Some("variations is empty; expected the shares of the traffic, in the order the flag has them".to_owned())
         } else if weight != WHOLE {
             let advice = if weight == 100 { "; a weight is in hundred-thousandths, not in percent" } else { "" };
-            Some(format!("the weights add up to {weight}; expected {WHOLE}, with 50000 for half of the traffic{advice}"))
+            Some(format!(
+                "the weights add up to {weight}; expected {WHOLE}, with 50000 for half of the traffic{advice}"
+            ))
         } else if self.seed.is_none() && self.salt.is_none() {
             Some("seed is missing; expected the rollout's seed, or without one the salt of the flag".to_owned())
         } else if self.seed == Some(0) && self.salt.is_none() {

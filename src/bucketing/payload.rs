@@ -83,7 +83,8 @@ pub fn read(text: &str) -> Payload {
     payload
 }
 
-const EXPECTED: &str = "what /sdk/latest-all answers an SDK key, {\"flags\":{…}}, a put message of the stream, or one flag";
+const EXPECTED: &str =
+    "what /sdk/latest-all answers an SDK key, {\"flags\":{…}}, a put message of the stream, or one flag";
 
 /// The data of the messages of an event stream, as a terminal or a proxy shows them.
 fn stream_messages(text: &str) -> Vec<String> {
@@ -291,13 +292,37 @@ mod tests {
         assert!(fault(r#"{"f": {"flagVersion": 3, "value": 1}}"#).starts_with("this is what a client-side SDK gets"));
         assert!(fault("data: {\n\n").starts_with("a message of the stream is not JSON"));
         for (was, is, expected) in [
-            ("\"seed\": 61", "\"seed\": 61.5", "flag cta, default rule: seed is 61.5; expected a whole number of 64 bits"),
-            ("\"seed\": 61", "\"seed\": \"61\"", "flag cta, default rule: seed is \"61\"; expected a whole number of 64 bits"),
+            (
+                "\"seed\": 61",
+                "\"seed\": 61.5",
+                "flag cta, default rule: seed is 61.5; expected a whole number of 64 bits",
+            ),
+            (
+                "\"seed\": 61",
+                "\"seed\": \"61\"",
+                "flag cta, default rule: seed is \"61\"; expected a whole number of 64 bits",
+            ),
             ("\"device\"", "7", "flag cta, default rule: contextKind is 7; expected the name of a context kind"),
-            ("\"weight\": 80000", "\"weight\": -1", "flag cta, default rule: weight of variation 3 in its rollout is -1; expected a whole number from 0"),
-            ("\"weight\": 80000", "\"weight\": 1e300", "flag cta, default rule: weight of variation 3 in its rollout is 1e+300; expected a whole number from 0"),
-            ("\"weight\": 80000", "\"weight\": 9999999999", "flag cta, default rule: weight 9999999999 is too large; expected up to 100000"),
-            ("{\"variation\": 0, \"weight\": 10000}", "7", "flag cta, default rule: weight of variation 1 in its rollout is missing; expected a whole number from 0"),
+            (
+                "\"weight\": 80000",
+                "\"weight\": -1",
+                "flag cta, default rule: weight of variation 3 in its rollout is -1; expected a whole number from 0",
+            ),
+            (
+                "\"weight\": 80000",
+                "\"weight\": 1e300",
+                "flag cta, default rule: weight of variation 3 in its rollout is 1e+300; expected a whole number from 0",
+            ),
+            (
+                "\"weight\": 80000",
+                "\"weight\": 9999999999",
+                "flag cta, default rule: weight 9999999999 is too large; expected up to 100000",
+            ),
+            (
+                "{\"variation\": 0, \"weight\": 10000}",
+                "7",
+                "flag cta, default rule: weight of variation 1 in its rollout is missing; expected a whole number from 0",
+            ),
         ] {
             let payload = read(&FLAG.replace(was, is));
             assert_eq!(payload.faults, [expected]);

@@ -14,7 +14,10 @@ pub(super) fn read_rollout(reader: &mut Reader, section: &Section<'_>) -> Option
     if rollout.get("variations").is_none() {
         reader.fault(
             rollout.at,
-            format!("{}: variations is missing; expected the shares of the traffic, as the flag has them", rollout.name),
+            format!(
+                "{}: variations is missing; expected the shares of the traffic, as the flag has them",
+                rollout.name
+            ),
         );
     }
     let shares = reader.sections(&rollout, "variations", "variation", "", SHARE_KEYS).unwrap_or_default();

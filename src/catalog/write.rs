@@ -150,7 +150,8 @@ fn arm(arm: &Arm) -> Value {
 }
 
 fn rollout(rollout: &Rollout) -> Value {
-    let share = |share: &Share| json!({"variation": share.variation, "weight": share.weight, "untracked": share.untracked});
+    let share =
+        |share: &Share| json!({"variation": share.variation, "weight": share.weight, "untracked": share.untracked});
     object([
         ("seed", rollout.seed.map(Value::from)),
         ("salt", rollout.salt.clone().map(Value::from)),

@@ -367,7 +367,8 @@ impl ConversionRungs<'_, '_> {
         let could_not_be = self.state.could_not_be(unit);
         match credit {
             Credit::NoExposure if could_not_be => {
-                let text = format!("{kind} “{key}” has no exposure to {flag} in this iteration, and cannot have had one");
+                let text =
+                    format!("{kind} “{key}” has no exposure to {flag} in this iteration, and cannot have had one");
                 rungs.add(ReasonCode::UnitNotAllocated, "A8", Some(false), text);
                 self.add_bucket(rungs, unit, key, flag);
                 return;

@@ -248,6 +248,8 @@ pub struct BucketOfUnit {
     pub arm: Option<String>,
     /// Whether the arm is the one the unit was exposed to; null without an exposure or where it proves nothing.
     pub agrees: Option<bool>,
+    /// Whether it is proven that the unit cannot have been exposed, observed or not.
+    pub excluded: bool,
     /// All of it with the numbers.
     pub proof: String,
 }

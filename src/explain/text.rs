@@ -243,6 +243,9 @@ fn write_standing(page: &mut Page, story: &Story, standing: &Standing) -> fmt::R
             let since = standing.first_exposure.map_or_else(String::new, |t_ms| format!(" since {}", instant(t_ms)));
             write!(line, "in {}{since}, exposed {}", safe(arm), times(standing.exposures))?;
         }
+        (None, true) if standing.bucket.as_ref().is_some_and(|bucket| bucket.excluded) => {
+            line.push_str("never exposed, and cannot have been, observed or not")
+        }
         (None, true) if !standing.complete => {
             line.push_str("no exposure seen; there may have been one before observation began")
         }

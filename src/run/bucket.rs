@@ -18,10 +18,8 @@ pub(super) fn run(options: &cli::Bucket) -> ExitCode {
     let key = &options.flag;
     let Some(flag) = payload.flags.get(key) else {
         let near = nearest(key, payload.flags.keys().map(String::as_str));
-        let advice = near.map_or_else(
-            || format!("it has {} others", payload.flags.len()),
-            |near| format!("did you mean {near}?"),
-        );
+        let advice = near
+            .map_or_else(|| format!("it has {} others", payload.flags.len()), |near| format!("did you mean {near}?"));
         say(format_args!("{}: there is no flag {key} in it; {advice}", options.flags.display()));
         return BAD_INPUT.into();
     };
