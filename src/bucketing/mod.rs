@@ -298,7 +298,7 @@ mod tests {
             let ranges = rollout.ranges();
             prop_assert_eq!(ranges.first().map(|range| range.from), (!weights.is_empty()).then_some(0));
             prop_assert_eq!(ranges.last().map(|range| range.to), (!weights.is_empty()).then_some(WHOLE));
-            prop_assert!(ranges.windows(2).all(|pair| pair[0].to == pair[1].from));
+            prop_assert!(ranges.iter().zip(ranges.iter().skip(1)).all(|(one, next)| one.to == next.from));
             if seed != Some(0) && let Some(share) = bucket.share() {
                 let range = ranges.iter().find(|range| range.index == share).unwrap();
                 let (from, to) = (range.from as f64 / 1e5 - 1e-9, range.to as f64 / 1e5 + 1e-9);
