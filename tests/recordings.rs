@@ -215,6 +215,7 @@ fn a_redacted_copy_of_each_comes_to_the_same() {
             sources: vec![source],
             catalog: None,
             mapping: None,
+            flags: None,
             clock: Clock::Creation,
             observed_from_ms: None,
         };
