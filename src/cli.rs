@@ -51,6 +51,8 @@ pub enum Command {
     Check(Check),
     /// Make a copy that can be shared: what says something of anybody is replaced, the verdicts stay.
     Redact(Redact),
+    /// Say where keys fall in the rollout of a flag, or find keys for each arm.
+    Bucket(Bucket),
     /// Say what Segment's LaunchDarkly destination would send for Segment events, without sending anything.
     Map(Map),
     /// Say how to get traffic in: SDKs, containers, phones, Relay Proxy (also: exptap help sources).
@@ -68,6 +70,9 @@ pub struct Judging {
     /// `exptap map`. Without one, as a recording says, or as Segment sets it up.
     #[arg(long, value_name = "FILE")]
     pub mapping: Option<PathBuf>,
+    /// The flags as server SDKs get them: how they deal units out is proof of who is in an experiment, and who cannot be.
+    #[arg(long, value_name = "FILE")]
+    pub flags: Option<PathBuf>,
     /// The clock that judges: when an event says it happened, or when it arrived.
     #[arg(long, value_enum, default_value_t = ClockName::Creation)]
     pub clock: ClockName,
@@ -408,6 +413,38 @@ pub struct Redact {
     /// Only say what would be replaced and kept.
     #[arg(long)]
     pub dry_run: bool,
+}
+
+/// Options of `bucket`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+A bucket is computed from the key and the flag's rollout alone, as SDKs do. Individual targets, the rules before it and \
+prerequisites come first in an SDK; they are not looked at.
+
+Example:
+  curl -H \"Authorization: $SDK_KEY\" https://sdk.launchdarkly.com/sdk/latest-all > flags.json
+  exptap bucket --flags flags.json checkout-cta device/d-1
+  exptap bucket --flags flags.json checkout-cta --find 3")]
+pub struct Bucket {
+    /// The flags as server SDKs get them: the answer of /sdk/latest-all, a put message of the stream, or one flag; - is
+    /// standard input.
+    #[arg(long, value_name = "FILE")]
+    pub flags: PathBuf,
+    /// Key of the flag.
+    #[arg(value_name = "FLAG")]
+    pub flag: String,
+    /// Units: kind/key, or a key alone, which is of the kind the flag deals out by.
+    #[arg(value_name = "UNIT")]
+    pub units: Vec<String>,
+    /// Find so many new keys for each arm.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub find: Option<u16>,
+    /// What the keys that are found begin with.
+    #[arg(long, value_name = "TEXT", default_value = "exptap-", requires = "find")]
+    pub prefix: String,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = StoryFormat::Text)]
+    pub format: StoryFormat,
 }
 
 /// Options of `map`.

@@ -1,5 +1,7 @@
 //! Verdicts grouped into explained faults: what happened, how often, from where, and what to change.
 
+mod bucket;
+
 use crate::attribution::evidence::Evidence;
 use crate::attribution::state::{State, UnitState};
 use crate::attribution::tally::EvidenceKey;
@@ -43,6 +45,7 @@ pub fn findings(
     );
     findings.extend(look_alikes(state, catalog));
     findings.extend(placeholder_keys(state));
+    findings.extend(bucket::mismatches(state, catalog));
     findings.extend(double_sources(state, catalog));
     findings.extend(experiments.iter().flat_map(|experiment| uneven_arms(catalog, experiment)));
     let silent = silent_metrics(state, catalog, experiments, &findings);
@@ -138,7 +141,8 @@ fn decided_by_exposures(state: &State, cases: &mut Cases) {
     for entry in state.conversions().filter(|entry| entry.failures.is_empty()) {
         if !matches!(
             entry.code,
-            ReasonCode::NoExposure
+            ReasonCode::UnitNotAllocated
+                | ReasonCode::NoExposure
                 | ReasonCode::ConversionBeforeExposure
                 | ReasonCode::AttributionWindowExpired
                 | ReasonCode::UnknownNotObserved

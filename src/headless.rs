@@ -5,6 +5,7 @@ mod sources;
 
 use crate::attribution::judge::{EnvironmentMatch, Judge};
 use crate::attribution::state::{Clock, Options, State};
+use crate::bucketing::payload::Payload;
 use crate::catalog::load::{self, Format};
 use crate::catalog::{Catalog, Origin};
 use crate::envelope::Envelope;
@@ -34,6 +35,8 @@ pub struct Request {
     pub catalog: Option<Catalog>,
     /// What Segment's destination does; none: as a recording says, or as Segment sets it up.
     pub mapping: Option<Arc<Destination>>,
+    /// Where the experiments of the catalog, whichever it is, get their rollouts from.
+    pub flags: Option<Payload>,
     /// The clock that judges.
     pub clock: Clock,
     /// Since when everything was observed; none: complete history.

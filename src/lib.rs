@@ -10,6 +10,7 @@
 
 pub mod app;
 pub mod attribution;
+pub mod bucketing;
 pub mod catalog;
 pub mod check;
 pub mod cli;

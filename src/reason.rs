@@ -286,6 +286,9 @@ reasons! {
     AfterIterationEnd "after-iteration-end" "A7 E10" Documented Warning Verdict(Dropped);
         "It happened after the iteration had stopped.";
         "Start a new iteration if the experiment should still measure."
+    UnitNotAllocated "unit-not-allocated" "A8 B1" Code Info Verdict(Dropped);
+        "{unit} {key} falls in the part of {flag}'s rollout that is not in the experiment, so it cannot have been exposed in this iteration, observed or not.";
+        "If it should be in, give the experiment more of the traffic; to test, use a key that lands in an arm (exptap bucket finds some)."
     NoExposure "no-exposure" "A8" Documented Error Verdict(Dropped);
         "{unit} {key} never received {flag} in this iteration.";
         "Evaluate {flag} for this very context (call variation()) before the conversion."
@@ -370,6 +373,9 @@ reasons! {
     SampleRatioMismatch "sample-ratio-mismatch" "F52" Documented Error Finding;
         "The arms of {experiment} are not filled as allocated: {observed} against {expected}.";
         "Check the SDK's version, identify() races, redirects and deduplication before reading any result."
+    BucketMismatch "bucket-mismatch" "B1" Code Warning Finding;
+        "{count} of {total} exposures of {experiment} are not what the rollout of {flag} gives: {detail}.";
+        "Compare its seed, salt and weights with the flag's. Many such exposures mean another seed, that of an earlier iteration (a restart reshuffles) or of another environment; a few mean SDKs with older flag data, or an override."
     NoMetricEvents "no-metric-events" "F67" Corroborated Warning Finding;
         "Nothing named {event} has arrived for the metric {metric}, though other events did.";
         "Track {event}, or compare it with the event keys that were seen."

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 /// The modules of the core. Each is `src/NAME.rs`, `src/NAME/`, or both.
 const CORE: &[&str] = &[
     "attribution",
+    "bucketing",
     "catalog",
     "check",
     "envelope",
@@ -34,6 +35,7 @@ const CORE: &[&str] = &[
 /// Modules that exist: one that vanishes is a rename that this list must follow, not a module that needs no guard.
 const EXISTING: &[&str] = &[
     "attribution",
+    "bucketing",
     "catalog",
     "check",
     "envelope",

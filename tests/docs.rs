@@ -145,6 +145,7 @@ fn every_link_between_the_pages_leads_somewhere() {
         "README.md",
         "CHANGELOG.md",
         "docs/attribution.md",
+        "docs/bucketing.md",
         "docs/catalog.md",
         "docs/check.md",
         "docs/explain.md",
@@ -209,6 +210,7 @@ fn the_readme_lists_every_option_and_no_page_speaks_of_another() {
     for page in [
         "README.md",
         "docs/attribution.md",
+        "docs/bucketing.md",
         "docs/catalog.md",
         "docs/check.md",
         "docs/explain.md",

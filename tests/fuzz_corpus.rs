@@ -35,6 +35,12 @@ const BODIES: [&str; 21] = [
     "W3sia2luZCI6ImluZGV4In1d",
     "",
 ];
+const FLAGS: [&str; 3] = [
+    r#"{"flags":{"f":{"key":"f","version":7,"on":true,"salt":"s","variations":["a","b"],"rules":[{"id":"r","rollout":{"variations":[{"variation":0,"weight":100000}]}}],"fallthrough":{"rollout":{"kind":"experiment","contextKind":"user","seed":61,"variations":[{"variation":0,"weight":50000},{"variation":1,"weight":50000,"untracked":true}]}}}}}"#,
+    "event: put\ndata: {\"path\":\"/\",\"data\":{\"flags\":{\"f\":{\"fallthrough\":{\"rollout\":{\"kind\":\"experiment\",\"seed\":0,\"variations\":[{\"variation\":1,\"weight\":100000}]}}}}}}\n\n",
+    r#"{"key":"f","salt":"","fallthrough":{"rollout":{"kind":"experiment","bucketBy":"email","variations":[{"variation":0,"weight":30000},{"variation":0,"weight":0}]}}}"#,
+];
+
 const CATALOGS: [&str; 4] = [
     include_str!("catalogs/valid/everything.toml"),
     include_str!("catalogs/valid/everything.json"),
@@ -167,6 +173,7 @@ fn hard_requests_hold_at_every_cut_and_in_every_way_of_sending() {
 #[test]
 fn the_corpora_of_the_other_rooms_hold() {
     CATALOGS.iter().for_each(|text| targets::catalog(text.as_bytes()));
+    FLAGS.iter().for_each(|text| targets::flags(text.as_bytes()));
     QUERIES.iter().for_each(|text| targets::query(text.as_bytes()));
     CHECKS.iter().for_each(|text| targets::check(text.as_bytes()));
     MAPPINGS.iter().for_each(|text| targets::segment(text.as_bytes()));
@@ -277,6 +284,11 @@ proptest! {
     #[test]
     fn damaged_json_holds(bytes in prop_oneof![8 => damaged(&BODIES), 1 => arbitrary()]) {
         targets::json(&bytes);
+    }
+
+    #[test]
+    fn damaged_flags_hold(bytes in prop_oneof![8 => damaged(&FLAGS), 1 => arbitrary()]) {
+        targets::flags(&bytes);
     }
 
     #[test]

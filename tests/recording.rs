@@ -42,6 +42,7 @@ fn judge(path: &Path) -> Result<(u64, u64, Vec<String>), Failure> {
         sources: vec![Source::File(path.to_owned())],
         catalog: None,
         mapping: None,
+        flags: None,
         clock: Clock::Creation,
         observed_from_ms: None,
     };
@@ -195,6 +196,7 @@ fn between_two_sittings_in_one_file_nobody_observed_and_the_reader_knows() {
             sources: vec![Source::File(path.clone())],
             catalog: None,
             mapping: None,
+            flags: None,
             clock: Clock::Creation,
             observed_from_ms: None,
         };

@@ -107,6 +107,7 @@ fn read(file: &str) -> Read {
         sources: vec![source(file)],
         catalog: None,
         mapping: None,
+        flags: None,
         clock: Clock::Creation,
         observed_from_ms: None,
     };
@@ -214,6 +215,7 @@ fn a_redacted_copy_of_each_comes_to_the_same() {
             sources: vec![source],
             catalog: None,
             mapping: None,
+            flags: None,
             clock: Clock::Creation,
             observed_from_ms: None,
         };

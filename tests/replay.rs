@@ -203,6 +203,7 @@ impl Disk {
             sources: vec![self.source()],
             catalog,
             mapping: None,
+            flags: None,
             clock: Clock::Creation,
             observed_from_ms: None,
         };

@@ -85,6 +85,7 @@ impl Fixture {
             started_at_ms: Some(START_MS - 12 * 86_400_000),
             ended_at_ms: None,
             flag_config_version: None,
+            rollout: None,
         };
         let experiment = |key: &str, flag: &str, iteration| Experiment {
             key: key.into(),

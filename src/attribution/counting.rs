@@ -1,5 +1,6 @@
 //! Counting, forwards and backwards, and keeping what findings show.
 
+use super::allotted::is_left_out;
 use super::evidence::{Evidence, SourceId};
 use super::request::Request;
 use super::state::State;
@@ -132,6 +133,11 @@ impl State {
             }
             Effect::Exposed { state, variation } => {
                 let Some(state) = self.states.get_mut(state as usize) else { return };
+                if let Some(counts) = self.iteration_counts.get_mut(state.iteration as usize)
+                    && is_left_out(&self.judge, state)
+                {
+                    add(&mut counts.against_the_rollout, 1);
+                }
                 match state.per_variation.iter_mut().find(|(have, _)| *have == variation) {
                     Some((_, count)) => *count = count.saturating_add_signed(sign as i32),
                     None => state.per_variation.push((variation, 1)),

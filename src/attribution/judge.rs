@@ -6,6 +6,7 @@
 use super::exported::{arm_of_row, is_other_context, settled_exposure};
 use super::filter::{CompiledFilter, EventView, Outcome};
 use super::url::CompiledMatcher;
+use crate::bucketing::{Bucket, Rollout};
 use crate::catalog::{Catalog, Environment, Iteration, Measure, Metric, MetricKind, Rule};
 use crate::event::{Event, Kind, MetricValue};
 use crate::reason::ReasonCode;
@@ -112,10 +113,20 @@ pub enum Judgement<'e> {
 pub struct JudgedIteration {
     /// Index of the experiment.
     pub experiment: usize,
+    /// Key of the experiment's flag.
+    pub flag: String,
     /// The iteration itself.
     pub iteration: Iteration,
     /// Index of its first (iteration, metric) pair; the others follow.
     pub first_slot: u32,
+}
+
+impl JudgedIteration {
+    /// The bucket of a unit's key, where it is known how units are dealt out (B1).
+    pub fn bucket(&self, key: &str) -> Option<(&Rollout, Bucket)> {
+        let rollout = self.iteration.rollout.as_ref()?;
+        Some((rollout, rollout.bucket(&self.flag, key)))
+    }
 }
 
 /// A metric of an iteration.
@@ -187,6 +198,7 @@ impl Judge {
                 }
                 judge.iterations.push(JudgedIteration {
                     experiment: experiment_index,
+                    flag: experiment.flag.clone(),
                     iteration: iteration.clone(),
                     first_slot,
                 });

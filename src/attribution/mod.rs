@@ -1,6 +1,7 @@
 //! Attribution: which events count, which are dropped, and why (`docs/attribution.md`).
 
 mod accept;
+mod allotted;
 pub mod codes;
 mod counting;
 pub mod evidence;

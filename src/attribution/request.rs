@@ -322,7 +322,7 @@ impl State {
             self.explain_summaries(&mut request);
         }
         self.settle();
-        if self.missing_exposures_changed() {
+        if self.needs_review() {
             self.review_completeness();
         }
         if let Some(key) = request.payload.take() {

@@ -1,5 +1,6 @@
 //! Verdicts that rest on other events (A8–A12), given when a conversion arrives and revised when an exposure does.
 
+use super::allotted::could_not_be;
 use super::codes::CodeSet;
 use super::points::{Credit, WINDOW_MS};
 use super::state::{Aggregate, Change, Conversion, NONE, State};
@@ -16,7 +17,7 @@ impl State {
     /// What A8–A11 say of a conversion, were A1–A7 no obstacle: for a decided one, what would fail next.
     pub fn attribution_of(&self, entry: &Conversion) -> (ReasonCode, Option<i64>) {
         let Some(state) = self.state(entry.state) else { return (ReasonCode::NoExposure, None) };
-        code_of_credit(state.points.credit(entry.t_ms), self.is_partial(state.iteration))
+        code_of_credit(state.points.credit(entry.t_ms), self.is_partial(state.iteration), self.could_not_be(state))
     }
 
     /// What would fail next, once the rule that decides is mended (O1c). Before an iteration starts no exposure is
@@ -45,7 +46,9 @@ impl State {
         let occurrence = self.is_occurrence(slot);
         let (mut overtaken, mut next) = (None, NONE);
         if let Some(state) = self.states.get_mut(state_index as usize) {
-            (code, variation) = code_of_credit(state.points.credit(t_ms), is_partial(&self.partial, state.iteration));
+            let could_not_be = could_not_be(&self.judge, &self.refuted, state);
+            (code, variation) =
+                code_of_credit(state.points.credit(t_ms), is_true(&self.partial, state.iteration), could_not_be);
             next = std::mem::replace(&mut state.newest_conversion, index);
             state.last_conversion_ms = state.last_conversion_ms.max(t_ms);
             if let Some(variation) = variation {
@@ -196,9 +199,12 @@ impl State {
         }
     }
 
-    /// Whether exposures of any iteration are found to be missing, or no longer, since the last review.
-    pub(super) fn missing_exposures_changed(&self) -> bool {
-        !self.iteration_counts.iter().map(IterationCounts::lacks_exposures).eq(self.lacking.iter().copied())
+    /// Whether exposures of any iteration are found to be missing, or a rollout not to hold, or no longer, since the
+    /// last review.
+    pub(super) fn needs_review(&self) -> bool {
+        let counts = || self.iteration_counts.iter();
+        !counts().map(IterationCounts::lacks_exposures).eq(self.lacking.iter().copied())
+            || !counts().map(IterationCounts::refutes_the_rollout).eq(self.refuted.iter().copied())
     }
 
     /// Nothing more will come: what is pending is decided, and pending exists no more, as where it never did.
@@ -215,6 +221,8 @@ impl State {
     /// Decides anew which iterations' histories are complete, and judges again where that changed.
     pub fn review_completeness(&mut self) {
         self.lacking = self.iteration_counts.iter().map(IterationCounts::lacks_exposures).collect();
+        let refuted = self.iteration_counts.iter().map(IterationCounts::refutes_the_rollout).collect();
+        let refuted_before = std::mem::replace(&mut self.refuted, refuted);
         for index in 0..self.partial.len() {
             let Some(judged) = self.judge.iterations().get(index) else { continue };
             let started = judged.iteration.started_at_ms;
@@ -224,7 +232,9 @@ impl State {
             let was_lost = self.totals.lost > 0 || self.totals.was_interrupted;
             let is_partial = observed_late || lacking || was_lost || self.is_over_capacity;
             let Some(partial) = self.partial.get_mut(index) else { continue };
-            if std::mem::replace(partial, is_partial) != is_partial {
+            let was_refuted = refuted_before.get(index).copied().unwrap_or_default();
+            let is_refuted = self.refuted.get(index).copied().unwrap_or_default();
+            if std::mem::replace(partial, is_partial) != is_partial || was_refuted != is_refuted {
                 for state in 0..self.states.len() as u32 {
                     if self
                         .state(state)
@@ -256,12 +266,13 @@ impl State {
     }
 }
 
-fn is_partial(partial: &[bool], iteration: u32) -> bool {
-    partial.get(iteration as usize).copied().unwrap_or_default()
+fn is_true(of_iterations: &[bool], iteration: u32) -> bool {
+    of_iterations.get(iteration as usize).copied().unwrap_or_default()
 }
 
-fn code_of_credit(credit: Credit, is_partial: bool) -> (ReasonCode, Option<i64>) {
+fn code_of_credit(credit: Credit, is_partial: bool, could_not_be: bool) -> (ReasonCode, Option<i64>) {
     match credit {
+        Credit::NoExposure if could_not_be => (ReasonCode::UnitNotAllocated, None),
         Credit::To(point) => (ReasonCode::Counted, Some(point.variation)),
         Credit::Expired(_) => (ReasonCode::AttributionWindowExpired, None),
         Credit::NoExposure | Credit::BeforeExposure(_) if is_partial => (ReasonCode::UnknownNotObserved, None),

@@ -22,6 +22,8 @@ use std::sync::Arc;
 
 /// No index: the end of a chain.
 pub(super) const NONE: u32 = u32::MAX;
+/// No share: the rollout is not known, or the SDKs differ.
+pub(super) const NO_SHARE: u16 = u16::MAX;
 
 /// The clock that judges.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -132,6 +134,8 @@ pub struct UnitState {
     pub(super) last_conversion_ms: i64,
     /// It was exposed again in a way that can change verdicts, and is to be judged again.
     pub(super) is_stale: bool,
+    /// Index of the share of the iteration's rollout that its key falls in; [`NO_SHARE`] without a proof.
+    pub(super) share: u16,
 }
 
 impl UnitState {
@@ -253,6 +257,8 @@ pub struct State {
     pub(super) is_over_capacity: bool,
     /// Of which iterations exposures were known to be missing at the last review.
     pub(super) lacking: Vec<bool>,
+    /// Of which iterations the rollout was known not to hold at the last review.
+    pub(super) refuted: Vec<bool>,
 }
 
 /// Something whose verdict may not be what it was.
@@ -289,6 +295,7 @@ impl State {
             stale: Vec::new(),
             is_over_capacity: false,
             lacking: Vec::new(),
+            refuted: Vec::new(),
         };
         state.review_completeness();
         state
@@ -436,6 +443,7 @@ impl State {
         }
         let index = self.states.len() as u32;
         let next_of_unit = self.units.first_state(unit);
+        let share = self.share_of_key(unit, iteration);
         self.units.set_first_state(unit, index);
         self.states.push(UnitState {
             unit,
@@ -449,6 +457,7 @@ impl State {
             newest_conversion: NONE,
             last_conversion_ms: i64::MIN,
             is_stale: false,
+            share,
         });
         index
     }

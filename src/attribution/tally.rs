@@ -101,6 +101,8 @@ pub struct IterationCounts {
     pub maybe_sampled_sent: u64,
     /// What their summaries counted.
     pub maybe_sampled_summarised: u64,
+    /// Exposures of units that the iteration's rollout leaves out.
+    pub against_the_rollout: u64,
 }
 
 impl IterationCounts {
@@ -115,6 +117,11 @@ impl IterationCounts {
         self.is_sampled() || self.evaluations.get(ReasonCode::ArmUnknown) > 0
     }
 
+    /// B1: whether the rollout does not hold: units that it leaves out were exposed.
+    pub fn refutes_the_rollout(&self) -> bool {
+        self.against_the_rollout > 0
+    }
+
     /// Adds another part's counts.
     pub fn merge(&mut self, other: &Self) {
         self.evaluations.merge(&other.evaluations);
@@ -123,6 +130,7 @@ impl IterationCounts {
         self.sampled += other.sampled;
         self.maybe_sampled_sent += other.maybe_sampled_sent;
         self.maybe_sampled_summarised += other.maybe_sampled_summarised;
+        self.against_the_rollout += other.against_the_rollout;
     }
 }
 

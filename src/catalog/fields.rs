@@ -108,6 +108,14 @@ impl Reader {
         })
     }
 
+    /// Text, which may be empty.
+    pub(crate) fn any_text(&mut self, section: &Section<'_>, key: &str) -> Option<String> {
+        self.value(section, key, "text", |value| match value {
+            Value::Text(text) => Some(text.clone()),
+            _ => None,
+        })
+    }
+
     /// Text that has to be there; a missing one is a fault, and is read as empty so that reading can go on.
     pub(crate) fn required_text(&mut self, section: &Section<'_>, key: &str) -> String {
         self.require(section, key, "text");

@@ -161,6 +161,7 @@ impl Inference {
                     started_at_ms: Some(0),
                     ended_at_ms: None,
                     flag_config_version: None,
+                    rollout: None,
                 }],
                 layer: None,
                 holdout: None,

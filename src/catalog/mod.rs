@@ -9,9 +9,11 @@ pub mod infer;
 pub mod load;
 mod read;
 mod read_metric;
+mod read_rollout;
 pub(crate) mod tree;
 mod write;
 
+use crate::bucketing::Rollout;
 use crate::segment::Destination;
 use infer::Inference;
 use std::sync::Arc;
@@ -299,6 +301,8 @@ pub struct Iteration {
     pub ended_at_ms: Option<i64>,
     /// Flag version the iteration needs (E12).
     pub flag_config_version: Option<i64>,
+    /// How the flag deals the units out to the arms, if that is known: it proves where a unit belongs (B1).
+    pub rollout: Option<Rollout>,
 }
 
 impl Iteration {

@@ -2,8 +2,10 @@
 
 use super::fields::{Reader, Section};
 use super::read_metric::{self, read_metric};
+use super::read_rollout::read_rollout;
 use super::tree::{Fault, Node, Value, quoted};
 use super::{Arm, Catalog, Environment, Experiment, Iteration, MetricGroup, Origin, Rule};
+use crate::bucketing::Rollout;
 use crate::envelope::Credential;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -22,6 +24,7 @@ const EXPERIMENT_KEYS: &[&str] = &[
     "started_at",
     "ended_at",
     "flag_config_version",
+    "rollout",
     "layer",
     "holdout",
     "data_source",
@@ -37,6 +40,7 @@ const ITERATION_KEYS: &[&str] = &[
     "started_at",
     "ended_at",
     "flag_config_version",
+    "rollout",
 ];
 const ARM_KEYS: &[&str] = &["index", "id", "name", "allocation"];
 
@@ -231,6 +235,13 @@ fn check_iterations(reader: &mut Reader, section: &Section<'_>, windows: &[Secti
             );
         }
     }
+    // Each iteration has a seed of its own: taken from the experiment, that of one would be held against another.
+    if let Some(node) = section.get("rollout") {
+        reader.fault(
+            node.at,
+            format!("{name}: rollout stands beside iterations; expected it in the iteration it is of; move it there"),
+        );
+    }
 }
 
 /// What an iteration may take from its experiment.
@@ -242,6 +253,7 @@ struct Window {
     metrics: Option<Vec<usize>>,
     groups: Option<Vec<usize>>,
     flag_config_version: Option<i64>,
+    rollout: Option<Rollout>,
 }
 
 impl Window {
@@ -256,6 +268,7 @@ impl Window {
             metrics: references.metrics.resolve(reader, section, "metrics"),
             groups: references.groups.resolve(reader, section, "metric_groups"),
             flag_config_version: reader.integer(section, "flag_config_version"),
+            rollout: read_rollout(reader, section),
         }
     }
 
@@ -268,6 +281,7 @@ impl Window {
             metrics: self.metrics.or(base.metrics),
             groups: self.groups.or(base.groups),
             flag_config_version: self.flag_config_version.or(base.flag_config_version),
+            rollout: self.rollout,
         }
     }
 
@@ -310,6 +324,7 @@ impl Window {
             started_at_ms,
             ended_at_ms,
             flag_config_version: self.flag_config_version,
+            rollout: self.rollout,
         }
     }
 }

@@ -4,6 +4,7 @@ use super::{
     Aggregation, Arm, Catalog, Environment, Experiment, Filter, Iteration, Measure, Metric, MetricKind, Rule,
     UrlMatcher,
 };
+use crate::bucketing::{Rollout, Share};
 use serde_json::{Map, Value, json};
 
 impl Catalog {
@@ -33,6 +34,7 @@ impl Catalog {
                 ("started_at", iteration.started_at_ms.map(instant)),
                 ("ended_at", iteration.ended_at_ms.map(instant)),
                 ("flag_config_version", iteration.flag_config_version.map(Value::from)),
+                ("rollout", iteration.rollout.as_ref().map(rollout)),
             ])
         };
         let experiment = |experiment: &Experiment| {
@@ -144,6 +146,16 @@ fn arm(arm: &Arm) -> Value {
         ("id", arm.id.clone().map(Value::from)),
         ("name", Some(arm.name.clone().into())),
         ("allocation", Some(arm.allocation.into())),
+    ])
+}
+
+fn rollout(rollout: &Rollout) -> Value {
+    let share =
+        |share: &Share| json!({"variation": share.variation, "weight": share.weight, "untracked": share.untracked});
+    object([
+        ("seed", rollout.seed.map(Value::from)),
+        ("salt", rollout.salt.clone().map(Value::from)),
+        ("variations", Some(rollout.variations.iter().map(share).collect())),
     ])
 }
 

@@ -128,6 +128,7 @@ pub(super) fn catalog(opened_at_ms: i64) -> Catalog {
         started_at_ms: Some(opened_at_ms),
         ended_at_ms: None,
         flag_config_version: None,
+        rollout: None,
     };
     let experiment = |key: &str, flag: &str, iterations| Experiment {
         key: key.to_owned(),

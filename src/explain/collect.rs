@@ -5,7 +5,8 @@
 //! the unit's own events, whatever the size of the source.
 
 use super::story::{
-    ArmSeen, Change, Credited, FORMAT_VERSION, Identity, LookAlike, MetricStanding, Seen, Standing, Story, StoryEvent,
+    ArmSeen, BucketOfUnit, Change, Credited, FORMAT_VERSION, Identity, LookAlike, MetricStanding, Seen, Standing,
+    Story, StoryEvent,
 };
 use super::{Explainer, Subject, VerdictKey, Verdicts};
 use crate::attribution::judge::{EnvironmentMatch, is_about_time};
@@ -428,6 +429,21 @@ fn note_change(changes: &mut Vec<Change>, ladder: &Ladder) {
     }
 }
 
+fn bucket_of(state: &State, iteration: u32, (kind, key): (&str, &str), own_arm: Option<i64>) -> Option<BucketOfUnit> {
+    let judged = state.judge().iterations().get(iteration as usize)?;
+    let (rollout, bucket) = judged.bucket(key).filter(|_| judged.iteration.randomization_unit == kind)?;
+    let name = |variation: i64| judged.iteration.arm_name(variation);
+    let share = bucket.share().and_then(|index| rollout.share(index));
+    let arm = share.filter(|share| !share.untracked).map(|share| share.variation);
+    Some(BucketOfUnit {
+        value: bucket.value(),
+        arm: arm.map(name),
+        agrees: share.zip(own_arm).map(|(_, own)| arm == Some(own)),
+        excluded: share.is_some_and(|share| share.untracked) && !state.is_rollout_refuted(iteration),
+        proof: rollout.proof(&bucket, name),
+    })
+}
+
 fn standing(state: &State, catalog: &Catalog, kind: &str, key: &str, standings: &Standings) -> Vec<Standing> {
     let unit_id = state.units().find(kind, key);
     let iterations = state.judge().iterations();
@@ -470,6 +486,7 @@ fn standing(state: &State, catalog: &Catalog, kind: &str, key: &str, standings: 
             is_randomized: judged.iteration.randomization_unit == kind,
             complete: !state.is_partial(iteration),
             arm: own_arm.map(name),
+            bucket: bucket_of(state, iteration, (kind, key), own_arm),
             first_exposure: of_unit.and_then(|unit| unit.points.first()).map(|point| point.t_ms),
             exposures: exposures(true).map(|(_, count)| u64::from(*count)).sum(),
             other_arms: exposures(false)

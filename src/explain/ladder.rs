@@ -163,8 +163,32 @@ pub(super) fn evaluation(
         }
     };
     rungs.add(ReasonCode::VariationNotATreatment, "E7", is_arm, arm_text);
+    add_served_bucket(&mut rungs, event, judged, reason.in_experiment);
     add_time(&mut rungs, "E8-E10", event, iteration, t_ms);
     rungs.rungs
+}
+
+/// B1 of an evaluation: what the rollout gives the unit, beside what was served. It decides nothing: what an SDK did is
+/// what happened.
+fn add_served_bucket(rungs: &mut Rungs, event: &Event<'_>, judged: &JudgedIteration, in_experiment: bool) {
+    let iteration = &judged.iteration;
+    let Some(key) = event.context_keys.key(&iteration.randomization_unit) else { return };
+    let Some((rollout, bucket)) = judged.bucket(key) else { return };
+    let name = |variation: i64| iteration.arm_name(variation);
+    let mut text = rollout.proof(&bucket, name);
+    let share = bucket.share().and_then(|index| rollout.share(index));
+    let holds = match (share, event.variation) {
+        (Some(share), Some(served)) if in_experiment => {
+            let is_so = !share.untracked && share.variation == served;
+            if !is_so {
+                text.push_str(&format!("; but {} was served in the experiment (bucket-mismatch)", name(served)));
+            }
+            is_so
+        }
+        (Some(share), Some(served)) => share.untracked && share.variation == served,
+        _ => false,
+    };
+    rungs.add(ReasonCode::BucketMismatch, "B1", holds.then_some(true), text);
 }
 
 /// What a row of a warehouse comes to, in one rung: it holds too little of the event for the rules one by one.
@@ -311,6 +335,24 @@ impl ConversionRungs<'_, '_> {
         rungs.rungs
     }
 
+    /// B1 of a unit without an exposure: whether it could have been exposed, and to what.
+    fn add_bucket(&self, rungs: &mut Rungs, unit: &UnitState, key: &str, flag: &str) {
+        let Some((rollout, bucket)) = self.judged.bucket(key) else { return };
+        let mut text = rollout.proof(&bucket, |variation| self.judged.iteration.arm_name(variation));
+        let share = self.state.share_of(unit);
+        match share {
+            Some(share) if !share.untracked => {
+                text.push_str(&format!(": evaluating {flag} by the experiment's rule exposes it to that"));
+            }
+            Some(_) if self.state.is_rollout_refuted(unit.iteration) => {
+                text.push_str("; but others that it leaves out were exposed, so it proves nothing");
+            }
+            Some(_) | None => {}
+        }
+        let is_proof = share.is_some() && !self.state.is_rollout_refuted(unit.iteration);
+        rungs.add(ReasonCode::BucketMismatch, "B1", is_proof.then_some(true), text);
+    }
+
     fn attribution(&self, rungs: &mut Rungs, entry: &Conversion, unit: &UnitState) {
         let iteration = &self.judged.iteration;
         let (kind, key) = self.state.units().name(unit.unit).unwrap_or_default();
@@ -322,7 +364,15 @@ impl ConversionRungs<'_, '_> {
         let seen = if partial { " (seen since observation began)" } else { "" };
         let credit = unit.points.credit(entry.t_ms);
         let exposed = |holds: bool| if pending && !holds { None } else { Some(holds) };
+        let could_not_be = self.state.could_not_be(unit);
         match credit {
+            Credit::NoExposure if could_not_be => {
+                let text =
+                    format!("{kind} “{key}” has no exposure to {flag} in this iteration, and cannot have had one");
+                rungs.add(ReasonCode::UnitNotAllocated, "A8", Some(false), text);
+                self.add_bucket(rungs, unit, key, flag);
+                return;
+            }
             Credit::NoExposure => {
                 let wait = if pending { "; one may still be on its way" } else { "" };
                 rungs.add(
@@ -331,6 +381,7 @@ impl ConversionRungs<'_, '_> {
                     exposed(false),
                     format!("{kind} “{key}” has no exposure to {flag} in this iteration{seen}{wait}"),
                 );
+                self.add_bucket(rungs, unit, key, flag);
                 return;
             }
             _ => rungs.add(

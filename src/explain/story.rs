@@ -224,6 +224,9 @@ pub struct Standing {
     pub complete: bool,
     /// The arm it is in.
     pub arm: Option<String>,
+    /// Where its key falls, if it is known how units are dealt out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bucket: Option<BucketOfUnit>,
     /// Its first exposure.
     pub first_exposure: Option<i64>,
     /// Exposures to its own arm.
@@ -234,6 +237,21 @@ pub struct Standing {
     pub evaluations: BTreeMap<&'static str, u64>,
     /// Its conversions.
     pub metrics: Vec<MetricStanding>,
+}
+
+/// Where a unit's key falls in the rollout of an iteration.
+#[derive(Clone, Debug, Serialize, PartialEq)]
+pub struct BucketOfUnit {
+    /// The bucket, from 0 to 1.
+    pub value: f64,
+    /// The arm it falls in; null where that is not in the experiment, or the SDKs differ.
+    pub arm: Option<String>,
+    /// Whether the arm is the one the unit was exposed to; null without an exposure or where it proves nothing.
+    pub agrees: Option<bool>,
+    /// Whether it is proven that the unit cannot have been exposed, observed or not.
+    pub excluded: bool,
+    /// All of it with the numbers.
+    pub proof: String,
 }
 
 /// An arm a unit saw beside its own.

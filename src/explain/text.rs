@@ -243,12 +243,19 @@ fn write_standing(page: &mut Page, story: &Story, standing: &Standing) -> fmt::R
             let since = standing.first_exposure.map_or_else(String::new, |t_ms| format!(" since {}", instant(t_ms)));
             write!(line, "in {}{since}, exposed {}", safe(arm), times(standing.exposures))?;
         }
+        (None, true) if standing.bucket.as_ref().is_some_and(|bucket| bucket.excluded) => {
+            line.push_str("never exposed, and cannot have been, observed or not")
+        }
         (None, true) if !standing.complete => {
             line.push_str("no exposure seen; there may have been one before observation began")
         }
         (None, true) => line.push_str("never exposed"),
     }
     page.line("  ", &line);
+    if let Some(bucket) = &standing.bucket {
+        let against = if bucket.agrees == Some(false) { ": not what it was exposed to (bucket-mismatch)" } else { "" };
+        page.line("    ", &format!("{}{against}", safe(&bucket.proof)));
+    }
     for other in &standing.other_arms {
         page.line("    ", &format!("also saw {} ({}): a crossover", safe(&other.arm), times(other.exposures)));
     }

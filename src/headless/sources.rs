@@ -2,6 +2,7 @@
 
 use super::{Failure, Fault, Request};
 use crate::attribution::state::Clock;
+use crate::bucketing::fill::fill;
 use crate::catalog::infer::Inference;
 use crate::catalog::{Catalog, Given};
 use crate::event::{Item, body};
@@ -139,10 +140,13 @@ impl Sources {
             catalog: request.catalog.is_none().then(|| recorded_catalog(&texts, &mut notes)).flatten(),
             destination: request.mapping.is_none().then(|| recorded_mapping(&texts, &mut notes)).flatten(),
         };
-        let catalog = match named.or(recorded).catalog() {
+        let mut catalog = match named.or(recorded).catalog() {
             Ok(catalog) => catalog,
             Err(inference) => infer(&texts, inference)?,
         };
+        if let Some(flags) = &request.flags {
+            notes.extend(fill(&mut catalog, flags));
+        }
         // What happened between two recordings nobody saw, so only since the latest beginning is everything known.
         let recorded = texts.iter().filter_map(|text| text.header.as_ref()?.observed_from_ms).max();
         Ok(Self { observed_from_ms: request.observed_from_ms.or(recorded), texts, catalog, notes })

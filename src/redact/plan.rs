@@ -4,7 +4,7 @@
 use super::Keep;
 use crate::attribution::filter::attribute_path;
 use crate::attribution::url::CompiledMatcher;
-use crate::catalog::{Catalog, Filter, Metric, UrlMatcher};
+use crate::catalog::{Catalog, Experiment, Filter, Metric, UrlMatcher};
 use std::collections::HashSet;
 
 /// Why a source cannot be made shareable and still come to the same.
@@ -19,6 +19,14 @@ pub enum Refusal {
         metric: String,
         /// The operator.
         op: String,
+    },
+    /// Rollouts are computed from keys.
+    #[error(
+        "the rollout of experiment {experiment} proves by the context keys who can be in it, which other keys cannot: keep them (--keep keys), or redact with a catalog without rollouts"
+    )]
+    RolloutOfKeys {
+        /// The experiment.
+        experiment: String,
     },
 }
 
@@ -119,6 +127,13 @@ impl Plan {
             plan.names.extend(path.iter().cloned());
             let why = format!("values of {what} {}: asked for", path.join("/"));
             plan.rules.push(Rule { scope, path: path.clone(), is_kept: true, why });
+        }
+        let experiments = catalog.map(|catalog| catalog.experiments.as_slice()).unwrap_or_default();
+        let has_rollout = |experiment: &&Experiment| experiment.iterations.iter().any(|it| it.rollout.is_some());
+        if let Some(experiment) = experiments.iter().find(has_rollout)
+            && !plan.keep.contains(&Keep::Keys)
+        {
+            return Err(Refusal::RolloutOfKeys { experiment: experiment.key.clone() });
         }
         let metrics = catalog.map(|catalog| catalog.metrics.as_slice()).unwrap_or_default();
         for metric in metrics {

@@ -28,16 +28,16 @@ pub fn grouped(number: u64) -> String {
 
 /// Rows of cells, columns as wide as their widest cell; numbers to the right.
 #[derive(Default)]
-struct Table {
+pub(crate) struct Table {
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().collect());
     }
 
-    fn write(&self, out: &mut String, indent: &str, left_columns: usize) -> fmt::Result {
+    pub(crate) fn write(&self, out: &mut String, indent: &str, left_columns: usize) -> fmt::Result {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
             self.rows

@@ -1,6 +1,7 @@
 //! The edge: commands, files, sockets and the terminal meet the core here.
 
 mod answer;
+mod bucket;
 mod check;
 mod collect;
 mod explain;
@@ -16,6 +17,8 @@ mod tail;
 pub mod tui;
 
 use crate::app::Forwarding;
+use crate::bucketing::fill::fill;
+use crate::bucketing::payload::Payload;
 use crate::catalog::Given;
 use crate::cli::{self, Cli, Command};
 use crate::demo::Shop;
@@ -66,13 +69,14 @@ pub fn main() -> ExitCode {
         Command::Replay(options) => replay::run(options),
         Command::Tail(options) => tail::run(options),
         Command::Redact(options) => redact::run(&options),
+        Command::Bucket(options) => bucket::run(&options),
         Command::Map(options) => map::run(&options),
         Command::Sources => sources(),
     }
 }
 
-/// What the user says of what to judge by.
-fn given(judging: &cli::Judging) -> Result<Given, ExitCode> {
+/// What the user names to judge by.
+fn named(judging: &cli::Judging) -> Result<Given, ExitCode> {
     let catalog = judging.catalog.as_deref().map(headless::read_catalog).transpose();
     let destination = judging.mapping.as_deref().map(map::read_mapping).transpose();
     match (catalog, destination) {
@@ -82,6 +86,23 @@ fn given(judging: &cli::Judging) -> Result<Given, ExitCode> {
             Err(ExitCode::from(BAD_INPUT))
         }
     }
+}
+
+fn read_flags(judging: &cli::Judging) -> Result<Option<Payload>, ExitCode> {
+    judging.flags.as_deref().map(bucket::read_flags).transpose()
+}
+
+/// What a command that shows what comes in is to judge by: the catalog has the rollouts of the flags named beside it.
+fn given(judging: &cli::Judging) -> Result<Given, ExitCode> {
+    let mut given = named(judging)?;
+    if let Some(flags) = read_flags(judging)? {
+        let Some(catalog) = &mut given.catalog else {
+            say("--flags gives rollouts to the experiments of a catalog; name the catalog with --catalog");
+            return Err(ExitCode::from(BAD_INPUT));
+        };
+        fill(catalog, &flags).iter().for_each(say);
+    }
+    Ok(given)
 }
 
 fn listen(options: cli::Listen) -> ExitCode {
@@ -173,8 +194,8 @@ fn judged(
     observed_from_ms: Option<i64>,
     run: impl FnOnce(&Request) -> Result<Read, Failure>,
 ) -> ExitCode {
-    let given = match given(judging) {
-        Ok(given) => given,
+    let (given, flags) = match named(judging).and_then(|given| Ok((given, read_flags(judging)?))) {
+        Ok(read) => read,
         Err(code) => return code,
     };
     let sources: Vec<Source> = sources.iter().map(|source| Source::parse(source)).collect();
@@ -182,7 +203,7 @@ fn judged(
         say("reading events from the terminal; end with Ctrl-D");
     }
     let Given { catalog, destination: mapping } = given;
-    let request = Request { sources, catalog, mapping, clock: judging.clock.into(), observed_from_ms };
+    let request = Request { sources, catalog, mapping, flags, clock: judging.clock.into(), observed_from_ms };
     match run(&request) {
         Ok(read) => {
             read.notes.iter().for_each(say);

@@ -4,6 +4,10 @@
 use bytes::Bytes;
 use exptap::attribution::judge::Judge;
 use exptap::attribution::state::{Options, State};
+use exptap::bucketing::Arithmetic;
+use exptap::bucketing::answer::answer;
+use exptap::bucketing::fill::fill;
+use exptap::bucketing::payload;
 use exptap::catalog::Given;
 use exptap::catalog::load::{self, Format};
 use exptap::catalog::{Catalog, Origin};
@@ -206,6 +210,28 @@ pub fn json(bytes: &[u8]) {
             assert!(!parsed || fault.what.contains("deep"), "{fault}: {text:?}");
         }
     }
+}
+
+/// A flag payload gives rollouts that every key has a place in, or says what is wrong.
+pub fn flags(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let payload = payload::read(text);
+    for (key, flag) in &payload.flags {
+        let answer = answer(key, flag, &["u".to_owned(), "device/d".to_owned()], None);
+        assert_eq!(answer.rules.len(), flag.rules.len());
+        for (rule, answer) in flag.rules.iter().zip(&answer.rules) {
+            assert!(rule.rollout.bucket(key, "u").share_by(Arithmetic::Single).is_some(), "{rule:?}");
+            assert_eq!(answer.ranges.first().map(|range| range.from), Some(0.0), "{rule:?}");
+            assert_eq!(answer.ranges.last().map(|range| range.to), Some(1.0), "{rule:?}");
+        }
+        assert!(!answer.text().is_empty());
+    }
+    let mut catalog = CATALOG.clone();
+    let notes = fill(&mut catalog, &payload);
+    // What was taken is what a catalog may hold: a recording takes it along.
+    let written = catalog.to_json().to_string();
+    let read = load::from_text(&written, "filled.json", Format::Json, Origin::File);
+    assert_eq!(read.as_ref(), Ok(&catalog), "{notes:?}");
 }
 
 /// A catalog is refused with its lines, or reads back from what it is written as.
@@ -431,6 +457,7 @@ pub fn replay(bytes: &[u8]) {
         sources: vec![source],
         catalog,
         mapping: None,
+        flags: None,
         clock: exptap::attribution::state::Clock::Creation,
         observed_from_ms: None,
     };
