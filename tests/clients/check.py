@@ -1,26 +1,47 @@
 #!/usr/bin/env python3
-"""Compares the verdicts exptap gave on one real SDK's traffic with what that SDK was made to do.
+"""Compares the verdicts exptap gave on one real client's traffic with what that client was made to do.
 
-Every driver does the same things with the same contexts, so there is one table. Rows of events no experiment is about
-(identify, index, summary, diagnostics) differ from SDK to SDK and only have to say so.
+The drivers of a kind of client do the same things with the same contexts, so there is one table for each kind, and for
+Segment's one for each mapping they are judged by. Rows of events no experiment is about (identify, index, summary,
+diagnostics) differ from SDK to SDK and only have to say so.
 
-    check.py FILE      compares FILE, as `exptap verdicts` writes it
-    check.py --prove   shows that the comparison can fail
+    check.py TABLE FILE   compares FILE, as `exptap verdicts` writes it
+    check.py --prove      shows that the comparison can fail
 """
 import json
 import sys
 
 EXPERIMENT = "checkout-cta-test"
 METRIC = "checkout-conversion"
-EXPECTED = [
-    # kind, key, verdict, experiment, metric, unit, variation (None where there is none that counts)
-    ("custom", "Checkout", "no-metric-for-key", None, None, None, None),
-    ("custom", "checkout", "conversion-before-exposure", EXPERIMENT, METRIC, "device/d-early", None),
-    ("custom", "checkout", "counted", EXPERIMENT, METRIC, "device/d-1", 1),
-    ("custom", "checkout", "event-lacks-unit", EXPERIMENT, METRIC, None, None),
+# kind, key, verdict, experiment, metric, unit, variation (None where there is none that counts)
+EXPOSURES = [
     ("feature", "checkout-cta", "exposure", EXPERIMENT, None, "device/d-1", 1),
-    ("feature", "checkout-cta", "exposure", EXPERIMENT, None, "device/d-early", 0),
+    ("feature", "checkout-cta", "exposure", EXPERIMENT, None, "device/d-3", 0),
 ]
+TABLES = {
+    "launchdarkly": [
+        ("custom", "Checkout", "no-metric-for-key", None, None, None, None),
+        ("custom", "checkout", "conversion-before-exposure", EXPERIMENT, METRIC, "device/d-early", None),
+        ("custom", "checkout", "counted", EXPERIMENT, METRIC, "device/d-1", 1),
+        ("custom", "checkout", "event-lacks-unit", EXPERIMENT, METRIC, None, None),
+        ("feature", "checkout-cta", "exposure", EXPERIMENT, None, "device/d-1", 1),
+        ("feature", "checkout-cta", "exposure", EXPERIMENT, None, "device/d-early", 0),
+    ],
+    # The presets send the user and the anonymous id, and no device.
+    "segment-presets": [
+        ("custom", "Checkout", "no-metric-for-key", None, None, None, None),
+        ("custom", "checkout", "event-lacks-unit", EXPERIMENT, METRIC, None, None),
+        ("custom", "checkout", "event-lacks-unit", EXPERIMENT, METRIC, None, None),
+        *EXPOSURES,
+    ],
+    # segment.json sends the device with every tracked event.
+    "segment-mapping": [
+        ("custom", "Checkout", "no-metric-for-key", None, None, None, None),
+        ("custom", "checkout", "counted", EXPERIMENT, METRIC, "device/d-1", 1),
+        ("custom", "checkout", "counted", EXPERIMENT, METRIC, "device/d-3", 0),
+        *EXPOSURES,
+    ],
+}
 ABOUT_NO_EXPERIMENT = "not-an-experiment-event"
 FIELDS = ("kind", "key", "verdict", "experiment", "metric", "unit", "variation")
 
@@ -35,39 +56,43 @@ def judged(row):
     return tuple(row.get(field) for field in FIELDS)
 
 
-def differences(rows):
+def differences(expected, rows):
     got = [judged(row) for row in rows if row.get("verdict") != ABOUT_NO_EXPERIMENT]
-    wrong = [f"unexpected: {row}" for row in got if got.count(row) > EXPECTED.count(row)]
-    return wrong + [f"missing:    {row}" for row in EXPECTED if EXPECTED.count(row) > got.count(row)]
+    wrong = [f"unexpected: {row}" for row in got if got.count(row) > expected.count(row)]
+    return wrong + [f"missing:    {row}" for row in expected if expected.count(row) > got.count(row)]
 
 
-def prove():
+def prove(expected):
     """A check that cannot fail checks nothing: the table passes, and no longer does with any row changed or gone."""
-    rows = [dict(zip(FIELDS, row)) for row in EXPECTED] + [{"kind": "summary", "verdict": ABOUT_NO_EXPERIMENT}]
-    assert not differences(rows)
-    for number, row in enumerate(EXPECTED):
+    rows = [dict(zip(FIELDS, row)) for row in expected] + [{"kind": "summary", "verdict": ABOUT_NO_EXPERIMENT}]
+    assert not differences(expected, rows)
+    for number, row in enumerate(expected):
         others = rows[:number] + rows[number + 1 :]
-        assert differences(others), row
-        assert differences(rows + [rows[number]]), row
+        assert differences(expected, others), row
+        assert differences(expected, rows + [rows[number]]), row
         for field in ("kind", "key", "verdict", "experiment", "metric"):
-            assert differences([*others, {**rows[number], field: "other"}]), (row, field)
+            assert differences(expected, [*others, {**rows[number], field: "other"}]), (row, field)
         if row[2] in ("exposure", "counted"):
-            assert differences([*others, {**rows[number], "variation": 7}]), row
-            assert differences([*others, {**rows[number], "unit": "user/u-1"}]), row
-    print("the check itself: passes what is right and refuses every change to it")
+            assert differences(expected, [*others, {**rows[number], "variation": 7}]), row
+            assert differences(expected, [*others, {**rows[number], "unit": "user/u-1"}]), row
 
 
 def main():
-    if sys.argv[1] == "--prove":
-        return prove()
-    with open(sys.argv[1], encoding="utf-8") as file:
+    if sys.argv[1:] == ["--prove"]:
+        for expected in TABLES.values():
+            prove(expected)
+        print("the check itself: passes what is right and refuses every change to it")
+        return 0
+    table, path = sys.argv[1:]
+    expected = TABLES[table]
+    with open(path, encoding="utf-8") as file:
         rows = [json.loads(line) for line in file]
-    wrong = differences(rows)
+    wrong = differences(expected, rows)
     if wrong:
-        print("the verdicts are not those expected:", *wrong, sep="\n  ", file=sys.stderr)
+        print(f"the verdicts are not those expected of {table}:", *wrong, sep="\n  ", file=sys.stderr)
         print("all rows:", *map(json.dumps, rows), sep="\n  ", file=sys.stderr)
         return 1
-    print(f"{len(rows)} verdicts, {len(EXPECTED)} of them about the experiment or its metric, all as expected")
+    print(f"{table}: {len(rows)} verdicts, {len(expected)} of them about the experiment or its metric, all as expected")
     return 0
 
 

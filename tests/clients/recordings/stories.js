@@ -1,5 +1,5 @@
-// What happens in each recording, told with the real Node server SDK and, where Segment is in it, with the code of
-// Segment's published LaunchDarkly destination. `make` starts exptap around it.
+// What happens in each recording, told with the real Node server SDK and, where Segment is in it, with its own library or
+// with the code of its published LaunchDarkly destination. `make` starts exptap around it.
 //
 //   EVENTS_URI=http://127.0.0.1:8033 node stories.js NAME
 import { setTimeout as pause } from 'node:timers/promises';
@@ -8,6 +8,7 @@ import net from 'node:net';
 import tls from 'node:tls';
 import { readFileSync } from 'node:fs';
 import { init, integrations } from '@launchdarkly/node-server-sdk';
+import { Analytics } from '@segment/analytics-node';
 
 const { EVENTS_URI: eventsUri } = process.env;
 const [story] = process.argv.slice(2);
@@ -72,6 +73,13 @@ async function throughSegment(events, { mapping } = {}) {
 const segmentTrack = (n, event, properties = {}) => ({
   type: 'track', messageId: `message-${n}-${event}`, userId: `account-${number(n)}`, anonymousId: `user-${number(n)}`,
   event, properties, timestamp: new Date().toISOString(), context: { library: { name: 'analytics.js', version: '2.11.1' } },
+});
+
+// Who somebody is to Segment: every fourth visitor is not logged in, and known by the cookie alone.
+const who = (n) => ({
+  ...(n % 4 ? { userId: `user-${number(n)}` } : {}),
+  anonymousId: `cookie-${number(n)}`,
+  context: { device: { id: `device-${number(n)}`, type: n % 2 ? 'ios' : 'android' }, locale: 'en-GB' },
 });
 
 const stories = {
@@ -143,6 +151,22 @@ const stories = {
       for (const n of every(30, 2)) client.track('checkout', user(n), { order: n }, 10 + n);
     });
     await throughSegment([...every(30, 2)].map((n) => ({ ...segmentTrack(n, 'checkout', { order: n, value: 10 + n }), userId: `user-${number(n)}`, anonymousId: `cookie-${number(n)}` })));
+  },
+  // Segment's own library tracks what people do; LaunchDarkly's SDK evaluates. What the destination makes of it is up to
+  // its mapping. Afterwards the orders service (orders.py) tracks what was paid.
+  'segment-libraries': async () => {
+    await shop('device', async (client) => {
+      for (const n of every(40)) await client.variation('checkout-cta', both(n), 'none');
+    });
+    await aMomentLater();
+    const analytics = new Analytics({ writeKey: 'segment-write-key-0000000000000web', host: eventsUri });
+    for (const n of every(40)) {
+      if (n % 4) analytics.identify({ ...who(n), traits: { plan: n % 3 ? 'free' : 'pro' } });
+      analytics.page({ ...who(n), name: 'Basket', properties: { url: `https://shop.example/basket/${n}` } });
+      analytics.track({ ...who(n), event: 'Product Added', properties: { sku: `sku-${n % 7}`, quantity: 1 + (n % 3) } });
+      if (n % 3 === 1) analytics.track({ ...who(n), event: 'checkout', properties: { revenue: 10 + n, currency: 'EUR' } });
+    }
+    await analytics.closeAndFlush({ timeout: 20_000 });
   },
   healthy: () => shop('user', async (client) => {
     for (const n of every(60)) await client.variation('checkout-cta', user(n), 'none');
