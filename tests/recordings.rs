@@ -35,6 +35,16 @@ const EXPECTED: &[Expected] = &[
         findings: &["error no-exposure checkout-cta-test checkout-conversion 15 15"],
     },
     Expected {
+        file: "segment-default-mapping.exptap",
+        totals: (0, 88, 40),
+        findings: &[
+            "error event-lacks-unit checkout-cta-test products-added 70 40",
+            "error event-lacks-unit checkout-cta-test checkout-conversion 18 15",
+            "error event-lacks-unit checkout-cta-test order-value 18 15",
+        ],
+    },
+    Expected { file: "segment-device-mapping.exptap", totals: (88, 0, 40), findings: &[] },
+    Expected {
         file: "event-key-typo.exptap",
         totals: (0, 15, 30),
         findings: &[
@@ -202,7 +212,7 @@ fn no_recording_holds_a_raw_credential() {
         let text: Vec<u8> = std::fs::read(folder().join(expected.file)).unwrap();
         let text = if expected.file.ends_with(".zst") { zstd::decode_all(text.as_slice()).unwrap() } else { text };
         let text = String::from_utf8(text).unwrap();
-        assert!(!text.contains("sdk-0000"), "{}", expected.file);
+        assert!(!text.contains("sdk-0000") && !text.contains("write-key"), "{}", expected.file);
         assert!(text.contains("#"), "{}: its senders are told apart", expected.file);
     }
 }

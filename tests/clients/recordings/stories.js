@@ -163,7 +163,9 @@ const stories = {
     for (const n of every(40)) {
       if (n % 4) analytics.identify({ ...who(n), traits: { plan: n % 3 ? 'free' : 'pro' } });
       analytics.page({ ...who(n), name: 'Basket', properties: { url: `https://shop.example/basket/${n}` } });
-      analytics.track({ ...who(n), event: 'Product Added', properties: { sku: `sku-${n % 7}`, quantity: 1 + (n % 3) } });
+      for (const sku of every([1, 2, 1, 3][n % 4])) {
+        analytics.track({ ...who(n), event: 'Product Added', properties: { sku: `sku-${sku}`, price: 4 + sku } });
+      }
       if (n % 3 === 1) analytics.track({ ...who(n), event: 'checkout', properties: { revenue: 10 + n, currency: 'EUR' } });
     }
     await analytics.closeAndFlush({ timeout: 20_000 });
