@@ -14,6 +14,11 @@ fn last_text<'t>(object: &'t str, wanted: &str) -> Option<JsonString<'t>> {
     members(object).iter().rev().filter(|member| member.name == wanted).find_map(|member| member.value.string())
 }
 
+/// Whether the `key` of such an event is a flag's or a metric's, and not somebody's.
+pub(super) fn is_keyed_by_us(kind: Kind) -> bool {
+    matches!(kind, Kind::Feature | Kind::Debug | Kind::Custom | Kind::Click | Kind::PageView | Kind::ClickPageView)
+}
+
 impl Pen<'_> {
     /// Rewrites a value that stands where an event should.
     pub(super) fn item(&mut self, value: Value<'_>, raw: &str, reading: Reading) {
@@ -30,10 +35,7 @@ impl Pen<'_> {
 
     fn event(&mut self, event: &str) {
         let kind = last_text(event, "kind").map(|kind| Kind::from_name(&kind.text()));
-        let is_keyed_by_us = matches!(
-            kind,
-            Some(Kind::Feature | Kind::Debug | Kind::Custom | Kind::Click | Kind::PageView | Kind::ClickPageView)
-        );
+        let is_keyed_by_us = kind.is_some_and(is_keyed_by_us);
         let is_diagnostic = matches!(kind, Some(Kind::Diagnostic | Kind::DiagnosticInit | Kind::DiagnosticCombined));
         self.object(event, false, |pen, member, raw| {
             let value = member.value;

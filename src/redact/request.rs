@@ -56,7 +56,8 @@ fn is_sdk(agent: &str) -> bool {
         && SDK_MARKS.iter().any(|mark| name.contains(mark))
         && version.len() <= 24
         && version.bytes().all(is_version)
-        && (version.is_empty() || version.starts_with(|first: char| first.is_ascii_digit()))
+        // Segment's library for Node says `latest`.
+        && (version.is_empty() || version == "latest" || version.starts_with(|first: char| first.is_ascii_digit()))
 }
 
 /// A user agent: an SDK's stays; of a browser's only that it is one, and which of those seen.

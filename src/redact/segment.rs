@@ -5,6 +5,7 @@
 
 use super::Redactor;
 use super::address;
+use super::event::is_keyed_by_us;
 use super::list::Sort;
 use super::pen::Pen;
 use super::plan::{Place, Scope};
@@ -143,7 +144,9 @@ fn decisive(json: &str, key: impl Fn(&str) -> String) -> Option<String> {
     let event: Event<'_> = decode::event(&mut Walker::new(json)).ok()?.ok()?;
     let keys: Vec<String> =
         event.context_keys.iter().map(|(kind, context_key)| format!("{kind}/{}", key(context_key))).collect();
-    Some(format!("{:?} {:?} {:?} {:?} {keys:?}", event.kind, event.key, event.creation_ms, event.metric_value))
+    // An alias is keyed by whom it is about.
+    let own_key = event.key.as_deref().map(|own| if is_keyed_by_us(event.kind) { own.to_owned() } else { key(own) });
+    Some(format!("{:?} {own_key:?} {:?} {:?} {keys:?}", event.kind, event.creation_ms, event.metric_value))
 }
 
 impl Redactor {
