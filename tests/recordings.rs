@@ -3,11 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use exptap::attribution::state::Clock;
+use exptap::catalog::load::Format;
 use exptap::headless::{self, Read, Request};
 use exptap::input::Source;
 use exptap::replay::{Engine, RecordingFile, ReplayOptions, Wake};
+use exptap::segment::{Destination, mapping_file};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// A recording with what is found in it: severity, code, experiment, metric, events, units.
@@ -113,10 +116,14 @@ fn source(file: &str) -> Source {
 }
 
 fn read(file: &str) -> Read {
+    read_under(file, None)
+}
+
+fn read_under(file: &str, mapping: Option<Destination>) -> Read {
     let request = Request {
         sources: vec![source(file)],
         catalog: None,
-        mapping: None,
+        mapping: mapping.map(Arc::new),
         flags: None,
         clock: Clock::Creation,
         observed_from_ms: None,
@@ -162,6 +169,24 @@ fn a_replay_of_each_ends_in_its_report() {
         }
         let replayed = serde_json::to_value(&*shown.unwrap().report()).unwrap();
         assert_eq!(replayed, serde_json::to_value(read(expected.file).report()).unwrap(), "{}", expected.file);
+    }
+}
+
+#[test]
+fn the_mapping_alone_decides_whether_what_segment_s_libraries_sent_counts() {
+    let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
+    let mapping = |file: &str| {
+        let text = std::fs::read_to_string(clients.join(file)).unwrap();
+        mapping_file::from_text(&text, file, Format::Json).unwrap().destination
+    };
+    for (recorded, other, counted, lacks_unit) in [
+        ("segment-default-mapping.exptap", "segment.json", 18, 0),
+        ("segment-device-mapping.exptap", "recordings/presets.json", 0, 18),
+    ] {
+        let report = read_under(recorded, Some(mapping(other))).report();
+        let metric = &report.experiments[0].metrics[0];
+        let verdicts = |code: &str| metric.verdicts.get(code).copied().unwrap_or_default();
+        assert_eq!((verdicts("counted"), verdicts("event-lacks-unit")), (counted, lacks_unit), "{recorded}");
     }
 }
 
