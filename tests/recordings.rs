@@ -42,8 +42,8 @@ const EXPECTED: &[Expected] = &[
         totals: (0, 88, 40),
         findings: &[
             "error event-lacks-unit checkout-cta-test products-added 70 40",
-            "error event-lacks-unit checkout-cta-test checkout-conversion 18 15",
-            "error event-lacks-unit checkout-cta-test order-value 18 15",
+            "error event-lacks-unit checkout-cta-test checkout-conversion 18 18",
+            "error event-lacks-unit checkout-cta-test order-value 18 18",
         ],
     },
     Expected { file: "segment-device-mapping.exptap", totals: (88, 0, 40), findings: &[] },

@@ -173,7 +173,7 @@ impl State {
         metric: Option<u32>,
     ) -> AcceptedClaims {
         self.apply(request, Effect::Category(code.category()));
-        let unit = event.context_keys.iter().next();
+        let unit = event.context_keys.main();
         match (code, metric, &event.key) {
             (ReasonCode::NoMetricForKey, _, Some(key)) => {
                 let evidence = self.unmatched_evidence(key);
@@ -224,7 +224,7 @@ impl State {
                     if !elsewhere && !found.contains(&(code, experiment)) {
                         found.push((code, experiment));
                         let unit =
-                            self.unit_of_iteration(event, iteration).or_else(|| event.context_keys.iter().next());
+                            self.unit_of_iteration(event, iteration).or_else(|| event.context_keys.main());
                         self.add_evidence(request, EvidenceKey::Iteration(code, iteration), number, seen_ms, unit);
                     }
                     accepted.push(Accepted::Decided {
@@ -257,7 +257,7 @@ impl State {
                         consider(code.category());
                         self.apply(request, Effect::Verdict { slot, code });
                         if !elsewhere {
-                            let unit = self.unit_of_slot(event, slot).or_else(|| event.context_keys.iter().next());
+                            let unit = self.unit_of_slot(event, slot).or_else(|| event.context_keys.main());
                             let evidence = self.evidence_for(EvidenceKey::Slot(code, slot));
                             self.add_to_evidence(request, evidence, number, seen_ms, unit);
                             if let Some(evidence) = self.evidence.get_mut(evidence as usize) {
@@ -342,7 +342,7 @@ impl State {
             None => EvidenceKey::Iteration(code, iteration),
         };
         let evidence = self.evidence_for(key);
-        self.add_to_evidence(request, evidence, number, t_ms, event.context_keys.iter().next());
+        self.add_to_evidence(request, evidence, number, t_ms, event.context_keys.main());
         if let Some(evidence) = self.evidence.get_mut(evidence as usize) {
             event.context_keys.iter().for_each(|(kind, _)| evidence.kind(kind));
         }

@@ -119,6 +119,11 @@ impl<'a> ContextKeys<'a> {
         self.0.iter().map(|(kind, key)| (kind.as_ref(), key.as_ref()))
     }
 
+    /// The one to call the event by where nothing says which: the user, whatever stands beside it, else the first.
+    pub fn main(&self) -> Option<(&str, &str)> {
+        self.iter().find(|(kind, _)| *kind == "user").or_else(|| self.iter().next())
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
