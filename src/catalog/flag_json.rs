@@ -47,8 +47,11 @@ pub(super) fn rules(flag: &Value, notation: Notation) -> impl Iterator<Item = Ru
     };
     let own = flag.get("rules").and_then(Value::as_array).into_iter().flatten();
     let own = own.filter_map(move |rule| Some((rule.get(id)?.as_str().filter(|id| !id.is_empty())?, rule)));
-    own.chain(flag.get("fallthrough").map(|rule| ("fallthrough", rule)))
-        .map(move |(id, rule)| RuleAnswer { id, rule, notation })
+    own.chain(flag.get("fallthrough").map(|rule| ("fallthrough", rule))).map(move |(id, rule)| RuleAnswer {
+        id,
+        rule,
+        notation,
+    })
 }
 
 impl<'a> RuleAnswer<'a> {

@@ -273,7 +273,9 @@ fn toml(key: &str, value: &Value, depth: usize) -> Option<Toml> {
             (Some(integer), _) => integer.into(),
             // A share of 50 is what a person writes; among a filter's values 2 and 2.0 are two things.
             #[expect(clippy::cast_possible_truncation, reason = "it is whole and small")]
-            (None, Some(share)) if ["allocation", "percentile"].contains(&key) && share.fract() == 0.0 && share.abs() < 1e9 => {
+            (None, Some(share))
+                if ["allocation", "percentile"].contains(&key) && share.fract() == 0.0 && share.abs() < 1e9 =>
+            {
                 (share as i64).into()
             }
             (None, Some(float)) => float.into(),

@@ -14,9 +14,8 @@ use serde_json::{Value, json};
 /// # Errors
 /// Why it is none.
 pub fn from_text(text: &str) -> Result<Pulled, String> {
-    let answer: Value = serde_json::from_str(text).map_err(|error| {
-        format!("the flag payload is not JSON (line {}, column {})", error.line(), error.column())
-    })?;
+    let answer: Value = serde_json::from_str(text)
+        .map_err(|error| format!("the flag payload is not JSON (line {}, column {})", error.line(), error.column()))?;
     let payload = answer.get("data").filter(|data| data.get("flags").is_some()).unwrap_or(&answer);
     let Some(flags) = payload.get("flags").and_then(Value::as_object) else {
         return Err("the flag payload has no flags; expected what /sdk/latest-all answers".to_owned());

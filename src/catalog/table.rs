@@ -47,7 +47,8 @@ fn write_experiment(out: &mut String, catalog: &Catalog, experiment: &Experiment
         None => "",
     };
     writeln!(out, "experiment {}, flag {}{flag}", safe(&experiment.key), safe(&experiment.flag))?;
-    let notes = [("layer", &experiment.layer), ("holdout", &experiment.holdout), ("data source", &experiment.data_source)];
+    let notes =
+        [("layer", &experiment.layer), ("holdout", &experiment.holdout), ("data source", &experiment.data_source)];
     for (what, value) in notes {
         if let Some(value) = value {
             writeln!(out, "  {what} {}", safe(value))?;

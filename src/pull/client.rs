@@ -346,7 +346,8 @@ impl<P: Pace> Client<P> {
             if status.is_server_error() {
                 failed += 1;
                 if failed < FAILED_TRIES {
-                    self.pause(Duration::from_secs(u64::from(failed)), &format!("LaunchDarkly answered {status}")).await;
+                    self.pause(Duration::from_secs(u64::from(failed)), &format!("LaunchDarkly answered {status}"))
+                        .await;
                     continue;
                 }
             }
@@ -371,7 +372,8 @@ impl<P: Pace> Client<P> {
     /// How long a limit asks to wait: until its window ends, and as long as it says.
     fn limit(&self, headers: &HeaderMap) -> Duration {
         let reset = number(headers, "x-ratelimit-reset").map(|reset_ms| until(reset_ms, self.pace.now_ms()));
-        let after = number(headers, RETRY_AFTER.as_str()).map(|seconds| Duration::from_secs(seconds.max(0).unsigned_abs()));
+        let after =
+            number(headers, RETRY_AFTER.as_str()).map(|seconds| Duration::from_secs(seconds.max(0).unsigned_abs()));
         reset.max(after).unwrap_or(WINDOW)
     }
 

@@ -57,6 +57,7 @@ fn units(catalog: &Catalog, it: Place<'_>, concerns: &mut Vec<Concern>) {
             let slots = [("unit", unit.as_str()), ("metric", metric.key.as_str()), ("units", units.as_str())];
             let mut concern = Concern::of(ReasonCode::MetricUnitMismatch, &slots).at_metric(&metric.key, &["units"]);
             concern.experiment = Some(experiment.key.clone());
+            concern.iteration = Some(iteration.id.clone());
             concern.why = format!(
                 "A conversion is joined with an exposure by the key of the {unit}. {} is read by {units} only, so none of its events can count in {}.",
                 metric.key, experiment.key
@@ -117,17 +118,26 @@ fn flag(catalog: &Catalog, it: Place<'_>, concerns: &mut Vec<Concern>) {
     if let (Some(has), Some(needs)) = (flag.version, iteration.flag_config_version)
         && has != needs
     {
-        concerns.push(if has < needs {
-            Concern::of(ReasonCode::StaleFlagConfig, &slots)
-                .severity(Severity::Warning)
-                .what(format!("The iteration of {} began with version {needs} of {}, and the version here is {has}.", experiment.key, flag.key))
-                .why("What this catalog says of the flag is older than the iteration.")
-                .fix("Pull the catalog again; if it is the same then, what answers is behind.")
-        } else {
-            Concern::new("flag-changed-since-start", Severity::Info, format!("{} was changed since this iteration began (version {needs} then, {has} now).", flag.key))
+        concerns.push(
+            if has < needs {
+                Concern::of(ReasonCode::StaleFlagConfig, &slots)
+                    .severity(Severity::Warning)
+                    .what(format!(
+                        "The iteration of {} began with version {needs} of {}, and the version here is {has}.",
+                        experiment.key, flag.key
+                    ))
+                    .why("What this catalog says of the flag is older than the iteration.")
+                    .fix("Pull the catalog again; if it is the same then, what answers is behind.")
+            } else {
+                Concern::new(
+                    "flag-changed-since-start",
+                    Severity::Info,
+                    format!("{} was changed since this iteration began (version {needs} then, {has} now).", flag.key),
+                )
                 .why("Rules, targets or the rollout may be others than the ones it began with.")
-        }
-        .at_iteration(it, &["flag_config_version"]));
+            }
+            .at_iteration(it, &["flag_config_version"]),
+        );
     }
     rule(flag.rules.as_deref(), it, concerns);
 }
@@ -159,7 +169,8 @@ fn rule(rules: Option<&[crate::catalog::FlagRule]>, it: Place<'_>, concerns: &mu
     };
     match rule.serves {
         Serves::Variation => {
-            concerns.push(without_rollout(it, format!("{} of {flag} serves one variation to everybody.", capital(&name))));
+            concerns
+                .push(without_rollout(it, format!("{} of {flag} serves one variation to everybody.", capital(&name))));
         }
         Serves::Rollout => {
             concerns.push(without_rollout(
@@ -176,7 +187,9 @@ fn rule(rules: Option<&[crate::catalog::FlagRule]>, it: Place<'_>, concerns: &mu
                         Severity::Error,
                         format!("{} randomizes by {unit}, and {name} of {flag} deals out by {dealt}.", experiment.key),
                     )
-                    .why(format!("Who gets which variation is decided by the {dealt}; exposures by {unit} would be mixed."))
+                    .why(format!(
+                        "Who gets which variation is decided by the {dealt}; exposures by {unit} would be mixed."
+                    ))
                     .fix(format!("Set randomization_unit to {dealt}, or pull the catalog again."))
                     .at_iteration(it, &["randomization_unit"]),
                 );

@@ -69,7 +69,9 @@ fn other_environment(catalog: &Catalog, destination: &Destination) -> Option<Con
     let environment = catalog.environment.key.as_deref().unwrap_or(own);
     (own != sent).then(|| {
         Concern::of(ReasonCode::WrongEnvironment, &[("environment", environment)])
-            .what(format!("Segment sends to the client-side ID {sent}; the experiments are in {environment}, which has {own}."))
+            .what(format!(
+                "Segment sends to the client-side ID {sent}; the experiments are in {environment}, which has {own}."
+            ))
             .why("Its events arrive in another environment, where these experiments are not.")
             .fix(format!("Set the destination's LaunchDarkly client-side ID to {own}."))
     })
@@ -85,8 +87,7 @@ fn lacks_unit(experiment: &str, unit: &str, metrics: &[&Metric], tracking: &[&Ma
         return None;
     }
     let is_open = |mapping: &&&&MappingKinds| !mapping.open.is_empty();
-    let open: Vec<&str> =
-        without.iter().filter(is_open).flat_map(|it| &it.open).map(String::as_str).collect();
+    let open: Vec<&str> = without.iter().filter(is_open).flat_map(|it| &it.open).map(String::as_str).collect();
     let kinds = joined(without.iter().flat_map(|it| &it.kinds).map(|it| it.kind.as_str()));
     let kinds = if kinds.is_empty() { "none by name".to_owned() } else { kinds };
     let numbers: Vec<String> = without.iter().map(|it| it.mapping.to_string()).collect();
@@ -103,7 +104,9 @@ fn lacks_unit(experiment: &str, unit: &str, metrics: &[&Metric], tracking: &[&Ma
     Some(if without.len() == tracking.len() && open.is_empty() {
         Concern {
             what: format!("{experiment} randomizes by {unit}, and Segment sends no {unit} key (it sends {kinds})."),
-            why: format!("A conversion counts only if its event carries the key of the {unit} that was exposed. No event of Segment can, so {names} stays at zero."),
+            why: format!(
+                "A conversion counts only if its event carries the key of the {unit} that was exposed. No event of Segment can, so {names} stays at zero."
+            ),
             ..concern
         }
     } else if open.is_empty() {
@@ -114,8 +117,13 @@ fn lacks_unit(experiment: &str, unit: &str, metrics: &[&Metric], tracking: &[&Ma
         }
     } else {
         Concern {
-            what: format!("{which} sends a {unit} key, by which {experiment} randomizes, only if {} gives one.", open.join(" or ")),
-            why: format!("Which kinds its events carry is decided by each event: where there is no {unit}, {names} is not moved."),
+            what: format!(
+                "{which} sends a {unit} key, by which {experiment} randomizes, only if {} gives one.",
+                open.join(" or ")
+            ),
+            why: format!(
+                "Which kinds its events carry is decided by each event: where there is no {unit}, {names} is not moved."
+            ),
             ..concern.severity(Severity::Warning)
         }
     })

@@ -88,10 +88,7 @@ fn look_alike(before: &[Metric], metric: &Metric) -> Option<Concern> {
             Severity::Warning,
             format!("The event keys {event_key} and {} differ by {} only.", near.event_key, near.how),
         )
-        .why(format!(
-            "Keys are compared byte for byte: an event moves {} or {}, never both.",
-            metric.key, near.metric
-        ))
+        .why(format!("Keys are compared byte for byte: an event moves {} or {}, never both.", metric.key, near.metric))
         .fix("If they mean the same, make them the same.")
         .at_metric(&metric.key, &["event_key"]),
     )

@@ -193,9 +193,8 @@ pub fn review(catalog: &Catalog, places: &Places, destination: Option<&Destinati
     }
     concerns.iter_mut().for_each(|concern| concern.find_line(places));
     concerns.sort_by_key(|concern| std::cmp::Reverse(concern.severity));
-    let is_open = |experiment: &&Experiment| {
-        current(experiment, now_ms).is_some_and(|(_, standing)| standing != Standing::Ended)
-    };
+    let is_open =
+        |experiment: &&Experiment| current(experiment, now_ms).is_some_and(|(_, standing)| standing != Standing::Ended);
     let open = catalog.experiments.iter().filter(is_open).count();
     Review { concerns, mappings, looked_at: (open, catalog.metrics.len()) }
 }

@@ -2,9 +2,9 @@
 
 use super::{Concern, Review};
 use crate::reason::Severity;
-use crate::segment::{Action, MappingKinds};
 use crate::report::page::Page;
 use crate::report::table::safe;
+use crate::segment::{Action, MappingKinds};
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -22,7 +22,10 @@ pub fn text(review: &Review, file: &str, columns: Option<usize>) -> String {
     let mut told: Vec<&str> = Vec::new();
     for concern in &review.concerns {
         let same: Vec<&Concern> = review.concerns.iter().filter(|it| it.code == concern.code).collect();
-        if concern.severity == Severity::Info && same.len() > TOLD && same.iter().all(|it| it.severity == Severity::Info) {
+        if concern.severity == Severity::Info
+            && same.len() > TOLD
+            && same.iter().all(|it| it.severity == Severity::Info)
+        {
             if !told.contains(&concern.code) {
                 told.push(concern.code);
                 write_together(&mut text, &same);

@@ -80,7 +80,10 @@ fn pull(options: Pull) -> Result<ExitCode, Failure> {
     })?;
     let from = match &whole {
         Some((project, environment)) => format!("project {project}, environment {environment}, from {}", options.host),
-        None => format!("the flags of one environment, by an SDK key, from {}", options.host.sdk().host_str().unwrap_or_default()),
+        None => format!(
+            "the flags of one environment, by an SDK key, from {}",
+            options.host.sdk().host_str().unwrap_or_default()
+        ),
     };
     let now = jiff::Timestamp::from_millisecond(now_ms()).map(|now| now.to_string()).unwrap_or_default();
     let head = Remark {
@@ -100,7 +103,9 @@ fn say_pulled(pulled: &Pulled, output: Option<&Path>) {
             Part::Experiment(key) if note.text.starts_with("experiment ") || note.text.contains(key.as_str()) => {
                 say(&note.text);
             }
-            Part::Experiment(key) | Part::MetricGroup(key) | Part::Flag(key) => say(format_args!("{key}: {}", note.text)),
+            Part::Experiment(key) | Part::MetricGroup(key) | Part::Flag(key) => {
+                say(format_args!("{key}: {}", note.text))
+            }
         }
     }
     if let Some(more) = pulled.notes.len().checked_sub(NOTES_SAID).filter(|more| *more > 0) {
@@ -202,16 +207,20 @@ fn read(name: &str) -> Result<(Catalog, Places, Option<Arc<Destination>>), Failu
         let header = recording::parse_header(line, name).map_err(|error| Failure::Told(format!("{name}: {error}")))?;
         let given = header.given();
         let catalog = given.catalog.ok_or_else(|| {
-            Failure::Told(format!("{name} is a recording without a catalog: name a catalog file, or see exptap catalog infer"))
+            Failure::Told(format!(
+                "{name} is a recording without a catalog: name a catalog file, or see exptap catalog infer"
+            ))
         })?;
         return Ok((catalog, Places::default(), given.destination));
     }
     let (mut bytes, mut rest) = opened.into_parts();
-    rest.read_to_end(&mut bytes).map_err(|error| Failure::Told(format!("{name}: the catalog cannot be read: {error}")))?;
+    rest.read_to_end(&mut bytes)
+        .map_err(|error| Failure::Told(format!("{name}: the catalog cannot be read: {error}")))?;
     let text = String::from_utf8(bytes)
         .map_err(|_| Failure::Told(format!("{name}: the catalog cannot be read: it is not UTF-8 text")))?;
     let format = Format::of(name, &text);
-    let catalog = load::from_text(&text, name, format, Origin::File).map_err(|error| Failure::Told(error.to_string()))?;
+    let catalog =
+        load::from_text(&text, name, format, Origin::File).map_err(|error| Failure::Told(error.to_string()))?;
     Ok((catalog, Places::new(&text, format), None))
 }
 

@@ -208,7 +208,11 @@ mod tests {
     fn a_kind_is_a_name_or_whatever_a_path_gives() {
         let expect = |fields: &str, named: &[&str], open: &[&str]| {
             let (found_named, found_open) = of(fields);
-            assert_eq!((found_named, found_open), (named.iter().map(|it| (*it).to_owned()).collect(), open.iter().map(|it| (*it).to_owned()).collect()), "{fields}");
+            assert_eq!(
+                (found_named, found_open),
+                (named.iter().map(|it| (*it).to_owned()).collect(), open.iter().map(|it| (*it).to_owned()).collect()),
+                "{fields}"
+            );
         };
         let key = r#""user_key":{"@path":"$.userId"}"#;
         expect(&format!("{{{key}}}"), &["user: $.userId"], &[]);
@@ -225,7 +229,9 @@ mod tests {
             &[],
         );
         expect(
-            &format!(r#"{{{key},"additional_context_keys":{{"device":{{"@path":"$.context.device.id"}},"user":"x"}}}}"#),
+            &format!(
+                r#"{{{key},"additional_context_keys":{{"device":{{"@path":"$.context.device.id"}},"user":"x"}}}}"#
+            ),
             &["user: $.userId", "device: $.context.device.id"],
             &[],
         );

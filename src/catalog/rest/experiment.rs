@@ -40,7 +40,8 @@ pub(super) struct Measured<'a> {
 /// What an iteration measures, the primary ones first, each once.
 pub(super) fn measured(iteration: &Value) -> Vec<Measured<'_>> {
     let primary = ["primaryMetric", "primarySingleMetric", "primaryFunnel"].map(|name| iteration.get(name));
-    let all = primary.into_iter().flatten().chain(list(iteration, "metrics")).chain(list(iteration, "secondaryMetrics"));
+    let all =
+        primary.into_iter().flatten().chain(list(iteration, "metrics")).chain(list(iteration, "secondaryMetrics"));
     let mut measured: Vec<Measured<'_>> = Vec::new();
     for answer in all {
         let Some(key) = text(answer, "key") else { continue };
@@ -64,7 +65,8 @@ pub(super) fn add(assembly: &mut Assembly, answer: &Value, answers: &Answers) {
     let all: Vec<(&Value, Turn)> = iterations(answer).collect();
     let flag = all.iter().rev().find_map(|(iteration, _)| flag_keys(iteration).next());
     let Some(flag) = flag else {
-        return assembly.note(Part::Whole, format!("experiment {key} is left out: none of its iterations names a flag"));
+        return assembly
+            .note(Part::Whole, format!("experiment {key} is left out: none of its iterations names a flag"));
     };
     assembly.name(part.clone(), text(answer, "name").unwrap_or_default());
     let mut notes = Vec::new();
@@ -81,7 +83,8 @@ pub(super) fn add(assembly: &mut Assembly, answer: &Value, answers: &Answers) {
         }
         windows.push(window(assembly, iteration, *turn, (flag, answers), &mut notes));
     }
-    if answer.get("currentIteration").is_some_and(Value::is_object) && answer.get("draftIteration").is_some_and(Value::is_object)
+    if answer.get("currentIteration").is_some_and(Value::is_object)
+        && answer.get("draftIteration").is_some_and(Value::is_object)
     {
         notes.push("its next iteration, a draft, is left out".to_owned());
     }
@@ -151,7 +154,9 @@ fn window(
     let id = text(iteration, "_id");
     if is_started && started_at.is_none() {
         let (id, status) = (id.unwrap_or_default(), text(iteration, "status").unwrap_or("not known"));
-        notes.push(format!("iteration {id} (status {status}) has no start that can be read: it is taken as not started"));
+        notes.push(format!(
+            "iteration {id} (status {status}) has no start that can be read: it is taken as not started"
+        ));
     } else if ended_at.is_none() && (turn == Turn::Previous || text(iteration, "status") == Some("stopped")) {
         let id = id.unwrap_or_default();
         notes.push(format!("iteration {id} is over, and LaunchDarkly does not say since when: give it ended_at"));
@@ -169,7 +174,7 @@ fn window(
         "metric_versions": versions,
         // A restart deals anew: what the flag has now is the rollout of the iteration that runs now.
         "rollout": (turn == Turn::Current && started_at.is_some() && ended_at.is_none())
-            .then(|| dealing(rule, (flag, answers)))
+            .then(|| dealing(rule, text(iteration, "randomizationUnit"), (flag, answers)))
             .flatten(),
     })
 }
@@ -179,10 +184,11 @@ fn instant(value: Option<&Value>) -> Option<String> {
     jiff::Timestamp::from_millisecond(value?.as_i64()?).ok().map(|instant| instant.to_string())
 }
 
-/// How the rule of an iteration deals units out.
-fn dealing(rule: Option<&str>, (flag, answers): (&str, &Answers)) -> Option<Value> {
+/// How the rule of an iteration deals its units out; a rollout of another kind proves nothing about them.
+fn dealing(rule: Option<&str>, unit: Option<&str>, (flag, answers): (&str, &Answers)) -> Option<Value> {
     let environment = answers.flag_environment(with_key(&answers.flags, flag)?)?;
-    rules(environment, Notation::Rest).find(|it| Some(it.id) == rule)?.dealing(environment)
+    let found = rules(environment, Notation::Rest).find(|it| Some(it.id) == rule)?;
+    if found.unit() == unit.unwrap_or("user") { found.dealing(environment) } else { None }
 }
 
 /// The arms: treatments name a variation by its id, events by its index, and the flag knows both.

@@ -25,7 +25,9 @@ pub(super) fn add(assembly: &mut Assembly, answer: &Value) {
     if !["custom", "click", "pageview"].contains(&kind) {
         return assembly.note(
             Part::Whole,
-            format!("metric {key} is left out: exptap does not know metrics of kind {kind}, and cannot judge their events"),
+            format!(
+                "metric {key} is left out: exptap does not know metrics of kind {kind}, and cannot judge their events"
+            ),
         );
     }
     assembly.name(part.clone(), text(answer, "name").unwrap_or_default());
@@ -76,7 +78,7 @@ pub(super) fn add(assembly: &mut Assembly, answer: &Value) {
         "selector": of_kind(&["click"], "selector"),
         "exclude_units_without_events": answer.pointer("/eventDefault/disabled").filter(|it| it.is_boolean()),
         "percentile": percentile,
-        "filter": answer.get("filters").map_or(Value::Null, filter),
+        "filter": answer.get("filters").map_or(Value::Null, |node| filter(node, &mut notes)),
         "id": text(answer, "_id"),
         "version": text(answer, "_versionId"),
         "data_source": warehouse(answer),
@@ -103,7 +105,9 @@ fn urls(answer: &Value, notes: &mut Vec<String>) -> Value {
         };
         match text(url, name) {
             Some(value) if kind == "regex" && !is_pattern(value) => {
-                notes.push(format!("the page pattern {value:?} is left out: it is no regular expression exptap can run"));
+                notes.push(format!(
+                    "the page pattern {value:?} is left out: it is no regular expression exptap can run"
+                ));
             }
             Some(value) => urls.push(json!({"kind": kind, name: value})),
             None => notes.push(format!("a page of kind {kind} without its {name} is left out")),
@@ -119,8 +123,11 @@ fn is_pattern(pattern: &str) -> bool {
 
 /// A filter in the notation of a catalog, which is the same but for what is nobody's business here. One that is no
 /// filter is a filter of a kind that is not known: its events are then shown as not judged.
-fn filter(node: &Value) -> Value {
-    let unsupported = |what: &str| json!({ "type": what });
+fn filter(node: &Value, notes: &mut Vec<String>) -> Value {
+    let mut unsupported = |what: &str| {
+        notes.push(format!("its filter cannot be read ({what}), so no event is judged by it"));
+        json!({ "type": what })
+    };
     let Value::Object(members) = node else {
         return if node.is_null() { Value::Null } else { unsupported("unreadable") };
     };
@@ -149,7 +156,7 @@ fn filter(node: &Value) -> Value {
     if let Some(Value::Array(values)) = known.get_mut("values") {
         values.retain(|value| !value.is_null());
         if is_group {
-            values.iter_mut().for_each(|value| *value = filter(value));
+            values.iter_mut().for_each(|value| *value = filter(value, notes));
         }
     }
     Value::Object(known)
