@@ -115,8 +115,9 @@ impl Answers {
         for answer in &self.flags {
             if let (Some(key), Some(environment)) = (text(answer, "key"), self.flag_environment(answer)) {
                 let mut flag = flag_json(key, environment, Notation::Rest);
-                if answer.get("archived") == Some(&Value::Bool(true)) {
-                    flag["archived"] = true.into();
+                if let (Some(archived), Value::Object(flag)) = (answer.get("archived").filter(|it| it.is_boolean()), &mut flag) {
+                    // It is archived in all environments or in none.
+                    flag.insert("archived".to_owned(), archived.clone());
                 }
                 let part = Part::Flag(key.to_owned());
                 assembly.name(part.clone(), text(answer, "name").unwrap_or_default());
