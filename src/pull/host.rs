@@ -48,9 +48,9 @@ impl FromStr for Host {
     type Err = HostError;
 
     fn from_str(text: &str) -> Result<Self, HostError> {
-        let text = text.trim().trim_end_matches('/');
+        let text = text.trim();
         let is_called = |(name, api, sdk): &&(&str, &str, &str)| {
-            let host = text.strip_prefix("https://").unwrap_or(text);
+            let host = text.strip_prefix("https://").unwrap_or(text).trim_end_matches('/');
             [*name, *api, *sdk].contains(&host)
         };
         if let Some((_, api, sdk)) = INSTANCES.iter().find(is_called) {

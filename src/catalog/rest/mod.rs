@@ -115,7 +115,9 @@ impl Answers {
         for answer in &self.flags {
             if let (Some(key), Some(environment)) = (text(answer, "key"), self.flag_environment(answer)) {
                 let mut flag = flag_json(key, environment, Notation::Rest);
-                if let (Some(archived), Value::Object(flag)) = (answer.get("archived").filter(|it| it.is_boolean()), &mut flag) {
+                if let (Some(archived), Value::Object(flag)) =
+                    (answer.get("archived").filter(|it| it.is_boolean()), &mut flag)
+                {
                     // It is archived in all environments or in none.
                     flag.insert("archived".to_owned(), archived.clone());
                 }
