@@ -219,6 +219,11 @@ fn the_samples_make_the_catalog_they_describe() {
     assert_eq!((current.started_at_ms, current.ended_at_ms), (Some(1_767_225_600_000), None));
     assert_eq!((&current.rule, current.flag_config_version), (&Some(Rule::Fallthrough), Some(12)));
     assert_eq!(current.metrics, [0, 1, 2, 3]);
+    let rollout = current.rollout.as_ref().expect("the flag says how it deals out");
+    assert_eq!((rollout.seed, rollout.salt.as_deref()), (Some(61), Some("8f3c")));
+    let shares: Vec<_> = rollout.variations.iter().map(|it| (it.variation, it.weight, it.untracked)).collect();
+    assert_eq!(shares, [(0, 30_000, false), (1, 30_000, false), (0, 40_000, true)]);
+    assert_eq!(previous.rollout, None, "a restart deals anew");
     assert_eq!(current.metric_versions[0], (0, "checkout-conv-v1".to_owned()));
     let arms = current.arms.as_ref().unwrap();
     assert_eq!(
@@ -519,6 +524,7 @@ fn an_sdk_key_gives_the_flags_and_the_units_of_their_experiments() {
     assert_eq!(iteration.rule, Some(Rule::Fallthrough));
     let arms = iteration.arms.as_ref().unwrap();
     assert_eq!(arms.iter().map(|arm| (arm.variation, arm.allocation)).collect::<Vec<_>>(), [(0, 30.0), (1, 30.0)]);
+    assert_eq!(iteration.rollout.as_ref().and_then(|rollout| rollout.seed), Some(61));
     let flags: Vec<_> = pulled.catalog.flags.iter().map(|flag| (flag.key.as_str(), flag.on)).collect();
     assert_eq!(flags, [("checkout", Some(true)), ("plain", Some(false))]);
     let serves: Vec<_> = pulled.catalog.flags[0].rules.as_ref().unwrap().iter().map(|rule| rule.serves).collect();

@@ -1,6 +1,7 @@
 //! The corpus of catalogs: what loads, and what is refused with which words.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use exptap::bucketing::{Rollout, Share};
 use exptap::catalog::layout::{Part, Remark};
 use exptap::catalog::load::{CatalogError, Format, from_text};
 use exptap::catalog::{
@@ -331,6 +332,14 @@ fn iteration(groups: Vec<MetricGroup>, metrics: usize) -> impl Strategy<Value = 
                 metric_groups,
                 flag_config_version,
                 metric_versions,
+                rollout: (bits & 64 != 0).then(|| Rollout {
+                    seed: flag_config_version,
+                    salt: Some(id.clone()),
+                    variations: vec![
+                        Share { variation: 0, weight: 60_000, untracked: false },
+                        Share { variation: 1, weight: 40_000, untracked: true },
+                    ],
+                }),
                 started_at_ms: window.map(|(start, _)| start),
                 ended_at_ms: window.and_then(|(start, length)| Some(start + length?)),
                 id,
