@@ -1,5 +1,9 @@
 //! The command line: what can be asked for, in the words of `--help`.
 
+mod catalog;
+
+pub use catalog::{Catalog, CatalogCommand, Infer, Notation, Output, Pull, Review, ReviewFormat, Show, ShowFormat};
+
 use crate::attribution::state::Clock;
 use crate::endpoint::{ForwardUrl, ListenOn};
 use crate::redact::Keep;
@@ -55,6 +59,8 @@ pub enum Command {
     Bucket(Bucket),
     /// Say what Segment's LaunchDarkly destination would send for Segment events, without sending anything.
     Map(Map),
+    /// What is being measured: fetch it from LaunchDarkly, find its mistakes, show it, guess it from events.
+    Catalog(Catalog),
     /// Say how to get traffic in: SDKs, containers, phones, Relay Proxy (also: exptap help sources).
     #[command(long_about = crate::guide::usual())]
     Sources,

@@ -6,6 +6,7 @@ mod sources;
 use crate::attribution::judge::{EnvironmentMatch, Judge};
 use crate::attribution::state::{Clock, Options, State};
 use crate::bucketing::payload::Payload;
+use crate::catalog::infer::Inference;
 use crate::catalog::load::{self, Format};
 use crate::catalog::{Catalog, Origin};
 use crate::envelope::Envelope;
@@ -85,6 +86,19 @@ pub fn read_catalog(path: &Path) -> Result<Catalog, String> {
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| format!("{name}: the catalog cannot be read: {error}"))?;
     load::from_text(&text, &name, Format::of(&name, &text), Origin::File).map_err(|error| error.to_string())
+}
+
+/// The catalog that the events of some sources suggest, whatever one a recording among them holds.
+///
+/// # Errors
+/// See [`Failure`].
+pub fn infer(sources: Vec<Source>) -> Result<Catalog, Failure> {
+    let request =
+        Request { sources, catalog: None, mapping: None, flags: None, clock: Clock::Creation, observed_from_ms: None };
+    let texts = request.sources.iter().map(|source| Text::open(source, &request, Reading::Once));
+    let texts: Vec<Text> = texts.collect::<Result<_, _>>()?;
+    let mapping = sources::recorded_mapping(&texts, &mut Vec::new()).unwrap_or_default();
+    Ok(sources::infer(&texts, Inference::new(mapping))?)
 }
 
 /// What could not be read.

@@ -25,6 +25,7 @@ const CORE: &[&str] = &[
     "reason",
     "redact",
     "report",
+    "review",
     "segment",
     "session",
     "statistics",
@@ -49,6 +50,7 @@ const EXISTING: &[&str] = &[
     "recording",
     "redact",
     "report",
+    "review",
     "segment",
     "statistics",
     "verdicts",
@@ -85,6 +87,7 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ("crate::terminal", "the terminal is above the core"),
     ("crate::replay", "replaying is above the core"),
     ("crate::demo", "the demo is a source"),
+    ("crate::pull", "asking LaunchDarkly is above the core"),
 ];
 
 /// Every breach in a file's text: line and reason.

@@ -86,6 +86,7 @@ impl Fixture {
             ended_at_ms: None,
             flag_config_version: None,
             rollout: None,
+            metric_versions: Vec::new(),
         };
         let experiment = |key: &str, flag: &str, iteration| Experiment {
             key: key.into(),

@@ -186,6 +186,19 @@ impl CompiledFilter {
         Self(Node::compile(filter))
     }
 
+    /// Whether all of it is known: where a part is not, no event can be judged by it for certain.
+    pub fn is_modelled(&self) -> bool {
+        let mut rest = vec![&self.0];
+        while let Some(node) = rest.pop() {
+            match node {
+                Node::Group { members, .. } => rest.extend(members),
+                Node::Attribute { .. } => {}
+                Node::Unsupported => return false,
+            }
+        }
+        true
+    }
+
     /// Judges an event.
     pub fn judge(&self, event: &EventView<'_>) -> Outcome {
         self.0.judge(event, false)

@@ -5,6 +5,7 @@
 //! least often saw two is taken; of equals the one most evaluations carry, then `user`, then by name. Whatever is
 //! judged by such a catalog is marked inferred.
 
+use super::layout::{Part, Remark};
 use super::{Arm, Catalog, Experiment, Iteration, Metric, Origin};
 use crate::envelope::Envelope;
 use crate::event::{Event, Item, Kind, body, decode};
@@ -162,6 +163,7 @@ impl Inference {
                     ended_at_ms: None,
                     flag_config_version: None,
                     rollout: None,
+                    metric_versions: Vec::new(),
                 }],
                 layer: None,
                 holdout: None,
@@ -171,6 +173,33 @@ impl Inference {
         let destination = Arc::clone(&self.destination);
         Catalog { origin: Origin::Inferred, metrics, experiments, destination, ..Catalog::default() }
     }
+}
+
+/// What a person who makes a file of an inferred catalog has to know of it.
+pub fn remarks(catalog: &Catalog) -> Vec<Remark> {
+    let about = |about: Part, text: String| Remark { about, text };
+    let whole = "Guessed from the events: what the file says is what exptap has seen, and not what LaunchDarkly measures. \
+                 Correct it before you rely on it: a catalog that is named on the command line is taken at its word.";
+    let experiments = catalog.experiments.iter().flat_map(|experiment| {
+        let unit = experiment.iterations.first().map(|it| it.randomization_unit.as_str()).unwrap_or_default();
+        let part = Part::Experiment(experiment.key.clone());
+        [
+            format!("Guessed: the key is the flag's; the unit is {unit}, the context kind whose keys kept their variation best."),
+            "Not in the events: since when it runs (it is taken as always running), its rule, and which metrics it \
+             measures (all of them are listed)."
+                .to_owned(),
+        ]
+        .map(|text| about(part.clone(), text))
+    });
+    let metrics = catalog.metrics.first().map(|metric| {
+        about(
+            Part::Metric(metric.key.clone()),
+            "Guessed: one metric for each event key seen, named after it, whether a unit converted at all (measure = \
+             \"occurrence\"), by any context kind that was seen. Not in the events: measure, filter, analysis units."
+                .to_owned(),
+        )
+    });
+    std::iter::once(about(Part::Whole, whole.to_owned())).chain(experiments).chain(metrics).collect()
 }
 
 fn see(set: &mut BTreeSet<String>, name: &str) {

@@ -1,17 +1,28 @@
 //! The catalog: what is being measured.
 //!
-//! Experiments with their iterations and arms, metrics, and metric groups. A catalog is read from a file
-//! ([`load`]) or inferred from the traffic ([`infer`]); either way attribution sees only these types, with every
-//! reference resolved to an index, so that nothing can dangle.
+//! Experiments with their iterations and arms, metrics, metric groups, and what is known of the flags. A catalog is read
+//! from a file ([`load`]), made of LaunchDarkly's own answers ([`rest`], [`payload`]) or inferred from the traffic
+//! ([`infer`]); either way attribution sees only these types, with every reference resolved to an index, so that
+//! nothing can dangle.
 
+mod assembly;
 pub(crate) mod fields;
+mod flag_json;
 pub mod infer;
+pub mod layout;
 pub mod load;
+pub mod payload;
+pub mod places;
 mod read;
+mod read_flag;
 mod read_metric;
 mod read_rollout;
+pub mod rest;
+pub mod table;
 pub(crate) mod tree;
 mod write;
+
+pub use assembly::Pulled;
 
 use crate::bucketing::Rollout;
 use crate::segment::Destination;
@@ -54,6 +65,8 @@ pub struct Catalog {
     pub metric_groups: Vec<MetricGroup>,
     /// Experiments, in file order.
     pub experiments: Vec<Experiment>,
+    /// How the experiments' flags are set up, where that is known.
+    pub flags: Vec<Flag>,
     /// What Segment's destination makes of Segment events before anything of them is measured. Not part of a catalog's
     /// file: it has one of its own, or is in a recording's header beside the catalog.
     pub destination: Arc<Destination>,
@@ -207,6 +220,8 @@ pub struct Metric {
     pub id: Option<String>,
     /// Version id.
     pub version: Option<String>,
+    /// Warehouse it is read from, if any.
+    pub data_source: Option<String>,
 }
 
 impl Metric {
@@ -226,6 +241,7 @@ impl Metric {
             filter: None,
             id: None,
             version: None,
+            data_source: None,
         }
     }
 }
@@ -248,6 +264,24 @@ pub enum Rule {
     Fallthrough,
     /// The rule with this id.
     Id(String),
+}
+
+impl Rule {
+    /// The rule a catalog and LaunchDarkly call so.
+    pub fn named(name: impl Into<String>) -> Self {
+        match name.into() {
+            name if name == "fallthrough" => Self::Fallthrough,
+            id => Self::Id(id),
+        }
+    }
+
+    /// What a catalog and LaunchDarkly call it.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Fallthrough => "fallthrough",
+            Self::Id(id) => id,
+        }
+    }
 }
 
 /// A variation as part of an experiment.
@@ -303,6 +337,45 @@ pub struct Iteration {
     pub flag_config_version: Option<i64>,
     /// How the flag deals the units out to the arms, if that is known: it proves where a unit belongs (B1).
     pub rollout: Option<Rollout>,
+    /// The versions of metrics it was started with, by index into [`Catalog::metrics`].
+    pub metric_versions: Vec<(usize, String)>,
+}
+
+/// How a flag is set up in the environment, as far as it decides whether an experiment can measure anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flag {
+    /// Flag key.
+    pub key: String,
+    /// Whether targeting is on; absent: not known.
+    pub on: Option<bool>,
+    /// Archived flags serve nobody.
+    pub archived: bool,
+    /// The flag's version in this environment.
+    pub version: Option<i64>,
+    /// What its rules serve; absent: not known.
+    pub rules: Option<Vec<FlagRule>>,
+}
+
+/// A rule of a flag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlagRule {
+    /// Which one.
+    pub rule: Rule,
+    /// What it serves.
+    pub serves: Serves,
+    /// The context kind a rollout deals out; absent: not known.
+    pub unit: Option<String>,
+}
+
+/// What a rule serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serves {
+    /// One variation.
+    Variation,
+    /// A percentage rollout, which measures nothing.
+    Rollout,
+    /// An experiment's rollout.
+    Experiment,
 }
 
 impl Iteration {
@@ -321,9 +394,19 @@ impl Iteration {
     }
 }
 
+/// Whether a data source is a warehouse: what LaunchDarkly calls its own holds the events that SDKs send.
+pub fn is_warehouse(data_source: &str) -> bool {
+    !["launchdarkly", "launchdarkly-hosted"].contains(&data_source)
+}
+
 impl Catalog {
     /// The metric at an index; iterations hold only indexes that exist.
     pub fn metric(&self, index: usize) -> Option<&Metric> {
         self.metrics.get(index)
+    }
+
+    /// What is known of a flag.
+    pub fn flag(&self, key: &str) -> Option<&Flag> {
+        self.flags.iter().find(|flag| flag.key == key)
     }
 }

@@ -1,6 +1,7 @@
 //! From the tree of a catalog file to the catalog: defaults, references, and what is refused.
 
 use super::fields::{Reader, Section};
+use super::read_flag::{self, read_flag};
 use super::read_metric::{self, read_metric};
 use super::read_rollout::read_rollout;
 use super::tree::{Fault, Node, Value, quoted};
@@ -10,10 +11,10 @@ use crate::envelope::Credential;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-const CATALOG_KEYS: &[&str] = &["environment", "metrics", "metric_groups", "experiments"];
-const ENVIRONMENT_KEYS: &[&str] = &["project", "key", "client_side_id", "credentials"];
-const GROUP_KEYS: &[&str] = &["key", "kind", "metrics"];
-const EXPERIMENT_KEYS: &[&str] = &[
+const CATALOG_KEYS: &[&str] = &["environment", "metrics", "metric_groups", "experiments", "flags"];
+pub(super) const ENVIRONMENT_KEYS: &[&str] = &["project", "key", "client_side_id", "credentials"];
+pub(super) const GROUP_KEYS: &[&str] = &["key", "kind", "metrics"];
+pub(super) const EXPERIMENT_KEYS: &[&str] = &[
     "key",
     "flag",
     "randomization_unit",
@@ -25,12 +26,13 @@ const EXPERIMENT_KEYS: &[&str] = &[
     "ended_at",
     "flag_config_version",
     "rollout",
+    "metric_versions",
     "layer",
     "holdout",
     "data_source",
     "iterations",
 ];
-const ITERATION_KEYS: &[&str] = &[
+pub(super) const ITERATION_KEYS: &[&str] = &[
     "id",
     "randomization_unit",
     "rule",
@@ -41,6 +43,7 @@ const ITERATION_KEYS: &[&str] = &[
     "ended_at",
     "flag_config_version",
     "rollout",
+    "metric_versions",
 ];
 const ARM_KEYS: &[&str] = &["index", "id", "name", "allocation"];
 
@@ -58,6 +61,7 @@ pub(super) fn read_catalog(tree: &Node, origin: Origin) -> Result<Catalog, Vec<F
     let metrics = Keyed::read(&mut reader, &root, "metrics", "metric", read_metric::KEYS);
     let groups = Keyed::read(&mut reader, &root, "metric_groups", "metric group", GROUP_KEYS);
     let experiments = Keyed::read(&mut reader, &root, "experiments", "experiment", EXPERIMENT_KEYS);
+    let flags = Keyed::read(&mut reader, &root, "flags", "flag", read_flag::KEYS);
     let metric_groups: Vec<MetricGroup> =
         groups.members.iter().map(|section| read_group(&mut reader, section, &metrics)).collect();
     let references = References { metrics: &metrics, groups: &groups, group_members: &metric_groups };
@@ -70,6 +74,7 @@ pub(super) fn read_catalog(tree: &Node, origin: Origin) -> Result<Catalog, Vec<F
             .iter()
             .map(|section| read_experiment(&mut reader, section, &references))
             .collect(),
+        flags: flags.members.iter().map(|section| read_flag(&mut reader, section)).collect(),
         metric_groups,
         destination: Arc::default(),
     };
@@ -104,27 +109,33 @@ impl<'t> Keyed<'t> {
         let names = reader.texts(section, list)?;
         let mut indexes = Vec::with_capacity(names.len());
         for (at, name) in names {
-            match self.by_key.get(name) {
-                Some(index) if indexes.contains(index) => {}
-                Some(index) => indexes.push(*index),
-                None => {
-                    let what = self.what;
-                    let advice = match crate::near_miss::nearest(name, self.sorted_keys()) {
-                        Some(near) => format!("did you mean {}?", quoted(near)),
-                        None => format!("add the {what} to the catalog, or remove it here"),
-                    };
-                    let name = quoted(name);
-                    reader.fault(
-                        at,
-                        format!(
-                            "{}: there is no {what} {name}; expected the key of a {what} of this catalog; {advice}",
-                            section.name
-                        ),
-                    );
-                }
+            match self.find(reader, section, at, name) {
+                Some(index) if !indexes.contains(&index) => indexes.push(index),
+                _ => {}
             }
         }
         Some(indexes)
+    }
+
+    /// The index of the member with a key.
+    fn find(&self, reader: &mut Reader, section: &Section<'_>, at: usize, name: &str) -> Option<usize> {
+        let found = self.by_key.get(name).copied();
+        if found.is_none() {
+            let what = self.what;
+            let advice = match crate::near_miss::nearest(name, self.sorted_keys()) {
+                Some(near) => format!("did you mean {}?", quoted(near)),
+                None => format!("add the {what} to the catalog, or remove it here"),
+            };
+            let name = quoted(name);
+            reader.fault(
+                at,
+                format!(
+                    "{}: there is no {what} {name}; expected the key of a {what} of this catalog; {advice}",
+                    section.name
+                ),
+            );
+        }
+        found
     }
 
     fn sorted_keys(&self) -> Vec<&'t str> {
@@ -254,21 +265,20 @@ struct Window {
     groups: Option<Vec<usize>>,
     flag_config_version: Option<i64>,
     rollout: Option<Rollout>,
+    metric_versions: Option<Vec<(usize, String)>>,
 }
 
 impl Window {
     fn read(reader: &mut Reader, section: &Section<'_>, references: &References<'_, '_>) -> Self {
         Self {
             unit: reader.text(section, "randomization_unit"),
-            rule: reader.text(section, "rule").map(|rule| match rule.as_str() {
-                "fallthrough" => Rule::Fallthrough,
-                _ => Rule::Id(rule),
-            }),
+            rule: reader.text(section, "rule").map(Rule::named),
             arms: read_arms(reader, section),
             metrics: references.metrics.resolve(reader, section, "metrics"),
             groups: references.groups.resolve(reader, section, "metric_groups"),
             flag_config_version: reader.integer(section, "flag_config_version"),
             rollout: read_rollout(reader, section),
+            metric_versions: read_versions(reader, section, references.metrics),
         }
     }
 
@@ -282,6 +292,7 @@ impl Window {
             groups: self.groups.or(base.groups),
             flag_config_version: self.flag_config_version.or(base.flag_config_version),
             rollout: self.rollout,
+            metric_versions: self.metric_versions.or(base.metric_versions),
         }
     }
 
@@ -325,8 +336,42 @@ impl Window {
             ended_at_ms,
             flag_config_version: self.flag_config_version,
             rollout: self.rollout,
+            metric_versions: self.metric_versions.unwrap_or_default(),
         }
     }
+}
+
+/// A table of versions by metric key.
+fn read_versions(reader: &mut Reader, section: &Section<'_>, metrics: &Keyed<'_>) -> Option<Vec<(usize, String)>> {
+    let node = section.get("metric_versions")?;
+    let Value::Table(entries) = &node.value else {
+        let (name, found) = (&section.name, node.value.describe());
+        reader.fault(
+            node.at,
+            format!("{name}: metric_versions is {found}; expected a table of version ids by metric key"),
+        );
+        return None;
+    };
+    let mut versions = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let index = metrics.find(reader, section, entry.key_at, &entry.key);
+        match (&entry.node.value, index) {
+            (Value::Text(version), Some(index)) if !version.is_empty() => versions.push((index, version.clone())),
+            (Value::Text(version), None) if !version.is_empty() => {}
+            (other, _) => reader.fault(
+                entry.node.at,
+                format!(
+                    "{}: the version of {} is {}; expected text that is not empty",
+                    section.name,
+                    quoted(&entry.key),
+                    other.describe()
+                ),
+            ),
+        }
+    }
+    // Two notations keep the keys of a table in different orders; the versions are the same ones.
+    versions.sort();
+    Some(versions)
 }
 
 fn read_arms(reader: &mut Reader, section: &Section<'_>) -> Option<Vec<Arm>> {

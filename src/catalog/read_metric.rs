@@ -20,8 +20,9 @@ pub(super) const KEYS: &[&str] = &[
     "filters",
     "id",
     "version",
+    "data_source",
 ];
-const FILTER_KEYS: &[&str] = &["type", "attribute", "op", "values", "contextKind", "negate"];
+pub(super) const FILTER_KEYS: &[&str] = &["type", "attribute", "op", "values", "contextKind", "negate"];
 
 /// Reads one metric.
 pub(super) fn read_metric(reader: &mut Reader, section: &Section<'_>) -> Metric {
@@ -70,6 +71,7 @@ pub(super) fn read_metric(reader: &mut Reader, section: &Section<'_>) -> Metric 
             .and_then(|node| read_filter(reader, node, &section.name)),
         id: reader.text(section, "id"),
         version: reader.text(section, "version"),
+        data_source: reader.text(section, "data_source"),
     };
     check_metric(reader, section, &metric);
     if kind_is_known {

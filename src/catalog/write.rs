@@ -1,8 +1,8 @@
 //! Writing a catalog: the JSON that [`super::load`] reads back as the same catalog.
 
 use super::{
-    Aggregation, Arm, Catalog, Environment, Experiment, Filter, Iteration, Measure, Metric, MetricKind, Rule,
-    UrlMatcher,
+    Aggregation, Arm, Catalog, Environment, Experiment, Filter, Flag, FlagRule, Iteration, Measure, Metric, MetricKind,
+    Serves, UrlMatcher,
 };
 use crate::bucketing::{Rollout, Share};
 use serde_json::{Map, Value, json};
@@ -17,6 +17,10 @@ impl Catalog {
         let groups = self.metric_groups.iter().map(|group| {
             json!({"key": group.key, "kind": if group.funnel { "funnel" } else { "standard" }, "metrics": keys(&group.metrics)})
         });
+        let versions = |iteration: &Iteration| {
+            let versions = iteration.metric_versions.iter();
+            versions.filter_map(|(index, version)| Some((self.metric(*index)?.key.clone(), version.clone()))).collect()
+        };
         let iteration = |iteration: &Iteration| {
             let groups: Vec<&str> = iteration
                 .metric_groups
@@ -27,7 +31,7 @@ impl Catalog {
             object([
                 ("id", Some(iteration.id.clone().into())),
                 ("randomization_unit", Some(iteration.randomization_unit.clone().into())),
-                ("rule", iteration.rule.as_ref().map(rule)),
+                ("rule", iteration.rule.as_ref().map(|rule| rule.name().into())),
                 ("variations", iteration.arms.as_ref().map(|arms| arms.iter().map(arm).collect())),
                 ("metrics", Some(keys(&iteration.metrics).into())),
                 ("metric_groups", Some(groups.into())),
@@ -35,6 +39,7 @@ impl Catalog {
                 ("ended_at", iteration.ended_at_ms.map(instant)),
                 ("flag_config_version", iteration.flag_config_version.map(Value::from)),
                 ("rollout", iteration.rollout.as_ref().map(rollout)),
+                ("metric_versions", (!iteration.metric_versions.is_empty()).then(|| versions(iteration))),
             ])
         };
         let experiment = |experiment: &Experiment| {
@@ -47,12 +52,13 @@ impl Catalog {
                 ("iterations", Some(experiment.iterations.iter().map(iteration).collect())),
             ])
         };
-        json!({
-            "environment": environment(&self.environment),
-            "metrics": self.metrics.iter().map(metric).collect::<Value>(),
-            "metric_groups": groups.collect::<Value>(),
-            "experiments": self.experiments.iter().map(experiment).collect::<Value>(),
-        })
+        object([
+            ("environment", Some(environment(&self.environment))),
+            ("metrics", Some(self.metrics.iter().map(metric).collect())),
+            ("metric_groups", Some(groups.collect())),
+            ("experiments", Some(self.experiments.iter().map(experiment).collect())),
+            ("flags", (!self.flags.is_empty()).then(|| self.flags.iter().map(flag).collect())),
+        ])
     }
 }
 
@@ -100,6 +106,7 @@ fn metric(metric: &Metric) -> Value {
         ("filter", metric.filter.as_ref().map(filter)),
         ("id", metric.id.clone().map(Value::from)),
         ("version", metric.version.clone().map(Value::from)),
+        ("data_source", metric.data_source.clone().map(Value::from)),
     ])
 }
 
@@ -133,11 +140,26 @@ fn filter(node: &Filter) -> Value {
     }
 }
 
-fn rule(rule: &Rule) -> Value {
-    match rule {
-        Rule::Fallthrough => "fallthrough".into(),
-        Rule::Id(id) => id.clone().into(),
-    }
+fn flag(flag: &Flag) -> Value {
+    let rule = |rule: &FlagRule| {
+        let serves = match rule.serves {
+            Serves::Variation => "variation",
+            Serves::Rollout => "rollout",
+            Serves::Experiment => "experiment",
+        };
+        object([
+            ("id", Some(rule.rule.name().into())),
+            ("serves", Some(serves.into())),
+            ("unit", rule.unit.clone().map(Value::from)),
+        ])
+    };
+    object([
+        ("key", Some(flag.key.clone().into())),
+        ("on", flag.on.map(Value::from)),
+        ("archived", Some(flag.archived.into())),
+        ("version", flag.version.map(Value::from)),
+        ("rules", flag.rules.as_ref().map(|rules| rules.iter().map(rule).collect())),
+    ])
 }
 
 fn arm(arm: &Arm) -> Value {
@@ -149,7 +171,8 @@ fn arm(arm: &Arm) -> Value {
     ])
 }
 
-fn rollout(rollout: &Rollout) -> Value {
+/// A rollout in the notation of a catalog.
+pub(super) fn rollout(rollout: &Rollout) -> Value {
     let share =
         |share: &Share| json!({"variation": share.variation, "weight": share.weight, "untracked": share.untracked});
     object([

@@ -129,6 +129,7 @@ pub(super) fn catalog(opened_at_ms: i64) -> Catalog {
         ended_at_ms: None,
         flag_config_version: None,
         rollout: None,
+        metric_versions: Vec::new(),
     };
     let experiment = |key: &str, flag: &str, iterations| Experiment {
         key: key.to_owned(),

@@ -38,7 +38,7 @@ enum Content {
 }
 
 impl Text {
-    fn open(source: &Source, request: &Request, reading: Reading) -> Result<Self, Failure> {
+    pub(super) fn open(source: &Source, request: &Request, reading: Reading) -> Result<Self, Failure> {
         let opened = source.open()?;
         let header = opened
             .first_line()
@@ -195,7 +195,7 @@ fn recorded_catalog(texts: &[Text], notes: &mut Vec<String>) -> Option<Catalog> 
     Some(catalog.clone())
 }
 
-fn recorded_mapping(texts: &[Text], notes: &mut Vec<String>) -> Option<Arc<Destination>> {
+pub(super) fn recorded_mapping(texts: &[Text], notes: &mut Vec<String>) -> Option<Arc<Destination>> {
     let mut recorded = texts.iter().filter_map(|text| Some((text, text.header.as_ref()?.given().destination?)));
     let (first, mapping) = recorded.next()?;
     if let Some((other, _)) = recorded.find(|(_, other)| *other != mapping) {
@@ -209,7 +209,8 @@ fn recorded_mapping(texts: &[Text], notes: &mut Vec<String>) -> Option<Arc<Desti
     Some(mapping)
 }
 
-fn infer(texts: &[Text], mut inference: Inference) -> Result<Catalog, InputError> {
+/// The catalog that the events suggest, whatever one a recording holds.
+pub(super) fn infer(texts: &[Text], mut inference: Inference) -> Result<Catalog, InputError> {
     for text in texts {
         text.pieces(|piece| {
             let Piece::Text(chunk) = piece else { return };

@@ -9,7 +9,8 @@ const FINDINGS_SHOWN: usize = 20;
 /// Unmatched event keys shown.
 const KEYS_SHOWN: usize = 10;
 
-fn safe(text: &str) -> String {
+/// Text of an event or a file, with nothing in it for a terminal to obey.
+pub(crate) fn safe(text: &str) -> String {
     Untrusted::from(text).escaped().to_string()
 }
 
@@ -33,10 +34,12 @@ pub(crate) struct Table {
 }
 
 impl Table {
+    /// Adds a row.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().collect());
     }
 
+    /// Writes all rows, the first `left_columns` to the left.
     pub(crate) fn write(&self, out: &mut String, indent: &str, left_columns: usize) -> fmt::Result {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {

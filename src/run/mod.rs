@@ -2,6 +2,7 @@
 
 mod answer;
 mod bucket;
+mod catalog;
 mod check;
 mod collect;
 mod explain;
@@ -71,6 +72,7 @@ pub fn main() -> ExitCode {
         Command::Redact(options) => redact::run(&options),
         Command::Bucket(options) => bucket::run(&options),
         Command::Map(options) => map::run(&options),
+        Command::Catalog(options) => catalog::run(options.command),
         Command::Sources => sources(),
     }
 }

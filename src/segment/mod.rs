@@ -13,6 +13,7 @@ pub mod door;
 pub mod fate;
 mod fql;
 mod javascript;
+mod kinds;
 pub mod limits;
 pub mod mapping_file;
 mod path;
@@ -30,6 +31,7 @@ pub mod webhook;
 pub use destination::{
     Action, Destination, Event, EventError, Line, MAX_MAPPINGS, Mapped, Outcome, Resolved, SentRequest,
 };
+pub use kinds::{KindSource, MappingKinds};
 
 /// Whether a text is a date to Segment and its destination.
 pub fn is_date(text: &str) -> bool {
