@@ -277,6 +277,7 @@ fn an_explanation_has_a_line_for_every_field() {
                 source: source.map(str::to_owned),
                 resolved,
                 taken: taken.map(str::to_owned),
+                fault: None,
             }
         };
     let unmapped = |field: &str, label: &'static str| line(field, Some(label), None, Resolved::Nothing, None);

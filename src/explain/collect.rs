@@ -4,6 +4,7 @@
 //! which has to hold all units anyway, says the rest once everything was read. So memory is bounded by the state and
 //! the unit's own events, whatever the size of the source.
 
+use super::segment::{self, Origin};
 use super::story::{
     ArmSeen, BucketOfUnit, Change, Credited, FORMAT_VERSION, Identity, LookAlike, MetricStanding, Seen, Standing,
     Story, StoryEvent,
@@ -18,6 +19,7 @@ use crate::json::Walker;
 use crate::near_miss;
 use crate::query::{self, Names, Query};
 use crate::reason::{Category, ReasonCode};
+use crate::segment::fate::Fate;
 use crate::session::rows::{self, Came, Notes};
 use crate::verdicts::{self, Judged};
 use crate::view::{EventRow, Ladder, NO_ARRIVAL};
@@ -123,6 +125,8 @@ struct Kept {
     claims: AcceptedClaims,
     environment: EnvironmentMatch,
     raw: String,
+    /// What became of Segment's event, where it is of one.
+    fate: Option<Fate>,
 }
 
 /// Keeps the events of a unit while everything is taken in.
@@ -158,7 +162,7 @@ impl Collector {
 
     /// Takes note of an event that was taken in.
     pub fn take(&mut self, state: &State, catalog: &Catalog, arrival: Arrival<'_>, received: Received<'_, '_>) {
-        let Received::Event { event, .. } = &received else { return };
+        let Received::Event { event, segment, .. } = &received else { return };
         let mut is_wanted = false;
         for (kind, key) in event.context_keys.iter() {
             for probe in &mut self.probes {
@@ -169,9 +173,10 @@ impl Collector {
             return;
         }
         let raw = event.raw.to_owned();
+        let fate = segment.map(|segment| segment.fate.clone());
         let came = Came { request: arrival.request, arrival_ms: arrival.arrival_ms, source: arrival.source.into() };
         let (row, claims, _) = rows::row(state, catalog, &mut self.notes, came, received);
-        self.kept.push(Kept { row, claims, environment: arrival.environment, raw });
+        self.kept.push(Kept { row, claims, environment: arrival.environment, raw, fate });
     }
 
     /// Whether any of the unit's events has an arrival, so that there is another clock to judge on.
@@ -225,7 +230,11 @@ impl Collector {
             }
             if filter.matches(&kept.row, &names) {
                 let ladders: Vec<Ladder> = ladders.into_iter().map(|(_, ladder)| ladder).collect();
-                events.push(StoryEvent::new(&kept.row, &ladders));
+                let segment = kept.fate.as_ref().zip(kept.row.segment).map(|(fate, through)| {
+                    let received_ms = (kept.row.arrival_ms != NO_ARRIVAL).then_some(kept.row.arrival_ms);
+                    segment::view(&explainer, Origin { fate, through, received_ms, raw: None }, &kept.row)
+                });
+                events.push(StoryEvent::new(&kept.row, &ladders, segment.as_ref()));
             }
         }
         changes.sort_by_key(|change| std::cmp::Reverse(change.events));
