@@ -89,7 +89,7 @@ fn what_launchdarkly_never_gets_has_its_words_on_the_line_that_fails() {
     assert!(text.contains("· does not match: mapping 0 · Track Event · type = \"track\""), "{text}");
     act(&mut app, [Action::Back]);
     let text = explained(&mut app, 4, (160, 40));
-    assert!(text.contains("✗ Segment delivers it to nobody, and no mapping is asked"), "{text}");
+    assert!(text.contains("✗ Segment does not hand it to the destination, and no mapping is asked"), "{text}");
     assert!(text.contains("Event 4 as received"), "{text}");
 }
 

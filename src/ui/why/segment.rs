@@ -32,7 +32,7 @@ pub(super) fn mapping_lines(canvas: &Canvas<'_, '_>, segment: &SegmentView, widt
     let mut lines = Vec::new();
     if let Some(words) = &segment.refused {
         lines.extend(wrapped(
-            "✗ Segment delivers it to nobody, and no mapping is asked",
+            "✗ Segment does not hand it to the destination, and no mapping is asked",
             width,
             0,
             canvas.style(Role::Bad),
