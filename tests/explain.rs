@@ -140,7 +140,7 @@ fn the_json_of_a_story_holds_every_rule() {
             "seen_with": [{"unit": "user/u-1", "events": 1}],
             "seen_with_more": 0,
             "other_kinds": [{"unit": "user/d-9", "events": 1}],
-            "look_alikes": [{"unit": "device/D-9", "differs_by": "case", "events": 1}],
+            "never_sent": [], "look_alikes": [{"unit": "device/D-9", "differs_by": "case", "events": 1}],
         })
     );
     let counted = &story["events"][5]["ladders"][0];
@@ -365,5 +365,28 @@ fn an_event_that_came_through_segment_says_what_the_mapping_took_from_where() {
             "mapping": 0, "action": "trackEvent", "subscribe": "type = \"track\"",
             "needed": [{"kind": "device", "experiments": ["cta-test"], "key": null, "arm": null,
                 "elsewhere": [{"path": "$.context.device.id", "key": "d-5", "arm": "treatment"}]}]})
+    );
+}
+
+#[test]
+fn events_that_segment_never_sends_are_told_of_whoever_they_are() {
+    let order = |user: &str, revenue: &str| {
+        json!({"type": "track", "event": "checkout", "userId": user, "timestamp": "2026-01-01T00:00:09.000Z",
+            "properties": {"revenue": revenue}})
+        .to_string()
+    };
+    let stdin = [order("u-5", "$5"), order("u-5", "5"), order("u-6", "$5"), order("u-6", "$6")].join("\n");
+    let explain = |unit: &str| run(&["explain", "-", unit, "--catalog", "shop.toml"], &stdin);
+    let (code, story, _) = explain("user/u-5");
+    assert_eq!(code, 0);
+    assert!(
+        story.contains("\n  never sent           1 event of Segment's has this key as userId, and LaunchDarkly gets nothing of it\n"),
+        "{story}"
+    );
+    let (code, _, stderr) = explain("user/u-6");
+    assert_eq!(code, 2);
+    assert_eq!(
+        stderr,
+        "user/u-6: no event carries it; what comes near:\n  userId u-6  2 events of Segment's, of which LaunchDarkly gets nothing\n"
     );
 }

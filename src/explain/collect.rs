@@ -6,20 +6,20 @@
 
 use super::segment::{self, Origin};
 use super::story::{
-    ArmSeen, BucketOfUnit, Change, Credited, FORMAT_VERSION, Identity, LookAlike, MetricStanding, Seen, Standing,
-    Story, StoryEvent,
+    ArmSeen, BucketOfUnit, Change, Credited, FORMAT_VERSION, Identity, LookAlike, MetricStanding, NeverSent, Seen,
+    Standing, Story, StoryEvent,
 };
 use super::{Explainer, Subject, VerdictKey, Verdicts};
 use crate::attribution::judge::{EnvironmentMatch, is_about_time};
 use crate::attribution::state::{AcceptedClaims, Clock, State};
 use crate::catalog::{Catalog, Metric};
 use crate::event::decode;
-use crate::intake::Received;
+use crate::intake::{OfSegment, Received};
 use crate::json::Walker;
 use crate::near_miss;
 use crate::query::{self, Names, Query};
 use crate::reason::{Category, ReasonCode};
-use crate::segment::fate::Fate;
+use crate::segment::fate::{Fate, Made};
 use crate::session::rows::{self, Came, Notes};
 use crate::verdicts::{self, Judged};
 use crate::view::{EventRow, Ladder, NO_ARRIVAL};
@@ -53,6 +53,8 @@ struct Probe {
     look_alikes: BTreeMap<(String, String), (&'static str, u64)>,
     /// Events of units that begin alike.
     begin_alike: BTreeMap<(String, String), u64>,
+    /// Events of Segment's of which LaunchDarkly gets nothing, by the member that has the key.
+    never_sent: BTreeMap<&'static str, u64>,
 }
 
 impl Probe {
@@ -63,6 +65,7 @@ impl Probe {
             kinds: BTreeMap::new(),
             look_alikes: BTreeMap::new(),
             begin_alike: BTreeMap::new(),
+            never_sent: BTreeMap::new(),
         }
     }
 
@@ -163,6 +166,15 @@ impl Collector {
     /// Takes note of an event that was taken in.
     pub fn take(&mut self, state: &State, catalog: &Catalog, arrival: Arrival<'_>, received: Received<'_, '_>) {
         let Received::Event { event, segment, .. } = &received else { return };
+        if let Some(OfSegment { fate, made, .. }) = segment
+            && !matches!(made, Made::Sent(_))
+        {
+            for (member, id) in fate.people() {
+                for probe in self.probes.iter_mut().filter(|probe| probe.key == id) {
+                    *probe.never_sent.entry(member).or_default() += 1;
+                }
+            }
+        }
         let mut is_wanted = false;
         for (kind, key) in event.context_keys.iter() {
             for probe in &mut self.probes {
@@ -298,6 +310,12 @@ impl Collector {
                 .map(|(other, events)| Seen { unit: format!("{other}/{key}"), events: *events })
                 .collect(),
             look_alikes,
+            never_sent: probe
+                .map(|probe| &probe.never_sent)
+                .into_iter()
+                .flatten()
+                .map(|(member, events)| NeverSent { member, events: *events })
+                .collect(),
         }
     }
 
@@ -313,6 +331,13 @@ impl Collector {
             if probe.kind.is_none() && probe.kinds.len() > 1 {
                 return Missing::Ambiguous(
                     probe.kinds.iter().map(|(kind, events)| (unit(kind, &probe.key), *events)).collect(),
+                );
+            }
+            for (member, events) in &probe.never_sent {
+                let events = if *events == 1 { "1 event".to_owned() } else { format!("{events} events") };
+                push(
+                    format!("{member} {}", probe.key),
+                    format!("{events} of Segment's, of which LaunchDarkly gets nothing"),
                 );
             }
             probe.kinds.keys().for_each(|kind| push(unit(kind, &probe.key), "the same key of another kind".to_owned()));

@@ -56,6 +56,17 @@ pub struct Identity {
     pub other_kinds: Vec<Seen>,
     /// Units whose key is equal but for case or spaces: other units, too.
     pub look_alikes: Vec<LookAlike>,
+    /// Events of Segment's that have this key for somebody's id, and of which LaunchDarkly gets nothing.
+    pub never_sent: Vec<NeverSent>,
+}
+
+/// Events that LaunchDarkly never gets.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct NeverSent {
+    /// The member that has the key: `userId` or `anonymousId`.
+    pub member: &'static str,
+    /// How many events.
+    pub events: u64,
 }
 
 /// A unit, and in how many events.

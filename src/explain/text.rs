@@ -77,7 +77,7 @@ fn write_story(page: &mut Page, story: &Story) -> fmt::Result {
 }
 
 fn write_identity(page: &mut Page, identity: &Identity) {
-    let Identity { is_placeholder, seen_with, seen_with_more, other_kinds, look_alikes } = identity;
+    let Identity { is_placeholder, seen_with, seen_with_more, other_kinds, look_alikes, never_sent } = identity;
     if *is_placeholder {
         page.line("  ", "This key looks like a placeholder: everybody without a real key lands on this one unit.");
     }
@@ -101,6 +101,17 @@ fn write_identity(page: &mut Page, identity: &Identity) {
                 safe(&look_alike.unit),
                 events(look_alike.events),
                 look_alike.differs_by
+            ),
+        );
+    }
+    for never in never_sent {
+        let has = if never.events == 1 { "has" } else { "have" };
+        page.line(
+            "  never sent           ",
+            &format!(
+                "{} of Segment's {has} this key as {}, and LaunchDarkly gets nothing of it",
+                events(never.events),
+                never.member
             ),
         );
     }

@@ -554,7 +554,11 @@ fn lines(mapping: &Mapping, event: &Event) -> Vec<Line> {
         _ => {
             let (resolved, _) = resolved(whole, work);
             let source = json(whole, work);
-            return vec![Line { field: String::new(), label: None, source, resolved, taken: None, fault: None }];
+            let fault = match &resolved {
+                Resolved::Failed(words) => Some(words.clone()),
+                _ => None,
+            };
+            return vec![Line { field: String::new(), label: None, source, resolved, taken: None, fault }];
         }
     };
     let mut lines = Vec::new();

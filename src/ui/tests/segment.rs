@@ -127,6 +127,47 @@ fn rows_say_that_segment_is_between_and_cut_its_words_where_they_can_be_cut() {
 }
 
 #[test]
+fn hostile_text_is_shown_and_not_sent() {
+    let mut store = segment_shop(false);
+    for text in [
+        "\u{9b}31m\u{9d}0;x\u{9c}",
+        "\u{202e}abc\u{2066}",
+        "漢字漢字漢字漢字漢字漢字漢字",
+        "\\u001b[2J",
+        &"k".repeat(9_000),
+    ] {
+        let event = format!(
+            r#"{{"type":"track","event":"Order Completed","userId":"{text}","anonymousId":"{text}","messageId":"{text}","properties":{{"{text}":"{text}","revenue":"{text}"}},"context":{{"library":{{"name":"{text}"}}}}}}"#
+        );
+        store.receive(&crate::envelope::Envelope {
+            arrival_ms: START_MS + 9_000,
+            request: 9,
+            method: "POST".into(),
+            path: "/v1/track".into(),
+            body: event.into(),
+            ..crate::envelope::Envelope::default()
+        });
+    }
+    let mut app = app(&mut store);
+    for size in [(80, 24), (120, 40), (200, 60)] {
+        for event in 5..10 {
+            explained(&mut app, event, size);
+            for _ in 0..3 {
+                act(&mut app, [Action::SwapSide]);
+                let buffer = drawn(&mut app, size);
+                let shown = text_of(&buffer);
+                let invisible = |it: char| it != '\n' && (it.is_control() || matches!(it, '\u{202e}' | '\u{2066}'));
+                assert!(!shown.chars().any(invisible), "{shown}");
+                for y in 3..size.1 - 2 {
+                    assert_eq!(buffer.cell((size.0 - 1, y)).unwrap().symbol(), "│", "row {y}\n{shown}");
+                }
+            }
+            act(&mut app, [Action::Back]);
+        }
+    }
+}
+
+#[test]
 fn no_size_and_no_side_fails() {
     let sizes = (1..210).step_by(26).flat_map(|columns| [(columns, 15), (columns, 40)]);
     for size in sizes {
