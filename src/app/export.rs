@@ -344,8 +344,8 @@ fn write_segment(text: &mut String, segment: &SegmentView) {
                     display(&request.body)
                 );
             }
-            Err(words) => {
-                let _ = writeln!(text, "  ✗ {}", display(&words));
+            Err((sign, words)) => {
+                let _ = writeln!(text, "  {sign} {}", display(&words));
             }
         }
     }

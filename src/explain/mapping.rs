@@ -2,6 +2,7 @@
 //! of a unit.
 
 use crate::json::{self, Value, Walker};
+use crate::reason::Category;
 use crate::segment::{self, Line, Resolved, reading};
 use crate::view::{NeededUnit, Outcome, SegmentMapping, SegmentView};
 
@@ -58,14 +59,18 @@ pub fn verdict(mapping: &SegmentMapping) -> (Outcome, String) {
     }
 }
 
-/// What LaunchDarkly gets by it, and why nothing.
-pub fn sent(mapping: &SegmentMapping) -> Result<&segment::SentRequest, String> {
+/// What LaunchDarkly gets by it, or that it gets nothing and why, with the sign for that.
+pub fn sent(mapping: &SegmentMapping) -> Result<&segment::SentRequest, (&'static str, String)> {
     use segment::Outcome as Made;
     match &mapping.mapped.outcome {
         Made::Sent(request) => Ok(request),
-        Made::Refused(words) | Made::InvalidTrigger(words) => Err(format!("LaunchDarkly gets nothing: {words}")),
-        Made::NotModelled { what, .. } => Err(format!("What LaunchDarkly gets is not known to exptap: {what}")),
-        Made::NotMatched => Err("LaunchDarkly gets nothing by it.".to_owned()),
+        Made::Refused(words) | Made::InvalidTrigger(words) => {
+            Err((Category::Dropped.glyph(), format!("LaunchDarkly gets nothing: {words}")))
+        }
+        Made::NotModelled { what, .. } => {
+            Err((Category::Unknown.glyph(), format!("What LaunchDarkly gets is not known to exptap: {what}")))
+        }
+        Made::NotMatched => Err((Category::NotAbout.glyph(), "LaunchDarkly gets nothing by it".to_owned())),
     }
 }
 
@@ -164,7 +169,7 @@ fn note_key(line: &mut Told, segment: &SegmentView, kind: &str, key: &str) {
             let exposed = needed.exposed.as_ref().map_or("never exposed".to_owned(), |arm| format!("exposed to {arm}"));
             format!("the {kind} key {} needs, {exposed}", needed.experiments.join(", "))
         } else if let Some(elsewhere) = needed.elsewhere.iter().find(|elsewhere| elsewhere.key == key) {
-            format!("{}/{key} was exposed to {}; here it is a {kind} key", needed.kind, elsewhere.arm)
+            format!("{}/{key} was exposed to {}; this makes it a key of {kind}", needed.kind, elsewhere.arm)
         } else {
             continue;
         };

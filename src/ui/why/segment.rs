@@ -103,11 +103,11 @@ fn own_lines(
     lines.push(Line::default());
     match mapping::sent(own) {
         Ok(request) => payload_lines(canvas, request, segment, width, lines),
-        Err(words) => {
+        Err((sign, words)) => {
             // The words stand beside the field they are about, if they are about one.
             let is_told = told.iter().any(|line| line.outcome == Outcome::Failed);
             let words = if is_told { words.split_once(':').map_or(words.as_str(), |(what, _)| what) } else { &words };
-            lines.extend(wrapped(&format!("✗ {words}"), width, 0, canvas.style(Role::Bad)));
+            lines.extend(wrapped(&format!("{sign} {words}"), width, 0, canvas.style(Role::Bad)));
         }
     }
 }
