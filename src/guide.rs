@@ -82,9 +82,9 @@ pub fn first_screen(address: SocketAddr) -> Vec<GuideLine> {
     let mut lines = vec![
         GuideLine::Heading(format!("Listening on {}. Nothing has arrived yet.", events_uri(address))),
         next_flush(),
-        GuideLine::Blank,
     ];
     lines.extend(ways_in(address));
+    lines.push(code("Segment", format!("its library's host: {} (exptap help sources)", events_uri(address))));
     lines
 }
 

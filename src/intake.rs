@@ -72,6 +72,9 @@ pub struct OfSegment<'a> {
     pub made: &'a Made,
 }
 
+/// What the name of a sender of Segment's begins with.
+pub const SEGMENT: &str = "Segment";
+
 /// Who sent a request: the SDK's own name where a browser would say `Mozilla/5.0 …`; what comes from Segment says so.
 pub fn sender(envelope: &Envelope) -> Cow<'_, str> {
     if envelope.via == Via::File {
@@ -83,8 +86,8 @@ pub fn sender(envelope: &Envelope) -> Cow<'_, str> {
     let is_browser = sdk.is_none() && agent.starts_with("Mozilla/");
     match route.door {
         Some(_) if is_browser => Cow::Borrowed("Segment analytics.js"),
-        Some(_) if agent.starts_with("Segment") => Cow::Borrowed(agent),
-        Some(_) => Cow::Owned(format!("Segment {agent}")),
+        Some(_) if agent.starts_with(SEGMENT) => Cow::Borrowed(agent),
+        Some(_) => Cow::Owned(format!("{SEGMENT} {agent}")),
         None if sdk.is_none() && route.gif_data.is_some() => Cow::Borrowed(GIF_SENDER),
         None if is_browser => Cow::Borrowed("browser"),
         None => Cow::Borrowed(agent),

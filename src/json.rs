@@ -5,6 +5,10 @@
 //! senders write and serde_json refuses: lone surrogates, numbers outside f64. What is accepted is JSON as RFC 8259
 //! defines it, no more: a property test holds the walker against serde_json.
 
+mod pretty;
+
+pub(crate) use pretty::{MAX_SHOWN, pretty, shorten};
+
 use std::borrow::Cow;
 use std::fmt;
 

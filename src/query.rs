@@ -18,6 +18,7 @@
 
 mod parse;
 
+use crate::intake::SEGMENT;
 use crate::reason::Category;
 use crate::view::{EventRow, RowVerdict};
 use fuzzy_matcher::FuzzyMatcher;
@@ -46,7 +47,7 @@ pub enum Field {
     Verdict,
     /// Reason code of a verdict or a warning.
     Code,
-    /// SDK, with or without its version.
+    /// SDK, with or without its version; `segment` for whatever comes from Segment.
     Source,
 }
 
@@ -282,9 +283,11 @@ impl Subject<'_> {
     }
 }
 
-/// An SDK is named with or without its version.
+/// A sender is named with or without its version, and one of Segment's by `segment` or by its own name, too.
 fn any_source(source: &str, test: impl Fn(&str) -> bool) -> bool {
-    test(source) || source.split_once('/').is_some_and(|(sdk, _)| test(sdk))
+    let any = |name: &str| test(name) || name.split_once('/').is_some_and(|(sdk, _)| test(sdk));
+    any(source)
+        || source.split_once(' ').is_some_and(|(front, sender)| front == SEGMENT && (test(front) || any(sender)))
 }
 
 /// The words a verdict's category goes by.

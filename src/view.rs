@@ -258,12 +258,64 @@ pub struct SegmentView {
     pub library: Option<String>,
     /// Segment's own id of it.
     pub message_id: Option<String>,
+    /// The ids of people in it: the name of the member, and the id.
+    pub people: Vec<(&'static str, String)>,
     /// The event as the destination sees it, pretty-printed; empty where it cannot be read.
     pub delivered: String,
+    /// What is not as it was sent.
+    pub changes: Vec<SegmentChange>,
+    /// The time it was sent with, where Segment corrected it.
+    pub correction: Option<SegmentCorrection>,
     /// Why Segment itself delivers it to nobody.
     pub refused: Option<String>,
     /// What each enabled mapping makes of it, the one that the event shown is of first.
     pub mappings: Vec<SegmentMapping>,
+    /// The context keys that experiments need of the event shown.
+    pub needed: Vec<NeededUnit>,
+}
+
+/// A member of an event that Segment's servers set or changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentChange {
+    /// The names that lead to it.
+    pub path: Vec<String>,
+    /// What was done, in a few words.
+    pub words: String,
+}
+
+/// A time that Segment corrected by its own clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentCorrection {
+    /// As it was sent, epoch ms.
+    pub sent_ms: i64,
+    /// What was added, in milliseconds.
+    pub added_ms: i64,
+}
+
+/// A context key that an experiment needs of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NeededUnit {
+    /// Context kind.
+    pub kind: String,
+    /// The experiments that are randomized by it.
+    pub experiments: Vec<String>,
+    /// The key LaunchDarkly gets; none: it gets none of this kind.
+    pub key: Option<String>,
+    /// The arm that key was exposed to.
+    pub exposed: Option<String>,
+    /// Other places of Segment's event where a key of this kind stands that was exposed.
+    pub elsewhere: Vec<ExposedValue>,
+}
+
+/// A value in an event that is the key of an exposed unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExposedValue {
+    /// Where it stands, as a mapping writes it: `$.context.device.id`.
+    pub path: String,
+    /// The key.
+    pub key: String,
+    /// The arm it was exposed to.
+    pub arm: String,
 }
 
 /// What one mapping makes of an event of Segment's, line by line.

@@ -140,7 +140,7 @@ fn the_json_of_a_story_holds_every_rule() {
             "seen_with": [{"unit": "user/u-1", "events": 1}],
             "seen_with_more": 0,
             "other_kinds": [{"unit": "user/d-9", "events": 1}],
-            "look_alikes": [{"unit": "device/D-9", "differs_by": "case", "events": 1}],
+            "never_sent": [], "look_alikes": [{"unit": "device/D-9", "differs_by": "case", "events": 1}],
         })
     );
     let counted = &story["events"][5]["ladders"][0];
@@ -317,4 +317,76 @@ fn a_narrow_terminal_gets_whole_words_under_their_beginning() {
     let text = text::text(&story, Some(80));
     assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     assert!(text.contains("\n    ✗ A3      DOC    the event carries no device key; it has user “u-1”\n"), "{text}");
+}
+
+#[test]
+fn an_event_that_came_through_segment_says_what_the_mapping_took_from_where() {
+    let exposure = json!({"kind": "feature", "creationDate": 1_767_225_601_000_i64, "key": "cta", "variation": 1,
+        "reason": {"kind": "FALLTHROUGH", "inExperiment": true}, "contextKeys": {"user": "u-5", "device": "d-5"}});
+    let order = json!({"type": "track", "event": "checkout", "userId": "u-5", "anonymousId": null, "messageId": "m-1",
+        "timestamp": "2026-01-01T00:00:09.000Z", "properties": {"revenue": "25.00"},
+        "context": {"device": {"id": "d-5"}, "library": {"name": "analytics-node", "version": "2.2.0"}}});
+    let stdin = format!("{exposure}\n{order}\n");
+    let arguments = ["explain", "-", "user/u-5", "--catalog", "shop.toml"];
+    let (code, story, stderr) = run(&arguments, &stdin);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    let start = story.find("  through Segment").unwrap();
+    let end = story[start..].find("  cta-test").unwrap() + start;
+    assert_eq!(
+        story[start..end],
+        *r#"  through Segment  analytics-node/2.2.0; messageId m-1; userId u-5; trackEvent, mapping 0
+    ✓ Context Kind             "user"
+    ✓ Context Key              $.userId, else $.anonymousId → "u-5"
+    ✓ Additional Context Keys  unauthenticatedUser = $.anonymousId → null, sent as "null"
+    ✓ Event Name               $.event → "checkout"
+    ✓ Metric Value             $.properties.revenue, else $.properties.value → "25.00", taken as 25
+    ✓ Event Properties         $.properties → {"revenue":"25.00"}
+    ✓ Event timestamp          $.timestamp → "2026-01-01T00:00:09.000Z"
+    ✗ nothing makes a device key: cta-test is randomized by device. $.context.device.id is “d-5”, a device exposed to treatment. Map it: device = $.context.device.id
+"#
+    );
+    let (_, story, _) = run(&[&arguments[..], &["--format", "json"]].concat(), &stdin);
+    let story: Value = serde_json::from_str(&story).unwrap();
+    assert_eq!(story["events"][0]["segment"], Value::Null);
+    let segment = &story["events"][1]["segment"];
+    let line = |field: &str| {
+        segment["lines"].as_array().unwrap().iter().find(|line| line["field"] == field).expect(field).clone()
+    };
+    assert_eq!(
+        line("metric_value"),
+        json!({"field": "metric_value", "resolved": "25.00", "taken": 25, "fault": null,
+            "source": {"@if": {"exists": {"@path": "$.properties.revenue"}, "then": {"@path": "$.properties.revenue"}, "else": {"@path": "$.properties.value"}}}})
+    );
+    let mut rest = segment.clone();
+    rest.as_object_mut().unwrap().remove("lines");
+    assert_eq!(
+        rest,
+        json!({"library": "analytics-node/2.2.0", "message_id": "m-1", "user_id": "u-5", "anonymous_id": null,
+            "mapping": 0, "action": "trackEvent", "subscribe": "type = \"track\"",
+            "needed": [{"kind": "device", "experiments": ["cta-test"], "key": null, "arm": null,
+                "elsewhere": [{"path": "$.context.device.id", "key": "d-5", "arm": "treatment"}]}]})
+    );
+}
+
+#[test]
+fn events_that_segment_never_sends_are_told_of_whoever_they_are() {
+    let order = |user: &str, revenue: &str| {
+        json!({"type": "track", "event": "checkout", "userId": user, "timestamp": "2026-01-01T00:00:09.000Z",
+            "properties": {"revenue": revenue}})
+        .to_string()
+    };
+    let stdin = [order("u-5", "$5"), order("u-5", "5"), order("u-6", "$5"), order("u-6", "$6")].join("\n");
+    let explain = |unit: &str| run(&["explain", "-", unit, "--catalog", "shop.toml"], &stdin);
+    let (code, story, _) = explain("user/u-5");
+    assert_eq!(code, 0);
+    assert!(
+        story.contains("\n  never sent           1 event of Segment's has this key as userId, and LaunchDarkly gets nothing of it\n"),
+        "{story}"
+    );
+    let (code, _, stderr) = explain("user/u-6");
+    assert_eq!(code, 2);
+    assert_eq!(
+        stderr,
+        "user/u-6: no event carries it; what comes near:\n  userId u-6  2 events of Segment's, of which LaunchDarkly gets nothing\n"
+    );
 }

@@ -263,6 +263,28 @@ fn mappings_stand_alone_and_disabled_ones_are_left_out() {
 }
 
 #[test]
+fn every_fault_of_a_refusal_stands_on_the_line_it_is_about() {
+    let event = Event::parse(
+        r#"{"type":"track","event":"","userId":{"id":1},"properties":{"revenue":"$5"},"timestamp":"soon"}"#,
+    )
+    .unwrap();
+    let mapped = &Destination::presets().explain(&event, 0)[0];
+    let faults: Vec<(&str, &str)> =
+        mapped.lines.iter().filter_map(|line| Some((line.field.as_str(), line.fault.as_deref()?))).collect();
+    let expected = [
+        ("user_key", "Context Key must be a string but it was an object."),
+        ("event_name", "The root value is missing the required field 'event_name'."),
+        ("metric_value", "Metric Value must be a number but it was a string."),
+        ("timestamp", "Event timestamp must be a valid date-like string but it was not."),
+    ];
+    assert_eq!(faults, expected);
+    let Outcome::Refused(words) = &mapped.outcome else { panic!("{:?}", mapped.outcome) };
+    for (_, fault) in expected {
+        assert!(words.contains(fault), "{fault} is not in {words}");
+    }
+}
+
+#[test]
 fn an_explanation_has_a_line_for_every_field() {
     let destination = mapped(&json!({"user_key": {"@path": "$.userId"}, "event_name": {"@liquid": "{{ event }}"},
         "metric_value": {"@path": "$.properties.revenue"}, "timestamp": {"@if": {}}, "contxt_kind": "user"}));
@@ -271,12 +293,17 @@ fn an_explanation_has_a_line_for_every_field() {
     assert_eq!(mapped.outcome, Outcome::NotMatched);
     let line =
         |field: &str, label: Option<&'static str>, source: Option<&str>, resolved: Resolved, taken: Option<&str>| {
+            let fault = match &resolved {
+                Resolved::Failed(words) => Some(words.clone()),
+                _ => None,
+            };
             Line {
                 field: field.to_owned(),
                 label,
                 source: source.map(str::to_owned),
                 resolved,
                 taken: taken.map(str::to_owned),
+                fault,
             }
         };
     let unmapped = |field: &str, label: &'static str| line(field, Some(label), None, Resolved::Nothing, None);

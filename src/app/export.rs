@@ -5,12 +5,14 @@
 
 use super::{App, Item, Pane, View};
 use crate::app::store::Store;
+use crate::explain::mapping;
+use crate::explain::segment::correction_words;
 use crate::near_miss::is_placeholder_key;
 use crate::query::quoted;
 use crate::reason::Role;
 use crate::report::{ExperimentReport, Finding};
 use crate::untrusted::Untrusted;
-use crate::view::{EventRow, Explanation, Ladder, Outcome, SourceRow, UnitNote, UnitRow};
+use crate::view::{EventRow, Explanation, Ladder, Outcome, SegmentView, SourceRow, UnitNote, UnitRow};
 use std::fmt::Write;
 
 /// Text made harmless.
@@ -258,6 +260,9 @@ fn explanation_text(app: &App<'_>, explanation: &Explanation) -> String {
     for (name, value) in &explanation.provenance {
         let _ = writeln!(text, "{name}: {}", display(value));
     }
+    if let Some(segment) = &explanation.segment {
+        write_segment(&mut text, segment);
+    }
     for ladder in &explanation.ladders {
         let _ = writeln!(text, "\n{}", display(&ladder_title(ladder)));
         for rung in &ladder.rungs {
@@ -281,11 +286,69 @@ fn explanation_text(app: &App<'_>, explanation: &Explanation) -> String {
         let _ = writeln!(text, "Also: {}", display(also));
     }
     text.push('\n');
-    for line in explanation.event_text.lines() {
+    let delivered = explanation.segment.as_ref().map(|segment| segment.delivered.as_str());
+    if delivered.is_some_and(|delivered| !delivered.is_empty()) {
+        let _ = writeln!(text, "As Segment delivers it:");
+    }
+    for line in delivered.filter(|text| !text.is_empty()).unwrap_or(&explanation.event_text).lines() {
         let _ = writeln!(text, "{}", display(line));
     }
     let _ = writeln!(text, "\ncatalog: {}, clock: {}", app.report().catalog, app.report().clock);
     text
+}
+
+/// How an event came through Segment: what was changed, each mapping with its fields, and what LaunchDarkly gets.
+fn write_segment(text: &mut String, segment: &SegmentView) {
+    text.push_str("\nThrough Segment\n");
+    for (name, value) in segment
+        .library
+        .iter()
+        .map(|library| ("library", library))
+        .chain(segment.message_id.iter().map(|id| ("message id", id)))
+        .chain(segment.people.iter().map(|(name, id)| (*name, id)))
+    {
+        let _ = writeln!(text, "  {name}: {}", display(value));
+    }
+    if let Some(correction) = segment.correction {
+        let sent = jiff::Timestamp::from_millisecond(correction.sent_ms).map(|sent| sent.to_string());
+        let _ = writeln!(text, "  sent as: {}, {}", sent.unwrap_or_default(), correction_words(correction));
+    }
+    for change in &segment.changes {
+        let _ = writeln!(text, "  {}: {}", display(&change.path.join(".")), display(&change.words));
+    }
+    if let Some(words) = &segment.refused {
+        let _ = writeln!(text, "  ✗ {}", display(words));
+    }
+    for shown in &segment.mappings {
+        let (outcome, words) = mapping::verdict(shown);
+        let _ = writeln!(text, "\n{} {} {}", display(&mapping::title(shown)), outcome_glyph(outcome), display(&words));
+        if !shown.is_own {
+            continue;
+        }
+        for line in mapping::lines(segment, shown) {
+            let value = if line.value.is_empty() { String::new() } else { format!(" → {}", display(&line.value)) };
+            let remark = line.remark.map_or_else(String::new, |remark| format!("  ({})", display(&remark)));
+            let (glyph, label) = (outcome_glyph(line.outcome), display(&line.label));
+            let _ = writeln!(text, "  {glyph} {label:<24} {}{value}{remark}", display(&line.source));
+        }
+        for need in mapping::needs(segment) {
+            let _ = writeln!(text, "  ✗ {}", display(&need.sentence()));
+        }
+        match mapping::sent(shown) {
+            Ok(request) => {
+                let method = crate::segment::SentRequest::METHOD;
+                let _ = writeln!(
+                    text,
+                    "  LaunchDarkly gets: {method} {} {}",
+                    display(&request.url),
+                    display(&request.body)
+                );
+            }
+            Err((sign, words)) => {
+                let _ = writeln!(text, "  {sign} {}", display(&words));
+            }
+        }
+    }
 }
 
 /// The heading of a ladder: `checkout-cta-test · checkout-conversion · iteration 2   dropped: event-lacks-unit`.

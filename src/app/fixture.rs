@@ -4,8 +4,10 @@
 
 mod figures;
 mod positions;
+mod segment;
 
 pub(crate) use positions::{Position, positions};
+pub(crate) use segment::segment_shop;
 
 use crate::app::replay::{FirstSeen, Gap, Mark, ReplayView};
 use crate::app::store::Store;

@@ -203,7 +203,7 @@ table! {
     Panes [key(Key::Esc)] Do::Back, "", "Clear the filter of the focused pane, or leave the zoom; stops a recording that is opening or seeking first";
 
     Why [key(Key::Enter)] Do::SameVerdict, "events like this", "Show the events that have the same verdict for the same reason";
-    Why [key(Key::Tab)] Do::SwapSide, "rules / event", "Move between the rules and the event";
+    Why [key(Key::Tab)] Do::SwapSide, "event / rules", "Move between the event, what Segment's mapping makes of it if it came that way, and the rules";
     Why [key(Key::Left), char('h')] Do::PreviousEvent, "previous", "Explain the previous event";
     Why [key(Key::Right), char('l')] Do::NextEvent, "next", "Explain the next event";
     Opened [key(Key::Esc), char('q')] Do::Back, "back", "Leave this view; stops a recording that is opening or seeking first";

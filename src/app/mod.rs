@@ -29,7 +29,7 @@ pub use overlay::{Line, LineError, LinePurpose, Overlay};
 pub use rate::Rate;
 pub use recording::Banner;
 pub use replay::{ReplayCommand, ReplayView};
-pub use views::{Bucket, Detail, Side, View, Why};
+pub use views::{BOTH_SIDES, Bucket, Detail, Side, View, Why};
 
 use crate::endpoint::{Delivery, Received};
 use crate::query::{Query, QueryError, Situation};

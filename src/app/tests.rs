@@ -11,7 +11,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 mod replay;
 
-fn app(store: &mut Fixture) -> App<'_> {
+fn app(store: &mut dyn Store) -> App<'_> {
     let setting = Setting {
         addresses: vec!["127.0.0.1:8033".parse().unwrap()],
         reading: None,
@@ -352,6 +352,48 @@ fn a_theme_is_previewed_and_taken_or_left() {
     assert_eq!(app.theme(), "default");
     press(&mut app, "t down enter");
     assert_eq!(app.theme(), "light");
+}
+
+#[test]
+fn the_way_through_segment_is_copied_and_written_with_the_explanation() {
+    let mut store = super::fixture::segment_shop(false);
+    let mut app = app(&mut store);
+    app.update(Message::Resize(80, 24));
+    press(&mut app, "gj");
+    press_one(&mut app, KeyCode::Enter);
+    let effects = press(&mut app, "y");
+    let [Effect::Copy(text)] = effects.as_slice() else { panic!("{effects:?}") };
+    let start = text.find("Through Segment").unwrap();
+    let end = text.find("\ncheckout-cta-test").unwrap();
+    assert_eq!(
+        text[start..end],
+        *r#"Through Segment
+  library: analytics-node/2.2.0
+  message id: msg-1
+  userId: u-1
+  anonymousId: a-77
+  sent as: 2026-11-20T11:03:05Z, put forward by 1 d 0 h
+  originalTimestamp: the timestamp as it was sent
+  sentAt: from the batch
+  receivedAt: when it arrived
+  timestamp: corrected by sentAt
+  context.library: from the batch
+
+mapping 0 · Track Event · type = "track" ✓ matches
+  ✓ Context Kind             "user"
+  ✓ Context Key              $.userId, else $.anonymousId → "u-1"
+  ✓ Additional Context Keys  unauthenticatedUser = $.anonymousId → "a-77"
+  ✓ Event Name               $.event → "Order Completed"
+  ✓ Metric Value             $.properties.revenue, else $.properties.value → "25.00", taken as 25
+  ✓ Event Properties         $.properties → {"revenue":"25.00","sku":"é"}
+  ✓ Event timestamp          $.timestamp → "2026-11-21T11:03:05.921Z"
+  ✗ nothing makes a device key: checkout-cta-test is randomized by device. $.context.device.id is “d-9”, a device exposed to treatment. Map it: device = $.context.device.id
+  LaunchDarkly gets: POST https://events.launchdarkly.com/events/bulk/client-side-id [{"kind":"custom","key":"Order Completed","contextKeys":{"unauthenticatedUser":"a-77","user":"u-1"},"creationDate":1795258985921,"metricValue":25,"data":{"revenue":"25.00","sku":"é"}}]
+
+mapping 1 · Alias User · type = "identify" or type = "alias" · does not match
+"#
+    );
+    assert!(text.contains("\nAs Segment delivers it:\n{\n  \"type\": \"track\""), "{text}");
 }
 
 #[test]

@@ -8,14 +8,19 @@ use super::{App, Effect, Narrowing};
 use crate::reason::Category;
 use crate::view::Explanation;
 
+/// From so many columns on the Why view shows the event beside everything else.
+pub const BOTH_SIDES: u16 = 110;
+
 /// A side of the Why view.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Side {
     /// The rules, in the order judged.
     #[default]
     Rules,
-    /// The event as received.
+    /// The event as received, or as Segment delivers it.
     Event,
+    /// What the mapping of Segment's destination makes of it; with the rules where there is room for both sides.
+    Mapping,
 }
 
 /// The explanation of one event.
@@ -29,19 +34,48 @@ pub struct Why {
     pub rules: Scroll,
     /// How far the event is scrolled.
     pub event: Scroll,
+    /// How far the mapping is scrolled, where it has a side of its own.
+    pub mapping: Scroll,
     /// The recording stands before the event: it was explained further on, and is not there yet.
     pub to_come: bool,
 }
 
 impl Why {
     fn new(explanation: Explanation) -> Self {
-        Self { explanation, side: Side::default(), rules: Scroll::default(), event: Scroll::default(), to_come: false }
+        Self {
+            explanation,
+            side: Side::default(),
+            rules: Scroll::default(),
+            event: Scroll::default(),
+            mapping: Scroll::default(),
+            to_come: false,
+        }
     }
 
-    fn scroll(&mut self) -> &mut Scroll {
+    /// The side that scrolls, on a screen with room for both sides or for one.
+    pub fn side_in(&self, is_wide: bool) -> Side {
         match self.side {
+            // Another event may have been opened meanwhile, or the screen may have become wider.
+            Side::Mapping if is_wide || self.explanation.segment.is_none() => Side::Rules,
+            side => side,
+        }
+    }
+
+    /// The side after one, from the event to its verdict and round again; a mapping has a side where there is room for
+    /// one side only.
+    pub fn after(side: Side, has_mapping: bool) -> Side {
+        match side {
+            Side::Event if has_mapping => Side::Mapping,
+            Side::Event | Side::Mapping => Side::Rules,
+            Side::Rules => Side::Event,
+        }
+    }
+
+    fn scroll(&mut self, is_wide: bool) -> &mut Scroll {
+        match self.side_in(is_wide) {
             Side::Rules => &mut self.rules,
             Side::Event => &mut self.event,
+            Side::Mapping => &mut self.mapping,
         }
     }
 }
@@ -119,6 +153,11 @@ impl View {
 const BUCKETS: usize = 60;
 
 impl App<'_> {
+    /// Whether the Why view shows the event beside the rules.
+    pub fn is_wide(&self) -> bool {
+        self.size.0 >= BOTH_SIDES
+    }
+
     /// Opens what is selected in the focused pane.
     pub(super) fn open(&mut self) {
         match self.focus {
@@ -190,9 +229,10 @@ impl App<'_> {
             return;
         }
         let page = isize::try_from(self.size.1.saturating_sub(6).max(1)).unwrap_or(1);
+        let is_wide = self.is_wide();
         let scroll = match &mut self.view {
             View::Panes => return,
-            View::Why(why) => why.scroll(),
+            View::Why(why) => why.scroll(is_wide),
             View::Experiment(detail) => &mut detail.scroll,
         };
         match action {
@@ -205,7 +245,7 @@ impl App<'_> {
             Action::Back => self.view = View::Panes,
             Action::SwapSide => {
                 if let View::Why(why) = &mut self.view {
-                    why.side = if why.side == Side::Rules { Side::Event } else { Side::Rules };
+                    why.side = Why::after(why.side_in(is_wide), !is_wide && why.explanation.segment.is_some());
                 }
             }
             Action::NextEvent => self.explain_beside(1),

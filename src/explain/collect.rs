@@ -4,20 +4,22 @@
 //! which has to hold all units anyway, says the rest once everything was read. So memory is bounded by the state and
 //! the unit's own events, whatever the size of the source.
 
+use super::segment::{self, Origin};
 use super::story::{
-    ArmSeen, BucketOfUnit, Change, Credited, FORMAT_VERSION, Identity, LookAlike, MetricStanding, Seen, Standing,
-    Story, StoryEvent,
+    ArmSeen, BucketOfUnit, Change, Credited, FORMAT_VERSION, Identity, LookAlike, MetricStanding, NeverSent, Seen,
+    Standing, Story, StoryEvent,
 };
 use super::{Explainer, Subject, VerdictKey, Verdicts};
 use crate::attribution::judge::{EnvironmentMatch, is_about_time};
 use crate::attribution::state::{AcceptedClaims, Clock, State};
 use crate::catalog::{Catalog, Metric};
 use crate::event::decode;
-use crate::intake::Received;
+use crate::intake::{OfSegment, Received};
 use crate::json::Walker;
 use crate::near_miss;
 use crate::query::{self, Names, Query};
 use crate::reason::{Category, ReasonCode};
+use crate::segment::fate::{Fate, Made};
 use crate::session::rows::{self, Came, Notes};
 use crate::verdicts::{self, Judged};
 use crate::view::{EventRow, Ladder, NO_ARRIVAL};
@@ -51,6 +53,8 @@ struct Probe {
     look_alikes: BTreeMap<(String, String), (&'static str, u64)>,
     /// Events of units that begin alike.
     begin_alike: BTreeMap<(String, String), u64>,
+    /// Events of Segment's of which LaunchDarkly gets nothing, by the member that has the key.
+    never_sent: BTreeMap<&'static str, u64>,
 }
 
 impl Probe {
@@ -61,6 +65,7 @@ impl Probe {
             kinds: BTreeMap::new(),
             look_alikes: BTreeMap::new(),
             begin_alike: BTreeMap::new(),
+            never_sent: BTreeMap::new(),
         }
     }
 
@@ -123,6 +128,8 @@ struct Kept {
     claims: AcceptedClaims,
     environment: EnvironmentMatch,
     raw: String,
+    /// What became of Segment's event, where it is of one.
+    fate: Option<Fate>,
 }
 
 /// Keeps the events of a unit while everything is taken in.
@@ -158,7 +165,16 @@ impl Collector {
 
     /// Takes note of an event that was taken in.
     pub fn take(&mut self, state: &State, catalog: &Catalog, arrival: Arrival<'_>, received: Received<'_, '_>) {
-        let Received::Event { event, .. } = &received else { return };
+        let Received::Event { event, segment, .. } = &received else { return };
+        if let Some(OfSegment { fate, made, .. }) = segment
+            && !matches!(made, Made::Sent(_))
+        {
+            for (member, id) in fate.people() {
+                for probe in self.probes.iter_mut().filter(|probe| probe.key == id) {
+                    *probe.never_sent.entry(member).or_default() += 1;
+                }
+            }
+        }
         let mut is_wanted = false;
         for (kind, key) in event.context_keys.iter() {
             for probe in &mut self.probes {
@@ -169,9 +185,10 @@ impl Collector {
             return;
         }
         let raw = event.raw.to_owned();
+        let fate = segment.map(|segment| segment.fate.clone());
         let came = Came { request: arrival.request, arrival_ms: arrival.arrival_ms, source: arrival.source.into() };
         let (row, claims, _) = rows::row(state, catalog, &mut self.notes, came, received);
-        self.kept.push(Kept { row, claims, environment: arrival.environment, raw });
+        self.kept.push(Kept { row, claims, environment: arrival.environment, raw, fate });
     }
 
     /// Whether any of the unit's events has an arrival, so that there is another clock to judge on.
@@ -225,7 +242,11 @@ impl Collector {
             }
             if filter.matches(&kept.row, &names) {
                 let ladders: Vec<Ladder> = ladders.into_iter().map(|(_, ladder)| ladder).collect();
-                events.push(StoryEvent::new(&kept.row, &ladders));
+                let segment = kept.fate.as_ref().zip(kept.row.segment).map(|(fate, through)| {
+                    let received_ms = (kept.row.arrival_ms != NO_ARRIVAL).then_some(kept.row.arrival_ms);
+                    segment::view(&explainer, Origin { fate, through, received_ms, raw: None }, &kept.row)
+                });
+                events.push(StoryEvent::new(&kept.row, &ladders, segment.as_ref()));
             }
         }
         changes.sort_by_key(|change| std::cmp::Reverse(change.events));
@@ -289,6 +310,12 @@ impl Collector {
                 .map(|(other, events)| Seen { unit: format!("{other}/{key}"), events: *events })
                 .collect(),
             look_alikes,
+            never_sent: probe
+                .map(|probe| &probe.never_sent)
+                .into_iter()
+                .flatten()
+                .map(|(member, events)| NeverSent { member, events: *events })
+                .collect(),
         }
     }
 
@@ -304,6 +331,13 @@ impl Collector {
             if probe.kind.is_none() && probe.kinds.len() > 1 {
                 return Missing::Ambiguous(
                     probe.kinds.iter().map(|(kind, events)| (unit(kind, &probe.key), *events)).collect(),
+                );
+            }
+            for (member, events) in &probe.never_sent {
+                let events = if *events == 1 { "1 event".to_owned() } else { format!("{events} events") };
+                push(
+                    format!("{member} {}", probe.key),
+                    format!("{events} of Segment's, of which LaunchDarkly gets nothing"),
                 );
             }
             probe.kinds.keys().for_each(|kind| push(unit(kind, &probe.key), "the same key of another kind".to_owned()));

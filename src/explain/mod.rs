@@ -2,6 +2,8 @@
 
 pub mod collect;
 pub mod ladder;
+pub mod mapping;
+pub mod segment;
 pub mod story;
 pub mod text;
 
@@ -118,7 +120,7 @@ impl<'a> Explainer<'a> {
     }
 
     /// The arm a unit was first exposed to in an iteration.
-    fn exposed_to(&self, iteration: u32, unit: &str, key: &str) -> Option<String> {
+    pub(crate) fn exposed_to(&self, iteration: u32, unit: &str, key: &str) -> Option<String> {
         let id = self.state.units().find(unit, key)?;
         let first = self.state.state(self.state.find_state(id, iteration)?)?.points.first()?;
         Some(self.state.judge().iterations().get(iteration as usize)?.iteration.arm_name(first.variation))

@@ -1,7 +1,9 @@
 //! The story of one unit, as a plain value: what `exptap explain --format json` prints, and the text is made from.
 
+use super::mapping::{self, Need};
 use crate::reason::ReasonCode;
-use crate::view::{EventRow, Ladder, NO_ARRIVAL, Outcome, Rung};
+use crate::segment::{Line, Resolved};
+use crate::view::{EventRow, ExposedValue, Ladder, NO_ARRIVAL, NeededUnit, Outcome, Rung, SegmentView};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -54,6 +56,17 @@ pub struct Identity {
     pub other_kinds: Vec<Seen>,
     /// Units whose key is equal but for case or spaces: other units, too.
     pub look_alikes: Vec<LookAlike>,
+    /// Events of Segment's that have this key for somebody's id, and of which LaunchDarkly gets nothing.
+    pub never_sent: Vec<NeverSent>,
+}
+
+/// Events that LaunchDarkly never gets.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct NeverSent {
+    /// The member that has the key: `userId` or `anonymousId`.
+    pub member: &'static str,
+    /// How many events.
+    pub events: u64,
 }
 
 /// A unit, and in how many events.
@@ -99,12 +112,14 @@ pub struct StoryEvent {
     pub verdict: ReasonCode,
     /// Remarks.
     pub warnings: Vec<ReasonCode>,
+    /// How it came through Segment, where it did.
+    pub segment: Option<StorySegment>,
     /// One per iteration and metric it is about.
     pub ladders: Vec<StoryLadder>,
 }
 
 impl StoryEvent {
-    pub(super) fn new(row: &EventRow, ladders: &[Ladder]) -> Self {
+    pub(super) fn new(row: &EventRow, ladders: &[Ladder], segment: Option<&SegmentView>) -> Self {
         Self {
             event: row.event,
             request: row.request,
@@ -116,10 +131,134 @@ impl StoryEvent {
             units: row.units.iter().map(|(kind, key)| format!("{kind}/{key}")).collect(),
             verdict: row.code,
             warnings: row.warnings.clone(),
+            segment: segment.map(StorySegment::new),
             ladders: ladders
                 .iter()
                 .map(|ladder| StoryLadder::new(ladder, ladders.iter().any(|other| ladder.is_told_by(other))))
                 .collect(),
+        }
+    }
+}
+
+/// How an event came through Segment.
+#[derive(Clone, Debug, Serialize, PartialEq)]
+pub struct StorySegment {
+    /// The library that sent it.
+    pub library: Option<String>,
+    /// Segment's id of the event.
+    pub message_id: Option<String>,
+    /// The event's own `userId`.
+    pub user_id: Option<String>,
+    /// The event's own `anonymousId`.
+    pub anonymous_id: Option<String>,
+    /// The mapping that made it, counted from 0.
+    pub mapping: Option<usize>,
+    /// Its action.
+    pub action: Option<&'static str>,
+    /// Its trigger.
+    pub subscribe: Option<String>,
+    /// Its fields.
+    pub lines: Vec<StoryLine>,
+    /// The context keys that experiments need of it.
+    pub needed: Vec<StoryNeed>,
+    /// The lines in words.
+    #[serde(skip)]
+    pub told: Vec<mapping::Told>,
+    /// What is to be said of the keys beside them.
+    #[serde(skip)]
+    pub needs: Vec<String>,
+}
+
+/// A context key that an experiment needs.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct StoryNeed {
+    /// Context kind.
+    pub kind: String,
+    /// The experiments that are randomized by it.
+    pub experiments: Vec<String>,
+    /// The key LaunchDarkly gets; null: none of this kind.
+    pub key: Option<String>,
+    /// The arm it was exposed to.
+    pub arm: Option<String>,
+    /// Other places of Segment's event where the key of an exposed unit stands.
+    pub elsewhere: Vec<StoryPlace>,
+}
+
+/// Where the key of an exposed unit stands in Segment's event.
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+pub struct StoryPlace {
+    /// As a mapping writes it.
+    pub path: String,
+    /// The key.
+    pub key: String,
+    /// The arm it was exposed to.
+    pub arm: String,
+}
+
+impl From<&NeededUnit> for StoryNeed {
+    fn from(needed: &NeededUnit) -> Self {
+        let place = |place: &ExposedValue| StoryPlace {
+            path: place.path.clone(),
+            key: place.key.clone(),
+            arm: place.arm.clone(),
+        };
+        Self {
+            kind: needed.kind.clone(),
+            experiments: needed.experiments.clone(),
+            key: needed.key.clone(),
+            arm: needed.exposed.clone(),
+            elsewhere: needed.elsewhere.iter().map(place).collect(),
+        }
+    }
+}
+
+/// One field of a mapping. Values are JSON as the destination has it.
+#[derive(Clone, Debug, Serialize, PartialEq)]
+pub struct StoryLine {
+    /// The field.
+    pub field: String,
+    /// Where its value comes from; null: it is not mapped.
+    pub source: Option<serde_json::Value>,
+    /// What the mapping gives for this event; null: nothing.
+    pub resolved: Option<serde_json::Value>,
+    /// What the action takes of it; null: nothing.
+    pub taken: Option<serde_json::Value>,
+    /// The destination's words against it.
+    pub fault: Option<String>,
+}
+
+impl StorySegment {
+    fn new(segment: &SegmentView) -> Self {
+        let id = |wanted: &str| segment.people.iter().find(|(name, _)| *name == wanted).map(|(_, id)| id.clone());
+        let own = segment.mappings.iter().find(|mapping| mapping.is_own);
+        Self {
+            library: segment.library.clone(),
+            message_id: segment.message_id.clone(),
+            user_id: id("userId"),
+            anonymous_id: id("anonymousId"),
+            mapping: own.map(|own| own.mapped.mapping),
+            action: own.map(|own| own.mapped.action.name()),
+            subscribe: own.map(|own| own.trigger.clone()),
+            lines: own.map(|own| own.mapped.lines.iter().map(StoryLine::from).collect()).unwrap_or_default(),
+            needed: segment.needed.iter().map(StoryNeed::from).collect(),
+            needs: mapping::needs(segment).iter().map(Need::sentence).collect(),
+            told: own.map(|own| mapping::lines(segment, own)).unwrap_or_default(),
+        }
+    }
+}
+
+impl From<&Line> for StoryLine {
+    fn from(line: &Line) -> Self {
+        let value = |json: &str| serde_json::from_str(json).ok();
+        Self {
+            field: line.field.clone(),
+            source: line.source.as_deref().and_then(value),
+            resolved: match &line.resolved {
+                Resolved::Value(json) => value(json),
+                Resolved::Nothing | Resolved::Failed(_) | Resolved::NotModelled(_) => None,
+            },
+            taken: line.taken.as_deref().and_then(value),
+            fault: line.fault.clone(),
         }
     }
 }

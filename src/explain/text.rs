@@ -1,12 +1,13 @@
 //! A story as text.
 
 use super::ladder::{instant, seconds, span};
-use super::story::{Change, Identity, Standing, Story, StoryEvent, StoryLadder};
+use super::story::{Change, Identity, Standing, Story, StoryEvent, StoryLadder, StorySegment};
 use crate::reason::{Category, ReasonCode};
 use crate::report::page::Page;
 use crate::report::table::grouped;
 use crate::report::words;
 use crate::untrusted::Untrusted;
+use crate::view::Outcome;
 use std::fmt::{self, Write};
 
 /// From so many events in a row that came out alike, only the first is told rule by rule.
@@ -76,7 +77,7 @@ fn write_story(page: &mut Page, story: &Story) -> fmt::Result {
 }
 
 fn write_identity(page: &mut Page, identity: &Identity) {
-    let Identity { is_placeholder, seen_with, seen_with_more, other_kinds, look_alikes } = identity;
+    let Identity { is_placeholder, seen_with, seen_with_more, other_kinds, look_alikes, never_sent } = identity;
     if *is_placeholder {
         page.line("  ", "This key looks like a placeholder: everybody without a real key lands on this one unit.");
     }
@@ -100,6 +101,17 @@ fn write_identity(page: &mut Page, identity: &Identity) {
                 safe(&look_alike.unit),
                 events(look_alike.events),
                 look_alike.differs_by
+            ),
+        );
+    }
+    for never in never_sent {
+        let has = if never.events == 1 { "has" } else { "have" };
+        page.line(
+            "  never sent           ",
+            &format!(
+                "{} of Segment's {has} this key as {}, and LaunchDarkly gets nothing of it",
+                events(never.events),
+                never.member
             ),
         );
     }
@@ -166,6 +178,9 @@ fn write_event(page: &mut Page, event: &StoryEvent) -> fmt::Result {
     if !came.is_empty() {
         page.line("  ", &came.join("; "));
     }
+    if let Some(segment) = &event.segment {
+        write_segment(page, segment);
+    }
     for ladder in &event.ladders {
         if is_about || ladder.rules.iter().any(|rule| rule.outcome != "passed") {
             write_ladder(page, ladder)?;
@@ -177,6 +192,47 @@ fn write_event(page: &mut Page, event: &StoryEvent) -> fmt::Result {
         page.line("  ! ", &format!("{warning}: {}", warning.reason().text));
     }
     Ok(())
+}
+
+/// More of a value than this is not told: the whole event can stand in one.
+const VALUE_COLUMNS: usize = 60;
+
+/// The way of an event through Segment: whose event it is there, and what the mapping takes from it.
+fn write_segment(page: &mut Page, segment: &StorySegment) {
+    let ids =
+        [("messageId", &segment.message_id), ("userId", &segment.user_id), ("anonymousId", &segment.anonymous_id)];
+    let mut parts: Vec<String> = segment.library.iter().map(|library| safe(library)).collect();
+    parts.extend(ids.into_iter().filter_map(|(name, id)| Some(format!("{name} {}", safe(id.as_deref()?)))));
+    if let (Some(mapping), Some(action)) = (segment.mapping, segment.action) {
+        parts.push(format!("{action}, mapping {mapping}"));
+    }
+    page.line("  through Segment  ", &parts.join("; "));
+    let columns = segment.told.iter().map(|line| Untrusted::from(line.label.as_str()).columns()).max().unwrap_or(0);
+    for line in &segment.told {
+        // What is not mapped is missed only where something is missing, which is told below.
+        if line.outcome == Outcome::NotJudged && line.value.is_empty() {
+            continue;
+        }
+        let sign = outcome_sign(line.outcome);
+        let label = safe(&line.label);
+        let pad = columns.saturating_sub(Untrusted::from(line.label.as_str()).columns());
+        let value = Untrusted::from(line.value.as_str()).clip(VALUE_COLUMNS).text;
+        let remark = line.remark.as_ref().map_or_else(String::new, |remark| format!(": {}", safe(remark)));
+        let head = format!("    {sign} {label}{}  ", " ".repeat(pad));
+        let arrow = if value.is_empty() { "" } else { " → " };
+        page.line(&head, &format!("{}{arrow}{value}{remark}", safe(&line.source)));
+    }
+    for need in &segment.needs {
+        page.line("    ✗ ", &safe(need));
+    }
+}
+
+fn outcome_sign(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Passed => "✓",
+        Outcome::Failed | Outcome::WouldFail => "✗",
+        Outcome::NotJudged => "·",
+    }
 }
 
 fn write_ladder(page: &mut Page, ladder: &StoryLadder) -> fmt::Result {

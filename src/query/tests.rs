@@ -92,6 +92,25 @@ fn a_field_is_compared_whole_with_stars_in_smart_case() {
 }
 
 #[test]
+fn a_sender_of_segment_s_is_found_by_segment_and_by_its_own_name() {
+    let mut row = row();
+    row.source = "Segment analytics-node/2.2.0".into();
+    row.units = vec![("userId".into(), "u-7".into())];
+    for text in
+        ["source:segment", "source:analytics-node", "source:analytics-node/2.2.0", "unit:u-7", "unit:userId/u-7"]
+    {
+        assert!(query(text).matches(&row, &names()), "{text}");
+    }
+    for text in ["source:analytics", "source:2.2.0", "unit:user/u-7"] {
+        assert!(!query(text).matches(&row, &names()), "{text}");
+    }
+    for other in ["SegmentDestination/2.2.0", "Segmented events/1"] {
+        row.source = other.into();
+        assert!(!query("source:segment").matches(&row, &names()), "{other}");
+    }
+}
+
+#[test]
 fn quotes_and_slashes_after_a_field_compare_exactly_and_by_expression() {
     check(
         &["key:\"Checkout\"", "key:/^check/", "unit:/^user\\/u/", "exp:\"search-ranker\""],

@@ -33,24 +33,34 @@ pub(super) fn fit(value: &Value, fields: &[Field], work: &mut Work) -> Result<Ob
     let Value::Object(members) = value else {
         return Err(Problem::Refused(format!("The root value must be an object but it was {}.", described(value))));
     };
-    let mut faults: Vec<String> = fields
-        .iter()
-        .filter(|field| field.is_required && matches!(members.get(field.name), None | Some(Value::Undefined)))
-        .map(|field| format!("The root value is missing the required field '{}'.", field.name))
-        .collect();
+    let given = |field: &Field| members.get(field.name).filter(|value| **value != Value::Undefined);
+    let mut faults: Vec<String> =
+        fields.iter().filter(|field| given(field).is_none()).filter_map(Field::missing).collect();
     let mut fitted = Object::default();
     for field in fields {
-        match members.get(field.name) {
-            None | Some(Value::Undefined) => {}
-            Some(value) => match field.of_type.fit(value, work)? {
-                Ok(value) => fitted.set(field.name.into(), value),
-                Err(found) => {
-                    faults.extend(found.iter().map(|fault| format!("{} {fault}.", capitalised(field.label))));
-                }
-            },
+        match given(field).map(|value| field.fit(value, work)).transpose()? {
+            None => {}
+            Some(Ok(value)) => fitted.set(field.name.into(), value),
+            Some(Err(words)) => faults.push(words),
         }
     }
     if faults.is_empty() { Ok(fitted) } else { Err(Problem::Refused(faults.join(" "))) }
+}
+
+impl Field {
+    /// The words for an event without the field, if it must be there.
+    pub(super) fn missing(&self) -> Option<String> {
+        self.is_required.then(|| format!("The root value is missing the required field '{}'.", self.name))
+    }
+
+    /// The value as the field wants it, or the words for all that is wrong with it.
+    pub(super) fn fit(&self, value: &Value, work: &mut Work) -> Result<Result<Value, String>, Problem> {
+        Ok(self.of_type.fit(value, work)?.map_err(|found| {
+            let words: Vec<String> =
+                found.iter().map(|fault| format!("{} {fault}.", capitalised(self.label))).collect();
+            words.join(" ")
+        }))
+    }
 }
 
 fn capitalised(label: &str) -> String {
@@ -90,7 +100,7 @@ impl Type {
     }
 
     /// The value as the type wants it, or all that is wrong with it.
-    pub(super) fn fit(self, value: &Value, work: &mut Work) -> Result<Result<Value, Vec<String>>, Problem> {
+    fn fit(self, value: &Value, work: &mut Work) -> Result<Result<Value, Vec<String>>, Problem> {
         let mut faults = Vec::new();
         let fitted = if self.has(value) {
             value.clone()

@@ -31,6 +31,14 @@ impl Action {
         }
     }
 
+    /// What Segment's screen calls it.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::TrackEvent => "Track Event",
+            Self::AliasUser => "Alias User",
+        }
+    }
+
     pub(super) fn fields(self) -> &'static [Field] {
         const fn field(name: &'static str, label: &'static str, of_type: Type) -> Field {
             Field { name, label, is_required: false, of_type }
@@ -315,6 +323,8 @@ pub struct Line {
     /// What the action gets of it, as JSON, once empty values are dropped and types are made to fit; none: nothing,
     /// or the event is refused.
     pub taken: Option<String>,
+    /// Why the destination refuses the event for this field, in its words.
+    pub fault: Option<String>,
 }
 
 /// What one mapping makes of one event.
@@ -525,7 +535,7 @@ fn is_empty(value: &Value) -> bool {
     matches!(value, Value::Null | Value::Undefined) || matches!(value, Value::Text(_) if !is_truthy(value))
 }
 
-/// The fields of a mapping, in its order, then those of the action that it does not map.
+/// The fields of an action in the order of Segment's screen, mapped or not, then what the mapping has beside them.
 fn lines(mapping: &Mapping, event: &Event) -> Vec<Line> {
     let work = &mut Work::on(event.bytes);
     let fields = mapping.action.fields();
@@ -544,19 +554,31 @@ fn lines(mapping: &Mapping, event: &Event) -> Vec<Line> {
         _ => {
             let (resolved, _) = resolved(whole, work);
             let source = json(whole, work);
-            return vec![Line { field: String::new(), label: None, source, resolved, taken: None }];
+            let fault = match &resolved {
+                Resolved::Failed(words) => Some(words.clone()),
+                _ => None,
+            };
+            return vec![Line { field: String::new(), label: None, source, resolved, taken: None, fault }];
         }
     };
     let mut lines = Vec::new();
     for (name, part) in mapped.iter() {
         let field = fields.iter().find(|field| field.name == &**name);
         let (resolved, value) = resolved(part, work);
-        let taken = field.zip(value.filter(|value| !is_empty(value))).and_then(|(field, value)| {
-            let fitted = field.of_type.fit(&value, work).ok()?.ok()?;
-            json(&fitted, work)
-        });
-        let source = json(part, work);
-        lines.push(Line { field: name.to_string(), label: field.map(|field| field.label), source, resolved, taken });
+        let fitted = match (field, value.filter(|value| !is_empty(value))) {
+            (Some(field), Some(value)) => field.fit(&value, work).ok(),
+            (Some(field), None) => field.missing().map(Err),
+            (None, _) => None,
+        };
+        let (taken, fault) = match (fitted, &resolved) {
+            // What fails before it is looked at fails in other words.
+            (_, Resolved::Failed(words)) => (None, Some(words.clone())),
+            (_, Resolved::NotModelled(_)) | (None, _) => (None, None),
+            (Some(Ok(value)), _) => (json(&value, work), None),
+            (Some(Err(words)), _) => (None, Some(words)),
+        };
+        let (field, label) = (name.to_string(), field.map(|field| field.label));
+        lines.push(Line { field, label, source: json(part, work), resolved, taken, fault });
     }
     let missing = fields.iter().filter(|field| mapped.get(field.name).is_none());
     lines.extend(missing.map(|field| Line {
@@ -565,6 +587,8 @@ fn lines(mapping: &Mapping, event: &Event) -> Vec<Line> {
         source: None,
         resolved: Resolved::Nothing,
         taken: None,
+        fault: field.missing(),
     }));
+    lines.sort_by_key(|line| fields.iter().position(|field| field.name == line.field).unwrap_or(usize::MAX));
     lines
 }

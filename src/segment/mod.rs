@@ -19,6 +19,7 @@ pub mod mapping_file;
 mod path;
 pub mod posted;
 mod preset;
+pub mod reading;
 mod replace;
 mod settings;
 mod template;

@@ -7,17 +7,15 @@ use crate::attribution::state::{Options, State};
 use crate::envelope::{Signature, Via};
 use crate::event::{Event, body, decode};
 use crate::explain::ladder::{instant, span};
+use crate::explain::segment::{self, Origin};
 use crate::explain::{Explainer, Subject, Verdicts};
 use crate::intake;
-use crate::json::{self, Value, Walker};
+use crate::json::{MAX_SHOWN, Walker, pretty, shorten};
 use crate::reason::{ReasonCode, fill};
 use crate::segment::fate::Made;
 use crate::verdicts::{self, Judged};
 use crate::view::{Explanation, Ladder, Outcome, Rung};
 use std::sync::Arc;
-
-/// More of an event than this is not shown.
-const MAX_TEXT: usize = 64 * 1024;
 
 impl Session {
     /// Explains an event that is still held.
@@ -43,12 +41,11 @@ impl Session {
                 vec![lone_rung(ReasonCode::Undecodable, entry.row.note.as_deref().unwrap_or("it is not JSON"))]
             }
         };
-        let received_ms = entry.envelope.arrival();
         Some(Explanation {
-            segment: fate
-                .as_ref()
-                .zip(entry.row.segment)
-                .map(|(fate, through)| self.segment_view(through, fate, received_ms)),
+            segment: fate.as_ref().zip(entry.row.segment).map(|(fate, through)| {
+                let origin = Origin { fate, through, received_ms: entry.envelope.arrival(), raw };
+                segment::view(&Explainer::new(&self.state, &self.catalog), origin, &entry.row)
+            }),
             event_text: event_text(entry, raw, event.is_some()),
             provenance: self.provenance(entry, event.as_ref()),
             also: self.also(entry, ladders.iter().any(|ladder| ladder.other_clock.is_some())),
@@ -243,77 +240,10 @@ fn event_text(entry: &Entry, raw: Option<&str>, is_json: bool) -> String {
         Some(raw) if is_json => pretty(raw),
         Some(raw) => raw.to_owned(),
         None => String::from_utf8_lossy(
-            entry.envelope.body.get(..MAX_TEXT.min(entry.envelope.body.len())).unwrap_or_default(),
+            entry.envelope.body.get(..MAX_SHOWN.min(entry.envelope.body.len())).unwrap_or_default(),
         )
         .into_owned(),
     };
-    if text.len() > MAX_TEXT {
-        let mut end = MAX_TEXT;
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        let left_out = text.len() - end;
-        text.truncate(end);
-        text.push_str(&format!("\n… {left_out} more bytes"));
-    }
+    shorten(&mut text);
     text
-}
-
-/// JSON indented, members in the order they were sent.
-pub(super) fn pretty(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() * 2);
-    if let Ok(value) = Walker::new(text).value() {
-        write_value(&mut out, value, 0);
-    }
-    out
-}
-
-fn write_value(out: &mut String, value: Value<'_>, depth: usize) {
-    let indent = |out: &mut String, depth: usize| {
-        out.push('\n');
-        out.extend(std::iter::repeat_n("  ", depth));
-    };
-    match value {
-        Value::Null => out.push_str("null"),
-        Value::Bool(value) => out.push_str(if value { "true" } else { "false" }),
-        Value::Number(text) => out.push_str(text),
-        Value::String(string) => {
-            out.push('"');
-            out.push_str(string.raw);
-            out.push('"');
-        }
-        Value::Object(text) => {
-            let mut first = true;
-            out.push('{');
-            json::members(text, |key, value| {
-                if !std::mem::replace(&mut first, false) {
-                    out.push(',');
-                }
-                indent(out, depth + 1);
-                out.push('"');
-                out.push_str(key.raw);
-                out.push_str("\": ");
-                write_value(out, value, depth + 1);
-            });
-            if !first {
-                indent(out, depth);
-            }
-            out.push('}');
-        }
-        Value::Array(text) => {
-            let mut first = true;
-            out.push('[');
-            json::elements(text, |value| {
-                if !std::mem::replace(&mut first, false) {
-                    out.push(',');
-                }
-                indent(out, depth + 1);
-                write_value(out, value, depth + 1);
-            });
-            if !first {
-                indent(out, depth);
-            }
-            out.push(']');
-        }
-    }
 }

@@ -8,6 +8,8 @@ use crate::app::export::units_text;
 use crate::app::layout::rows_inside;
 use crate::app::{App, Kinds, Pane, is_kind_mismatch, is_unmatched_key};
 use crate::catalog::Iteration;
+use crate::reason::ReasonCode;
+use crate::segment::reading;
 use crate::untrusted::Untrusted;
 use crate::view::EventRow;
 use ratatui::layout::Rect;
@@ -110,7 +112,15 @@ fn draw_row(app: &App<'_>, strip: &mut Strip<'_>, row: &EventRow, columns: &Colu
         if columns.milliseconds { 12 } else { 8 },
         Role::Muted,
     );
-    strip.cell(&row.kind, columns.kind, Role::Text);
+    if columns.kind > 8 && columns.source == 0 && row.segment.is_some() {
+        // Without a column for the sender this is where to see that Segment is between.
+        let mark = " Seg";
+        let kind = Untrusted::from(&*row.kind).clip(columns.kind.saturating_sub(mark.len()));
+        strip.text(&kind.text, Role::Text).text(mark, Role::Muted);
+        strip.gap(columns.kind.saturating_sub(kind.columns + mark.len()) + 1);
+    } else {
+        strip.cell(&row.kind, columns.kind, Role::Text);
+    }
     strip.cell(&row.key, columns.key, Role::Strong);
     strip.cell(&units_in(app, row, columns.unit), columns.unit, Role::Text);
     if columns.source > 0 {
@@ -126,12 +136,13 @@ fn units_in(app: &App<'_>, row: &EventRow, width: usize) -> String {
         return all;
     }
     let about = iteration_of(app, row).map(|iteration| iteration.randomization_unit.as_str());
-    let mut shown = row.units.iter().map(|(kind, key)| (&**kind, unit_within(kind, key, width)));
+    let given = row.units.iter().filter(|(_, key)| !key.is_empty());
+    let mut shown = given.map(|(kind, key)| (&**kind, unit_within(kind, key, width)));
     let fits = |text: &str| Untrusted::from(text).columns() <= width;
     // Where the event lacks that one, a context whose key can be read beats the start of a long kind.
     let unit = shown.clone().find(|(kind, _)| Some(*kind) == about);
     let unit = unit.or_else(|| shown.clone().find(|(_, text)| fits(text))).or_else(|| shown.next());
-    unit.map(|(_, text)| text).unwrap_or_default()
+    unit.map_or(all, |(_, text)| text)
 }
 
 /// The iteration a row's best verdict is about.
@@ -155,7 +166,9 @@ fn draw_verdict(app: &App<'_>, strip: &mut Strip<'_>, row: &EventRow) {
         strip.text(" → ", role).text(&arm, Role::Accent);
     }
     if let Some(note) = &row.note {
-        strip.text("  ", Role::Muted).text(note, Role::Muted);
+        strip.text("  ", Role::Muted);
+        let note = note_within(row, note, strip.left());
+        strip.text(&note, Role::Muted);
     }
     if row.verdicts.len() > 1 {
         strip.whole(&format!("  +{} more", row.verdicts.len() - 1), Role::Muted);
@@ -166,6 +179,21 @@ fn draw_verdict(app: &App<'_>, strip: &mut Strip<'_>, row: &EventRow) {
     for warning in &row.warnings {
         strip.text("  ⚠ ", Role::Warning).text(warning.name(), Role::Warning);
     }
+}
+
+/// A row's note in so many columns. The words of Segment's destination say last what is wrong, so that where not all of
+/// them fit they are told in short, and cut between words.
+fn note_within(row: &EventRow, note: &str, width: usize) -> String {
+    let fits = |text: &str| Untrusted::from(text).columns() <= width;
+    if row.segment.is_none() || row.code != ReasonCode::SegmentRejected || fits(note) {
+        return note.to_owned();
+    }
+    let mut brief = reading::brief(note);
+    while !fits(&brief) {
+        let Some((head, _)) = brief.trim_end_matches('…').rsplit_once(' ') else { break };
+        brief = format!("{head}…");
+    }
+    brief
 }
 
 /// The name of the arm a row's best verdict is about.

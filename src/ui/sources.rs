@@ -29,7 +29,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
     }
     if list.shown().is_empty() {
         let words =
-            if app.source_rows().is_empty() { "no SDK has sent anything yet" } else { "no sender passes the filter" };
+            if app.source_rows().is_empty() { "nobody has sent anything yet" } else { "no sender passes the filter" };
         nothing(canvas, rest, words);
         return;
     }
@@ -97,7 +97,7 @@ fn draw_source(canvas: &mut Canvas<'_, '_>, area: Rect, source: &SourceRow) {
     let mut strip = canvas.strip(area);
     strip.gap(1).cell(
         if source.sdk.is_empty() { "unnamed sender" } else { &source.sdk },
-        width * 30 / 100,
+        width * 36 / 100,
         Role::Strong,
     );
     strip.cell(source.environment.as_deref().unwrap_or("no credential"), width * 22 / 100, Role::Text);

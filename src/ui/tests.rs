@@ -5,6 +5,7 @@
 use super::theme::{Depth, Role, Theme, Themes};
 use super::*;
 use crate::app::fixture::{Fixture, START_MS};
+use crate::app::store::Store;
 use crate::app::{Action, Edit, Forwarding, Health, Message, Setting, Tick, keymap};
 use crate::endpoint::{Delivery, Received};
 use crate::reason::Category;
@@ -16,8 +17,9 @@ use ratatui::style::Color;
 use std::time::Duration;
 
 mod replay;
+mod segment;
 
-fn app(store: &mut Fixture) -> App<'_> {
+fn app(store: &mut dyn Store) -> App<'_> {
     let setting = Setting {
         addresses: vec!["127.0.0.1:8033".parse().unwrap()],
         reading: None,

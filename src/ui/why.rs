@@ -1,17 +1,18 @@
-//! Why: the event as it was received, and every rule it was judged by, in order.
+//! Why: the event as it was received, and every rule it was judged by, in order; between them, where it came through
+//! Segment, what the destination's mapping made of it.
+
+mod segment;
 
 use super::header::role_of;
 use super::paint::{Canvas, columns, day_and_time, harmless, wrap, wrapped};
 use super::theme::Role;
 use super::{frame_box, more_below};
 use crate::app::export::{ladder_title, outcome_glyph};
-use crate::app::{Side, Why, is_kind_mismatch, is_unmatched_key};
+use crate::app::{BOTH_SIDES, Side, Why, is_kind_mismatch, is_unmatched_key};
+use crate::explain::segment::correction_words;
 use crate::view::{EventRow, Explanation, Ladder, Outcome};
 use ratatui::layout::{Constraint, Layout, Margin, Rect};
 use ratatui::text::{Line, Span};
-
-/// From here on both sides are shown.
-const BOTH_SIDES: u16 = 110;
 
 /// Keys of an event that decide verdicts, beside those of its context kinds.
 const MATTERS: [&str; 16] = [
@@ -39,23 +40,41 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect, why: &Why) {
         draw_side(canvas, left, why, Side::Event);
         draw_side(canvas, right, why, Side::Rules);
     } else {
-        draw_side(canvas, area, why, why.side);
+        draw_side(canvas, area, why, why.side_in(false));
     }
 }
 
 fn draw_side(canvas: &mut Canvas<'_, '_>, area: Rect, why: &Why, side: Side) {
-    let active = why.side == side;
+    let is_wide = canvas.app.is_wide();
+    let active = why.side_in(is_wide) == side;
     let (border, title) = if active { (Role::BorderFocused, Role::TitleFocused) } else { (Role::Border, Role::Title) };
     frame_box(canvas, area, border);
     let event = why.explanation.row.event;
+    let segment = why.explanation.segment.as_ref();
+    let is_delivered = segment.is_some_and(|segment| !segment.delivered.is_empty());
     let mut strip = canvas.strip(Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area });
     match side {
+        Side::Event if is_delivered => strip.text(&format!(" Event {event} as Segment delivers it "), title),
         Side::Event => strip.text(&format!(" Event {event} as received "), title),
+        Side::Mapping => strip.text(&format!(" What Segment's destination makes of event {event} "), title),
         Side::Rules => strip.text(&format!(" Why: event {event} "), title),
     };
+    if side == Side::Rules && segment.is_some() && is_wide {
+        // The rules stand below the mapping, where they may not be in sight.
+        let code = why.explanation.row.code;
+        let verdict = format!("{} {} ", code.category().glyph(), code.name());
+        strip.text(&verdict, role_of(code.category()));
+    }
     if area.width < BOTH_SIDES {
-        let other = if side == Side::Rules { " tab: the event " } else { " tab: the rules " };
-        strip.text("─", border).text(other, Role::Muted);
+        let next = match Why::after(side, segment.is_some() && !is_wide) {
+            Side::Event => " tab: the event ",
+            Side::Mapping => " tab: the mapping ",
+            Side::Rules => " tab: the rules ",
+        };
+        let hint = format!("─{next}");
+        if columns(&hint) <= strip.left() {
+            strip.text("─", border).text(next, Role::Muted);
+        }
     }
     let inside = area.inner(Margin::new(2, 1));
     if why.to_come {
@@ -64,9 +83,20 @@ fn draw_side(canvas: &mut Canvas<'_, '_>, area: Rect, why: &Why, side: Side) {
         canvas.lines(inside, &lines);
         return;
     }
+    let width = usize::from(inside.width);
     let (lines, scroll) = match side {
-        Side::Event => (event_lines(canvas, &why.explanation, inside.width.into()), &why.event),
-        Side::Rules => (rule_lines(canvas, &why.explanation, inside.width.into()), &why.rules),
+        Side::Event => (event_lines(canvas, &why.explanation, width), &why.event),
+        Side::Mapping => (segment.map_or_else(Vec::new, |it| segment::mapping_lines(canvas, it, width)), &why.mapping),
+        Side::Rules => {
+            // Where there is room, the way of the event is told from its source to its verdict.
+            let mut lines = segment.filter(|_| is_wide).map_or_else(Vec::new, |it| {
+                let mut lines = segment::mapping_lines(canvas, it, width);
+                lines.push(Line::default());
+                lines
+            });
+            lines.extend(rule_lines(canvas, &why.explanation, width));
+            (lines, &why.rules)
+        }
     };
     let start = scroll.place(lines.len(), inside.height.into());
     canvas.lines(inside, lines.get(start..).unwrap_or_default());
@@ -192,19 +222,34 @@ fn event_lines(canvas: &Canvas<'_, '_>, explanation: &Explanation, width: usize)
         let delay = row.arrived_ms().map(|arrived_ms| distance(arrived_ms.saturating_sub(t_ms))).unwrap_or_default();
         fact("created", &format!("{}{delay}", day_and_time(zone, t_ms)));
     }
+    if let Some(correction) = explanation.segment.as_ref().and_then(|segment| segment.correction) {
+        fact("sent as", &format!("{}, {}", day_and_time(zone, correction.sent_ms), correction_words(correction)));
+    }
     for (name, value) in &explanation.provenance {
         // Times are told once, in the zone of the viewer.
         if *name != "arrived" && !(*name == "created" && created.is_some()) {
             fact(name, value);
         }
     }
+    if let Some(segment) = &explanation.segment {
+        if let Some(library) = &segment.library {
+            fact("library", library);
+        }
+        if let Some(message_id) = &segment.message_id {
+            fact("message id", message_id);
+        }
+    }
     lines.push(Line::default());
+    if let Some(segment) = explanation.segment.as_ref().filter(|segment| !segment.delivered.is_empty()) {
+        lines.extend(segment::delivered_lines(canvas, explanation, segment, width));
+        return lines;
+    }
     let mut redacted = false;
     for line in explanation.event_text.lines() {
         // The list ends on a line of its own, or, where it is empty, on the one it begins on.
         let ends = line.trim_end_matches(',').ends_with(']');
         redacted = (redacted || line.contains("\"redactedAttributes\"")) && !ends;
-        lines.extend(json_line(canvas, line, width, redacted, row));
+        lines.extend(json_line(canvas, line, width, redacted, false, row));
     }
     lines
 }
@@ -220,12 +265,22 @@ fn distance(milliseconds: i64) -> String {
 }
 
 /// A line of JSON; what does not fit goes on below, two columns further in.
-fn json_line(canvas: &Canvas<'_, '_>, line: &str, width: usize, redacted: bool, row: &EventRow) -> Vec<Line<'static>> {
+fn json_line(
+    canvas: &Canvas<'_, '_>,
+    line: &str,
+    width: usize,
+    redacted: bool,
+    is_read: bool,
+    row: &EventRow,
+) -> Vec<Line<'static>> {
     let text = line.trim_start();
     let indent = (line.len() - text.len()).min(width / 2);
     let role = if redacted { Role::Redacted } else { Role::Text };
     let key = text.strip_prefix('"').and_then(|rest| rest.split_once("\":")).map(|(key, _)| key);
-    let matters = |key| MATTERS.contains(&key) || row.units.iter().any(|(kind, _)| &**kind == key);
+    let matters = |key| match row.segment {
+        Some(_) => is_read,
+        None => MATTERS.contains(&key) || row.units.iter().any(|(kind, _)| &**kind == key),
+    };
     let key_role = match key {
         Some(key) if !redacted && matters(key) => Role::JsonMatters,
         Some(_) if !redacted => Role::JsonKey,
