@@ -53,6 +53,8 @@ pub enum Command {
     Explain(Explain),
     /// Check what files of events come to against expectations, for CI: exit code 1 where one does not hold.
     Check(Check),
+    /// Judge the same events under a changed catalog, mapping or clock, and show the difference.
+    WhatIf(WhatIf),
     /// Make a copy that can be shared: what says something of anybody is replaced, the verdicts stay.
     Redact(Redact),
     /// Say where keys fall in the rollout of a flag, or find keys for each arm.
@@ -396,6 +398,70 @@ pub struct Check {
     /// Since when every event is in the sources; without it they are taken as complete. RFC 3339 or epoch ms.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub observed_from: Option<i64>,
+}
+
+/// How a difference is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DifferenceFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+    /// For a ticket.
+    Markdown,
+}
+
+/// Options of `what-if`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Without --base-catalog and --base-mapping, the events are judged before as a recording says itself, or as is inferred \
+from them; --catalog, --mapping and --clock name what is different then. At least one of them, --set or --map-try is \
+needed. A recording is written down nowhere: nothing is changed but what is judged by.
+
+Examples:
+  exptap what-if run.exptap --set 'experiment.checkout-cta-test.randomization_unit=user'
+  exptap what-if run.exptap --set 'metric.checkout.units=[\"user\", \"device\"]' --format markdown
+  exptap what-if run.exptap --map-try 'additional_context_keys.device=$.anonymousId'
+  exptap what-if events.ndjson --base-catalog shop.toml --catalog new-shop.toml
+  exptap what-if run.exptap --clock received
+
+Every path, and the fields of the JSON: docs/what-if.md.")]
+pub struct WhatIf {
+    /// Files of events (recordings, NDJSON or JSON arrays, plain, .gz or .zst); - is standard input. Several are read as one.
+    #[arg(required = true, value_name = "SRC")]
+    pub sources: Vec<String>,
+    /// A field of the catalog: experiment.KEY.FIELD, metric.KEY.FIELD, metric_group.KEY.FIELD or environment.FIELD, and
+    /// its value in TOML or as a bare word; null takes it away. May be given several times.
+    #[arg(long, value_name = "PATH=VALUE")]
+    pub set: Vec<String>,
+    /// A line of Segment's mapping: a field of Track Event (or mapping.N.FIELD), and where in the event its value is
+    /// ($.context.device.id), or the value itself; null takes it away. May be given several times.
+    #[arg(long, value_name = "LINE=VALUE")]
+    pub map_try: Vec<String>,
+    /// Judge by this catalog then.
+    #[arg(long, value_name = "FILE")]
+    pub catalog: Option<PathBuf>,
+    /// Let Segment's destination be set up like this then.
+    #[arg(long, value_name = "FILE")]
+    pub mapping: Option<PathBuf>,
+    /// Judge by this clock then.
+    #[arg(long, value_enum)]
+    pub clock: Option<ClockName>,
+    /// The catalog before.
+    #[arg(long, value_name = "FILE")]
+    pub base_catalog: Option<PathBuf>,
+    /// How Segment's destination is set up before.
+    #[arg(long, value_name = "FILE")]
+    pub base_mapping: Option<PathBuf>,
+    /// The clock before.
+    #[arg(long, value_enum, default_value_t = ClockName::Creation)]
+    pub base_clock: ClockName,
+    /// Since when every event is in the sources; without it they are taken as complete. RFC 3339 or epoch ms.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub observed_from: Option<i64>,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = DifferenceFormat::Text)]
+    pub format: DifferenceFormat,
 }
 
 /// Options of `redact`.

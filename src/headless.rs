@@ -19,9 +19,13 @@ use crate::report::{Report, build};
 use crate::segment::Destination;
 use crate::session::rows::{self, Came, Notes};
 use crate::verdicts::{self, Judged};
+use crate::what_if::judgement::Events;
+use crate::what_if::remedy::{self, Bench};
+use crate::what_if::Judgement;
 use reader::{Faults, Reader};
 use sources::{Reading, Sources, Text};
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
@@ -73,6 +77,9 @@ pub enum Failure {
         /// The sources.
         names: String,
     },
+    /// What is to be different cannot be taken.
+    #[error("{0}")]
+    Change(String),
     /// The output is gone or full.
     #[error("cannot write: {0}")]
     Output(#[from] io::Error),
@@ -269,6 +276,8 @@ pub fn verdicts(request: &Request, output: &mut impl Write) -> Result<Read, Fail
 pub struct Passes {
     request: Request,
     sources: Sources,
+    /// What the last reading had to say beside the events.
+    told: RefCell<(Option<Unreadable>, Vec<String>)>,
 }
 
 impl Passes {
@@ -277,7 +286,29 @@ impl Passes {
     /// # Errors
     /// See [`Failure`].
     pub fn open(request: &Request) -> Result<Self, Failure> {
-        Ok(Self { request: request.clone(), sources: open(request, Reading::Twice)? })
+        Ok(Self { request: request.clone(), sources: open(request, Reading::Twice)?, told: RefCell::default() })
+    }
+
+    /// The catalog that everything is judged by.
+    pub fn catalog(&self) -> &Catalog {
+        &self.sources.catalog
+    }
+
+    /// Sees to it that every event says when it arrived, as the received clock needs.
+    ///
+    /// # Errors
+    /// The first that does not, or what cannot be read.
+    pub fn need_arrivals(&self) -> Result<(), Failure> {
+        match self.sources.without_arrival()? {
+            Some(fault) => Err(Failure::NoArrival(fault)),
+            None => Ok(()),
+        }
+    }
+
+    /// A judgement of these events as what reading came to.
+    pub fn read(&self, judgement: Judgement) -> Read {
+        let (unreadable, notes) = self.told.take();
+        Read { state: judgement.state, catalog: judgement.catalog, unreadable, notes }
     }
 
     /// Reads and judges everything on a clock, in order, and hands on each event as it was taken in.
@@ -287,9 +318,19 @@ impl Passes {
     pub fn events(
         &self,
         clock: Clock,
+        visit: impl FnMut(&State, &Catalog, Arrival<'_>, intake::Received<'_, '_>),
+    ) -> Result<Read, Failure> {
+        self.events_by(&self.sources.catalog, clock, visit)
+    }
+
+    /// The same by another catalog.
+    fn events_by(
+        &self,
+        catalog: &Catalog,
+        clock: Clock,
         mut visit: impl FnMut(&State, &Catalog, Arrival<'_>, intake::Received<'_, '_>),
     ) -> Result<Read, Failure> {
-        let Sources { texts, catalog, notes, .. } = &self.sources;
+        let Sources { texts, notes, .. } = &self.sources;
         let options = Options { clock, ..options(&self.request, &self.sources) };
         let mut state = State::new(Arc::new(Judge::new(catalog)), options);
         let mut faults = Faults::default();
@@ -314,6 +355,41 @@ impl Passes {
         }
         finish(&self.request, state, catalog.clone(), notes.clone(), faults)
     }
+}
+
+impl Events for Passes {
+    type Error = Failure;
+
+    fn judge(
+        &self,
+        catalog: &Catalog,
+        clock: Clock,
+        visit: &mut dyn FnMut(&State, &intake::Received<'_, '_>),
+    ) -> Result<State, Failure> {
+        let read = self.events_by(catalog, clock, |state, _, _, received| visit(state, &received))?;
+        *self.told.borrow_mut() = (read.unreadable, read.notes);
+        Ok(read.state)
+    }
+}
+
+/// Events up to which a report has its fixes tried: each trial judges everything once more.
+pub const TRIED_EVENTS: u64 = 100_000;
+
+/// Puts beside the fixes of a report what they come to, where they can be tried: by a change of the catalog or of
+/// Segment's mapping, on sources that can be read again and are not large.
+///
+/// # Errors
+/// See [`Failure`].
+pub fn try_fixes(request: &Request, read: &Read, report: &mut Report) -> Result<(), Failure> {
+    let is_worth_it = read.state.totals().events <= TRIED_EVENTS
+        && request.sources.iter().all(Source::can_be_read_again)
+        && report.findings.iter().any(|finding| remedy::may_be_tried(finding, report, &read.catalog));
+    if !is_worth_it {
+        return Ok(());
+    }
+    let passes = Passes::open(request)?;
+    let base = Judgement::of(&passes, passes.catalog().clone(), request.clock)?;
+    remedy::amend(&mut Bench::new(&passes, base), report)
 }
 
 /// Writes the verdict rows of the events that a filter lets through: the same events as on screen, with all their

@@ -70,6 +70,8 @@ pub struct OfSegment<'a> {
     pub mapping: Option<usize>,
     /// What it makes.
     pub made: &'a Made,
+    /// Which of all that is made of Segment's event this is, counted from 0.
+    pub part: usize,
 }
 
 /// What the name of a sender of Segment's begins with.
@@ -252,18 +254,20 @@ fn take_segment(
     let (source, arrival_ms) = (request.source(), request.arrival_ms());
     let content = fate.content().unwrap_or_default();
     let mut message = state.begin_segment_event(source, arrival_ms, environment, payload, &content);
-    for Part { mapping, made } in &fate.parts {
-        let segment = Some(OfSegment { fate: &fate, mapping: *mapping, made });
+    for (part, Part { mapping, made }) in fate.parts.iter().enumerate() {
+        let segment = Some(OfSegment { fate: &fate, mapping: *mapping, made, part });
         let range = posted.range();
         let (code, words) = match made {
-            Made::Sent(json) => {
+            Made::Sent(json) => match decode::event(&mut Walker::new(json)) {
                 // What the destination sends is an event: a custom one has a key and a date, and an alias needs none.
-                if let Ok(Ok(event)) = decode::event(&mut Walker::new(json)) {
+                Ok(Ok(event)) => {
                     let (number, claims) = state.event(&mut message, &event);
                     visit(state, Received::Event { number, event: &event, range, claims, segment });
+                    continue;
                 }
-                continue;
-            }
+                // A mapping can nest values deeper than is read. Nothing that was received goes uncounted.
+                _ => (ReasonCode::SegmentNotModelled, "the mapping nests values too deep"),
+            },
             Made::NotSubscribed { by_event } => (ReasonCode::SegmentNotSubscribed, by_event.unwrap_or_default()),
             Made::Refused(words) => (ReasonCode::SegmentRejected, words.as_str()),
             Made::NotModelled(what) => (ReasonCode::SegmentNotModelled, what.as_str()),

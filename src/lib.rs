@@ -44,3 +44,4 @@ pub mod ui;
 pub mod untrusted;
 pub mod verdicts;
 pub mod view;
+pub mod what_if;

@@ -31,6 +31,7 @@ const CORE: &[&str] = &[
     "statistics",
     "verdicts",
     "view",
+    "what_if",
 ];
 
 /// Modules that exist: one that vanishes is a rename that this list must follow, not a module that needs no guard.
@@ -55,6 +56,7 @@ const EXISTING: &[&str] = &[
     "statistics",
     "verdicts",
     "view",
+    "what_if",
 ];
 
 /// Paths the core must not name, and why not.

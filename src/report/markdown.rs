@@ -49,7 +49,7 @@ pub fn text(report: &Report, watched: &Watched) -> String {
 }
 
 /// A name in a code span.
-fn code(text: &str) -> String {
+pub(crate) fn code(text: &str) -> String {
     if text.is_empty() {
         return "(empty)".to_owned();
     }
@@ -75,7 +75,7 @@ fn code(text: &str) -> String {
 }
 
 /// A sentence that may quote names.
-fn prose(text: &str) -> String {
+pub(crate) fn prose(text: &str) -> String {
     let escaped = Untrusted::from(text).escaped().to_string();
     let characters: Vec<char> = escaped.chars().collect();
     let mut out = String::with_capacity(escaped.len() + 8);

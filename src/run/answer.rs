@@ -15,7 +15,8 @@ pub(super) fn report(options: cli::Report) -> ExitCode {
     let names = options.sources.clone();
     judged(&options.judging, options.sources, options.observed_from, |request| {
         let read = headless::read(request)?;
-        let report = read.report();
+        let mut report = read.report();
+        headless::try_fixes(request, &read, &mut report)?;
         let mut output = BufWriter::new(io::stdout().lock());
         match options.format {
             Format::Json => {

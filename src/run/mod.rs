@@ -16,6 +16,7 @@ mod screen;
 mod secret;
 mod tail;
 pub mod tui;
+mod what_if;
 
 use crate::app::Forwarding;
 use crate::bucketing::fill::fill;
@@ -73,6 +74,7 @@ pub fn main() -> ExitCode {
         Command::Bucket(options) => bucket::run(&options),
         Command::Map(options) => map::run(&options),
         Command::Catalog(options) => catalog::run(options.command),
+        Command::WhatIf(options) => what_if::run(&options),
         Command::Sources => sources(),
     }
 }

@@ -170,6 +170,10 @@ impl Event {
         }
     }
 
+    pub(super) fn whole(&self) -> &Value {
+        &self.value
+    }
+
     /// A member; undefined where there is none.
     pub(super) fn member(&self, name: &str) -> &Value {
         self.value.member(name)

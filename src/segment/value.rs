@@ -46,6 +46,14 @@ impl Object {
         self.members.keys()
     }
 
+    /// A member to be written; undefined at first where it was not there.
+    pub(super) fn member_mut(&mut self, key: &str) -> &mut Value {
+        if self.members.get(key).is_none() {
+            self.set(key.into(), Value::Undefined);
+        }
+        self.members.entry(key.into()).or_insert(Value::Undefined)
+    }
+
     /// Takes a member away; the others keep their order.
     pub(super) fn remove(&mut self, key: &str) {
         self.members.shift_remove(key);
