@@ -155,6 +155,7 @@ fn every_link_between_the_pages_leads_somewhere() {
         "docs/report.md",
         "docs/segment.md",
         "docs/sources.md",
+        "docs/what-if.md",
     ];
     let mut links = 0;
     for page in pages {
@@ -218,6 +219,7 @@ fn the_readme_lists_every_option_and_no_page_speaks_of_another() {
         "docs/replay.md",
         "docs/report.md",
         "docs/sources.md",
+        "docs/what-if.md",
     ] {
         let text = read(page);
         for rest in text.split("--").skip(1).filter(|rest| rest.starts_with(|it: char| it.is_ascii_lowercase())) {

@@ -12,6 +12,7 @@ use exptap::what_if::difference::Transition;
 use exptap::what_if::judgement::{Events, Held};
 use exptap::what_if::remedy::{self, Bench};
 use exptap::what_if::{CatalogEdit, Change, Difference, Judgement, MappingEdit, markdown, text};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -45,8 +46,7 @@ where
     E::Error: std::fmt::Debug,
 {
     let before = Judgement::of(events, catalog.clone(), Clock::Creation).unwrap();
-    let after =
-        Judgement::of(events, change.apply(catalog).unwrap(), change.clock.unwrap_or_default()).unwrap();
+    let after = Judgement::of(events, change.apply(catalog).unwrap(), change.clock.unwrap_or_default()).unwrap();
     Difference::between(&before, &after, change.words())
 }
 
@@ -71,7 +71,8 @@ fn a_metric_that_analyses_the_unit_counts_what_was_lost_by_the_mismatch() {
     let converting: u64 = experiment.arms.iter().map(|arm| arm.metrics[0].converting_units.after).sum();
     assert_eq!(converting, 14);
     assert_eq!(difference.events.changed, 14);
-    let findings: Vec<_> = difference.findings.iter().map(|it| (it.code.name(), it.events.before, it.events.after)).collect();
+    let findings: Vec<_> =
+        difference.findings.iter().map(|it| (it.code.name(), it.events.before, it.events.after)).collect();
     assert_eq!(findings, [("metric-unit-mismatch", 14, 0)]);
 }
 
@@ -88,9 +89,16 @@ fn an_experiment_by_another_unit_has_other_units_and_counts_what_lacked_the_old_
         words(&experiment.metrics[0].verdicts),
         ["20 event-lacks-unit → counted", "4 counted → counted-no-effect"]
     );
-    assert_eq!((experiment.units.gained, experiment.units.lost), (experiment.units.exposed.after, experiment.units.exposed.before));
+    assert_eq!(
+        (experiment.units.gained, experiment.units.lost),
+        (experiment.units.exposed.after, experiment.units.exposed.before)
+    );
     assert_eq!(experiment.units.moved, 0);
-    assert!(text::text(&difference).contains("checkout-cta-test · iteration 1 · by device → user\n"), "{}", text::text(&difference));
+    assert!(
+        text::text(&difference).contains("checkout-cta-test · iteration 1 · by device → user\n"),
+        "{}",
+        text::text(&difference)
+    );
 }
 
 #[test]
@@ -99,7 +107,10 @@ fn a_metric_with_the_event_key_that_was_sent_counts() {
     let difference = on_recording("event-key-typo.exptap", &change);
     assert_eq!(words(&difference.experiments[0].metrics[0].verdicts), ["15 no-metric-for-key → counted"]);
     assert_eq!(difference.elsewhere, []);
-    assert_eq!((difference.experiments[0].metrics[0].received.before, difference.experiments[0].metrics[0].received.after), (0, 15));
+    assert_eq!(
+        (difference.experiments[0].metrics[0].received.before, difference.experiments[0].metrics[0].received.after),
+        (0, 15)
+    );
 }
 
 #[test]
@@ -112,7 +123,11 @@ fn ids_that_do_not_match_are_not_mended_by_another_unit_and_the_difference_says_
     let experiment = &difference.experiments[0];
     assert_eq!(words(&experiment.metrics[0].verdicts), ["15 no-exposure → no-exposure, for another unit"]);
     assert_eq!((experiment.units.gained, experiment.units.lost), (0, 30));
-    assert!(words(&experiment.exposures).contains(&"30 exposure → exposure-lacks-unit".to_owned()), "{:?}", words(&experiment.exposures));
+    assert!(
+        words(&experiment.exposures).contains(&"30 exposure → exposure-lacks-unit".to_owned()),
+        "{:?}",
+        words(&experiment.exposures)
+    );
 }
 
 #[test]
@@ -135,7 +150,12 @@ type Counted = BTreeMap<(String, String, String, String), u64>;
 
 fn brute_force(request: &Request, before: &Catalog, after: &Catalog, clocks: [Clock; 2]) -> Counted {
     let rows = |catalog: &Catalog, clock: Clock| -> Vec<Value> {
-        let request = Request { catalog: Some(catalog.clone()), mapping: Some(Arc::clone(&catalog.destination)), clock, ..request.clone() };
+        let request = Request {
+            catalog: Some(catalog.clone()),
+            mapping: Some(Arc::clone(&catalog.destination)),
+            clock,
+            ..request.clone()
+        };
         let mut out = Vec::new();
         headless::verdicts(&request, &mut out).unwrap();
         String::from_utf8(out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -157,7 +177,8 @@ fn by_rows(before: &[Value], after: &[Value]) -> Counted {
                 // The unit of a verdict that no exposure decides is nobody's.
                 let is_followed = !row["variation"].is_null() || row["verdict"] != Value::Null;
                 assert!(is_followed);
-                placed.insert((event, format!("{}/{}/{}", row["experiment"], row["iteration"], row["metric"])), verdict);
+                placed
+                    .insert((event, format!("{}/{}/{}", row["experiment"], row["iteration"], row["metric"])), verdict);
             }
         }
         (placed, apart)
@@ -168,9 +189,9 @@ fn by_rows(before: &[Value], after: &[Value]) -> Counted {
     let code = |verdict: &str| verdict.split(' ').next().unwrap().to_owned();
     for (event, place) in places {
         let side = |rows: &Rows, apart: &BTreeMap<u64, String>| {
-            rows.get(&(*event, place.clone())).map(|it| code(it)).or_else(|| {
-                apart.get(event).filter(|it| *it != "not-an-experiment-event").cloned()
-            })
+            rows.get(&(*event, place.clone()))
+                .map(|it| code(it))
+                .or_else(|| apart.get(event).filter(|it| *it != "not-an-experiment-event").cloned())
         };
         let (one, other) = (side(&ours, &our_apart), side(&theirs, &their_apart));
         if one != other {
@@ -232,7 +253,10 @@ fn every_recording_under_every_sort_of_change_differs_by_what_comparing_row_by_r
         let changes = [
             set(&[&format!("experiment.{key}.randomization_unit=user")]),
             set(&[&format!("experiment.{key}.randomization_unit=device")]),
-            set(&[&format!("experiment.{key}.started_at=2026-11-22T05:37:20Z"), &format!("experiment.{key}.ended_at=2026-11-22T05:37:24Z")]),
+            set(&[
+                &format!("experiment.{key}.started_at=2026-11-22T05:37:20Z"),
+                &format!("experiment.{key}.ended_at=2026-11-22T05:37:24Z"),
+            ]),
             set(&[&format!("metric.{}.event_key=chekout", base.metrics[0].key)]),
             set(&[&format!("metric.{}.measure=value", base.metrics[0].key)]),
             set(&[&format!("experiment.{key}.metrics=[]")]),
@@ -250,7 +274,8 @@ fn every_recording_under_every_sort_of_change_differs_by_what_comparing_row_by_r
             };
             let (ours, theirs) = (report(&base, Clock::Creation), report(&after, clock));
             for experiment in &difference.experiments {
-                let [before, after] = [&ours, &theirs].map(|report| figures(report, &experiment.key, &experiment.iteration));
+                let [before, after] =
+                    [&ours, &theirs].map(|report| figures(report, &experiment.key, &experiment.iteration));
                 for arm in &experiment.arms {
                     for metric in &arm.metrics {
                         let key = (arm.variation, metric.metric.clone());
@@ -323,7 +348,8 @@ fn orders() -> Vec<Arc<Envelope>> {
     };
     let mut requests = vec![post(1, "/bulk", &json!(exposures))];
     let bodies: Vec<Value> = (0..403).map(order).collect();
-    requests.extend(bodies.chunks(50).zip(2..).map(|(batch, number)| post(number, "/v1/batch", &json!({"batch": batch}))));
+    requests
+        .extend(bodies.chunks(50).zip(2..).map(|(batch, number)| post(number, "/v1/batch", &json!({"batch": batch}))));
     requests
 }
 
@@ -410,9 +436,8 @@ fn the_fixes_of_findings_are_tried_on_the_recordings() {
         report.findings.iter().find(|it| it.code.name() == code).unwrap().fix.clone()
     };
     assert!(
-        fix("metric-unit-mismatch.exptap", "metric-unit-mismatch").ends_with(
-            " (tried: metric.checkout-conversion.units=[\"user\",\"device\"]: 14 of 14 count.)"
-        ),
+        fix("metric-unit-mismatch.exptap", "metric-unit-mismatch")
+            .ends_with(" (tried: metric.checkout-conversion.units=[\"user\",\"device\"]: 14 of 14 count.)"),
         "{}",
         fix("metric-unit-mismatch.exptap", "metric-unit-mismatch")
     );
@@ -421,12 +446,14 @@ fn the_fixes_of_findings_are_tried_on_the_recordings() {
             .ends_with(" (tried: metric.checkout-conversion.event_key=chekout: 15 of 15 count.)")
     );
     assert!(
-        fix("metric-not-attached.exptap", "metric-not-in-experiment").contains("(tried: experiment.checkout-cta-test.metrics="),
+        fix("metric-not-attached.exptap", "metric-not-in-experiment")
+            .contains("(tried: experiment.checkout-cta-test.metrics="),
         "{}",
         fix("metric-not-attached.exptap", "metric-not-in-experiment")
     );
     assert!(
-        fix("experiment-not-running.exptap", "after-iteration-end").contains("(tried: experiment.checkout-cta-test.ended_at=null: ")
+        fix("experiment-not-running.exptap", "after-iteration-end")
+            .contains("(tried: experiment.checkout-cta-test.ended_at=null: ")
     );
     // What an application has to change cannot be tried here.
     assert!(!fix("event-lacks-unit.exptap", "event-lacks-unit").contains("tried"));
@@ -435,7 +462,8 @@ fn the_fixes_of_findings_are_tried_on_the_recordings() {
 
 #[test]
 fn json_is_as_documented() {
-    let difference = on_recording("event-lacks-unit.exptap", &set(&["experiment.checkout-cta-test.randomization_unit=user"]));
+    let difference =
+        on_recording("event-lacks-unit.exptap", &set(&["experiment.checkout-cta-test.randomization_unit=user"]));
     let json = serde_json::to_value(&difference).unwrap();
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
     assert_eq!(json["exptap_what_if"], 1);
@@ -457,4 +485,103 @@ fn whoever_does_not_want_to_know_any_more_is_not_told() {
     let requests = orders();
     let events = Held { requests: &requests, observed_from_ms: None, goes_on: &|judged| judged < 3 };
     assert!(Judgement::of(&events, shop("device"), Clock::Creation).is_err());
+}
+
+const TWO: &str = r#"
+[[metrics]]
+key = "orders"
+event_key = "Order"
+units = ["user"]
+
+[[metrics]]
+key = "revenue"
+event_key = "Order"
+measure = "value"
+units = ["user", "device"]
+
+[[experiments]]
+key = "by-user"
+flag = "f"
+metrics = ["orders"]
+iterations = [ { id = "a", started_at = 1795240000000, ended_at = 1795240000500 }, { id = "b", started_at = 1795240000500 } ]
+
+[[experiments]]
+key = "by-device"
+flag = "g"
+randomization_unit = "device"
+metrics = ["orders", "revenue"]
+started_at = 1795240000000
+"#;
+
+fn sent() -> impl Strategy<Value = Value> {
+    let key = || prop_oneof![Just("1"), Just("2"), Just("3")];
+    let t = || 1_795_239_999_900..1_795_240_001_000_i64;
+    let feature = (t(), key(), key(), any::<bool>(), 0..3_i64).prop_map(|(t, user, device, is_f, variation)| {
+        json!({"kind": "feature", "creationDate": t, "key": if is_f { "f" } else { "g" }, "variation": variation,
+            "reason": {"kind": "FALLTHROUGH", "inExperiment": variation != 2},
+            "context": {"kind": "multi", "user": {"key": user}, "device": {"key": device}}})
+    });
+    let custom = (t(), key(), any::<bool>(), any::<bool>()).prop_map(|(t, key, is_user, is_order)| {
+        let kind = if is_user { "user" } else { "device" };
+        json!({"kind": "custom", "creationDate": t, "key": if is_order { "Order" } else { "order" }, "metricValue": 2,
+            "context": {"kind": kind, "key": key}})
+    });
+    let track = (t(), key(), key(), any::<bool>()).prop_map(|(t, user, device, is_order)| {
+        json!({"type": "track", "event": if is_order { "Order" } else { "order" }, "userId": user, "anonymousId": device,
+            "timestamp": jiff::Timestamp::from_millisecond(t).unwrap().to_string(), "properties": {"value": 3}})
+    });
+    prop_oneof![4 => feature, 3 => custom, 3 => track, 1 => Just(json!(7))]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(120))]
+
+    #[test]
+    fn on_any_stream_the_difference_is_what_comparing_row_by_row_finds(events in proptest::collection::vec(sent(), 0..40), which in 0..9_usize) {
+        let base = load::from_text(TWO, "two.toml", Format::Toml, Origin::File).unwrap();
+        let changes = [
+            set(&["experiment.by-user.randomization_unit=device"]),
+            set(&["experiment.by-device.randomization_unit=user"]),
+            set(&[r#"metric.orders.units=["user", "device"]"#]),
+            set(&["metric.orders.event_key=order"]),
+            set(&["experiment.by-user.iterations.b.started_at=1795240000700"]),
+            set(&["experiment.by-device.flag=f", "metric.revenue.measure=occurrence"]),
+            set(&["experiment.by-device.metrics=[]"]),
+            map_try("additional_context_keys.device=$.anonymousId"),
+            map_try("event_name=Order"),
+        ];
+        let change = &changes[which];
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text: Vec<String> = events.iter().map(Value::to_string).collect();
+        std::fs::write(file.path(), text.join("\n")).unwrap();
+        let request = Request {
+            sources: vec![Source::File(file.path().to_owned())],
+            catalog: Some(base.clone()),
+            mapping: None,
+            clock: Clock::Creation,
+            observed_from_ms: None,
+        };
+        // Nothing readable is refused by what reads files.
+        prop_assume!(events.iter().any(|event| event.is_object()));
+        let passes = Passes::open(&request).unwrap();
+        let difference = tried(&passes, &base, change);
+        let after = change.apply(&base).unwrap();
+        prop_assert_eq!(told(&difference), brute_force(&request, &base, &after, [Clock::Creation; 2]), "{:?}", change.words());
+        prop_assert_eq!(difference.events.received, events.len() as u64);
+        prop_assert_eq!((difference.events.only_before, difference.events.only_after), (0, 0));
+        let totals = |side: &BTreeMap<&str, u64>| side.values().sum::<u64>();
+        prop_assert_eq!(totals(&difference.verdicts.before), totals(&difference.verdicts.after));
+        for experiment in &difference.experiments {
+            prop_assert_eq!(experiment.units.exposed.after + experiment.units.lost, experiment.units.exposed.before + experiment.units.gained);
+            for metric in &experiment.metrics {
+                let change: i64 = metric.verdicts.iter().map(|it| {
+                    let events = it.events as i64;
+                    if it.is_gain() { events } else if it.is_loss() { -events } else { 0 }
+                }).sum();
+                prop_assert_eq!(metric.counted.after as i64 - metric.counted.before as i64, change, "{}", &metric.metric);
+            }
+        }
+        // Nothing changed is no difference, and the way back undoes the way there.
+        prop_assert!(tried(&passes, &base, &Change::default()).is_empty());
+    }
 }

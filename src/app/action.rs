@@ -199,6 +199,8 @@ pub enum Action {
     Filter,
     /// Filters the focused pane by an expression; an empty one shows everything.
     SetFilter(String),
+    /// Tries the fix of the selected finding.
+    TryFix,
     /// Starts a recording, or ends the one under way.
     Record,
     /// Sets a mark in the recording.

@@ -3,7 +3,7 @@
 //! Everything here may end on a terminal again (a paste, a `cat`), so text from events is made harmless line by
 //! line, as on screen.
 
-use super::{App, Item, Pane, View};
+use super::{App, Item, Pane, Trial, TrialState, View};
 use crate::app::store::Store;
 use crate::explain::mapping;
 use crate::explain::segment::correction_words;
@@ -18,6 +18,16 @@ use std::fmt::Write;
 /// Text made harmless.
 fn display(text: &str) -> String {
     Untrusted::from(text).display().to_string()
+}
+
+/// What a trial came to, if it is done.
+fn trial_text(trial: &Trial) -> Option<String> {
+    match &trial.state {
+        TrialState::Done(Some(result)) => {
+            Some(format!("{}\n\n{}", display(&result.fix), crate::what_if::text::text(&result.difference)))
+        }
+        TrialState::Done(None) | TrialState::Running { .. } => None,
+    }
 }
 
 /// A filter term for exactly this value.
@@ -190,6 +200,7 @@ pub(super) fn copied(app: &App<'_>) -> Option<String> {
     match app.view() {
         View::Why(why) => return Some(explanation_text(app, &why.explanation)),
         View::Experiment(_) => return Some(report_json(app)),
+        View::Trial(trial) => return trial_text(trial),
         View::Panes => (),
     }
     let selected = |pane| app.listing(pane).and_then(super::Listing::selected_index);
@@ -228,6 +239,7 @@ pub(super) fn written(app: &App<'_>) -> Option<(String, String)> {
         View::Panes if app.focus() == Pane::Live => {
             return app.live().selected().and_then(|event| app.store().explain(event)).map(|found| explain(&found));
         }
+        View::Trial(trial) => return trial_text(trial).map(|text| ("exptap-what-if.txt".to_owned(), text)),
         View::Panes | View::Experiment(_) => (),
     }
     Some(("exptap-report.json".to_owned(), report_json(app)))

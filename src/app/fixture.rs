@@ -301,6 +301,9 @@ impl Store for Fixture {
     fn observed_from_ms(&self) -> Option<i64> {
         None
     }
+    fn held(&self) -> Vec<Arc<Envelope>> {
+        vec![Arc::new(Envelope { arrival_ms: START_MS, request: 1, ..Envelope::default() })]
+    }
     fn lost(&self) -> u64 {
         self.lost
     }

@@ -11,7 +11,9 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 pub enum Scope {
     /// In the Live pane.
     Live,
-    /// In the other panes.
+    /// In the Findings pane.
+    Findings,
+    /// In the other panes, Findings too.
     Lists,
     /// In any pane of the overview.
     Panes,
@@ -44,6 +46,7 @@ impl Scope {
     pub fn title(self) -> &'static str {
         match self {
             Self::Live => "Live",
+            Self::Findings => "Findings",
             Self::Lists => "Contexts, Experiments, Findings, Sources",
             Self::Panes => "Panes",
             Self::Listening => "Panes, while listening",
@@ -157,6 +160,7 @@ use KeyCode as Key;
 table! {
     Live [key(Key::Enter)] Do::Open, "why", "Say why the selected event counts or not, rule by rule";
     Lists [key(Key::Enter)] Do::Open, "open", "Open what is selected: one experiment in full, or the events of a finding, a context or a sender";
+    Findings [char('x')] Do::TryFix, "try fix", "Try the fix of the selected finding on the events that are held: what would count then";
     Panes [char('/')] Do::Filter, "filter", "Filter the focused pane";
     Replay [char(' ')] Do::Replay(Transport::Play), "play", "Play the recording, or pause it";
     ReplayBar [key(Key::Right)] Do::Replay(Transport::Right), "seek", "One cell of the bar forward";

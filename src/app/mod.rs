@@ -20,6 +20,7 @@ mod reading;
 mod recording;
 pub mod replay;
 pub mod store;
+mod trial;
 mod views;
 
 pub use action::{Action, Edit, Kinds, Pane, Transport};
@@ -29,6 +30,7 @@ pub use overlay::{Line, LineError, LinePurpose, Overlay};
 pub use rate::Rate;
 pub use recording::Banner;
 pub use replay::{ReplayCommand, ReplayView};
+pub use trial::{Trial, TrialNews, TrialRequest, TrialResult, TrialState};
 pub use views::{BOTH_SIDES, Bucket, Detail, Side, View, Why};
 
 use crate::endpoint::{Delivery, Received};
@@ -115,6 +117,8 @@ pub enum Message<'a> {
     Health(Health),
     /// Recording is doing so.
     Recording(Snapshot),
+    /// The trial of a fix stands so.
+    Trial(Box<TrialNews>),
     /// There is time to go on with what was left.
     Spare,
     /// A remark for the user, on the last line until the next key; true: it is bad news.
@@ -132,6 +136,10 @@ pub enum Effect {
     Repaint,
     /// Move the recording that is played.
     Replay(ReplayCommand),
+    /// Try a fix; a trial that is under way is no longer wanted.
+    Try(Box<TrialRequest>),
+    /// Try no longer.
+    StopTrying,
     /// Hand this text to the terminal's clipboard.
     Copy(String),
     /// Record what the session holds, and what comes, to this file.
@@ -206,6 +214,8 @@ pub struct App<'a> {
     /// The cell of its bar that keys have moved the cursor to, while the recording may not be there yet.
     aimed_cell: Option<u16>,
     recording: Option<Snapshot>,
+    /// Trials asked for so far.
+    trials: u64,
 }
 
 impl<'a> App<'a> {
@@ -243,6 +253,7 @@ impl<'a> App<'a> {
             replay: None,
             aimed_cell: None,
             recording: None,
+            trials: 0,
         };
         app.live.change(app.store, |_| ());
         app.refresh();
@@ -302,6 +313,7 @@ impl<'a> App<'a> {
             Message::Replay(view) => effects.redraw = self.take_replay(*view),
             Message::Replaced => self.take_replacement(),
             Message::Recording(snapshot) => self.take_recording(snapshot),
+            Message::Trial(news) => effects.redraw = self.take_trial(*news),
             Message::Spare => (),
             Message::Notice(text, bad) => self.notice = Some(Notice { text, bad }),
         }
@@ -344,7 +356,7 @@ impl<'a> App<'a> {
             Action::Replay(key) => self.transport(key, effects),
             action => match self.view {
                 View::Panes => self.act_in_panes(action, effects),
-                View::Why(_) | View::Experiment(_) => self.act_in_view(action, effects),
+                View::Why(_) | View::Experiment(_) | View::Trial(_) => self.act_in_view(action, effects),
             },
         }
     }
@@ -376,6 +388,7 @@ impl<'a> App<'a> {
             Action::DroppedOnly => self.change_live(|narrowing| narrowing.dropped_only = !narrowing.dropped_only),
             Action::Noise => self.change_live(|narrowing| narrowing.noise = !narrowing.noise),
             Action::SetFilter(text) => self.set_filter(self.focus, text),
+            Action::TryFix => self.try_fix(effects),
             Action::Record => self.record(effects),
             Action::Mark => self.mark(),
             Action::Retry => self.retry(effects),

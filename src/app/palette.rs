@@ -20,7 +20,7 @@ pub struct Command {
 /// Every command that makes sense from the panes, and one for each theme.
 pub fn commands(themes: &[String], replaying: bool) -> Vec<Command> {
     let of_the_panes = |scope| match scope {
-        Scope::Live | Scope::Lists | Scope::Panes | Scope::Everywhere => true,
+        Scope::Live | Scope::Findings | Scope::Lists | Scope::Panes | Scope::Everywhere => true,
         Scope::Listening => !replaying,
         Scope::Replay | Scope::ReplayBar => replaying,
         _ => false,

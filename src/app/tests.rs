@@ -467,3 +467,35 @@ fn a_recording_that_stopped_is_told_until_it_is_tried_again() {
     app.update(Message::Recording(recording(State::Recording)));
     assert_eq!(app.banner(), None);
 }
+
+#[test]
+fn x_on_a_finding_asks_for_its_fix_to_be_tried_and_esc_stops_it() {
+    let mut store = Fixture::shop();
+    let mut app = app(&mut store);
+    assert_eq!(press(&mut app, "x"), [], "in Live x means nothing");
+    let effects = press(&mut app, "4 x");
+    let [Effect::Try(request)] = effects.as_slice() else { panic!("{effects:?}") };
+    assert_eq!((request.number, request.requests.len()), (1, 1));
+    assert_eq!(request.finding, app.report().findings[0]);
+    let View::Trial(trial) = app.view() else { panic!("{:?}", app.view()) };
+    assert_eq!(trial.state, TrialState::Running { judgement: 1, judged: 0, of: 1 });
+    assert_eq!(press(&mut app, "y w"), [], "there is nothing to copy or write yet");
+    assert_eq!(press(&mut app, "esc"), [Effect::StopTrying]);
+    assert!(matches!(app.view(), View::Panes));
+    // What comes too late, or of another trial, changes nothing.
+    let news = |number| Message::Trial(Box::new(TrialNews { number, state: TrialState::Done(None) }));
+    assert!(!app.update(news(1)).redraw);
+    press(&mut app, "x");
+    assert!(!app.update(news(1)).redraw);
+    assert!(app.update(news(2)).redraw);
+    assert_eq!(press(&mut app, "esc"), [], "it is done: there is nothing to stop");
+}
+
+#[test]
+fn without_a_finding_there_is_nothing_to_try() {
+    let mut store = Fixture::shop();
+    let mut app = app(&mut store);
+    press(&mut app, "4 / code:nothing-of-this-name");
+    let effects = app.update(Message::Action(Action::TryFix)).effects;
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Try(_))), "{effects:?}");
+}

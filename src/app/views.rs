@@ -4,7 +4,7 @@ use super::action::{Action, Pane};
 use super::export;
 use super::keymap::Scope;
 use super::listing::Scroll;
-use super::{App, Effect, Narrowing};
+use super::{App, Effect, Narrowing, Trial, TrialState};
 use crate::reason::Category;
 use crate::view::Explanation;
 
@@ -112,40 +112,45 @@ pub enum View {
     Why(Why),
     /// One experiment.
     Experiment(Detail),
+    /// What the fix of a finding comes to.
+    Trial(Box<Trial>),
 }
 
 impl View {
     /// Where the user is, for the key map.
     pub fn scopes(&self, focus: Pane, replaying: bool) -> &'static [Scope] {
-        let [live, lists, why, opened] = if replaying { Self::REPLAYING } else { Self::LISTENING };
+        let [live, findings, lists, why, opened] = if replaying { Self::REPLAYING } else { Self::LISTENING };
         match self {
             Self::Panes if focus == Pane::Live => live,
+            Self::Panes if focus == Pane::Findings => findings,
             Self::Panes => lists,
             Self::Why(_) => why,
-            Self::Experiment(_) => opened,
+            Self::Experiment(_) | Self::Trial(_) => opened,
         }
     }
 
-    /// Where keys work while exptap listens: in Live, in the other panes, in Why, in other opened views.
-    const LISTENING: [&'static [Scope]; 4] = [
+    /// Where keys work while exptap listens: in Live, in Findings, in the other panes, in Why, in other opened views.
+    const LISTENING: [&'static [Scope]; 5] = [
         &[Scope::Live, Scope::Panes, Scope::Listening, Scope::List, Scope::Top, Scope::Everywhere],
+        &[Scope::Findings, Scope::Lists, Scope::Panes, Scope::Listening, Scope::List, Scope::Top, Scope::Everywhere],
         &[Scope::Lists, Scope::Panes, Scope::Listening, Scope::List, Scope::Top, Scope::Everywhere],
         &[Scope::Why, Scope::Opened, Scope::List, Scope::Top, Scope::Everywhere],
         &[Scope::Opened, Scope::List, Scope::Top, Scope::Everywhere],
     ];
     /// The same while a recording is played. It can be played on with an event explained: its verdicts are seen to
     /// change. Only the left and right keys mean the event before and after there.
-    const REPLAYING: [&'static [Scope]; 4] = [
+    const REPLAYING: [&'static [Scope]; 5] = [
         &[Scope::Live, Scope::Panes, Scope::Replay, Scope::ReplayBar, Scope::List, Scope::Everywhere],
+        &[Scope::Findings, Scope::Lists, Scope::Panes, Scope::Replay, Scope::ReplayBar, Scope::List, Scope::Everywhere],
         &[Scope::Lists, Scope::Panes, Scope::Replay, Scope::ReplayBar, Scope::List, Scope::Everywhere],
         &[Scope::Why, Scope::Opened, Scope::Replay, Scope::List, Scope::Everywhere],
         &[Scope::Opened, Scope::Replay, Scope::ReplayBar, Scope::List, Scope::Everywhere],
     ];
 
     #[cfg(test)]
-    pub(super) fn every_scope_list() -> [&'static [Scope]; 8] {
-        let [[a, b, c, d], [e, f, g, h]] = [Self::LISTENING, Self::REPLAYING];
-        [a, b, c, d, e, f, g, h]
+    pub(super) fn every_scope_list() -> [&'static [Scope]; 10] {
+        let [[a, b, c, d, e], [f, g, h, i, j]] = [Self::LISTENING, Self::REPLAYING];
+        [a, b, c, d, e, f, g, h, i, j]
     }
 }
 
@@ -234,6 +239,7 @@ impl App<'_> {
             View::Panes => return,
             View::Why(why) => why.scroll(is_wide),
             View::Experiment(detail) => &mut detail.scroll,
+            View::Trial(trial) => &mut trial.scroll,
         };
         match action {
             Action::Up => scroll.step(-1),
@@ -242,7 +248,14 @@ impl App<'_> {
             Action::PageDown => scroll.step(page),
             Action::First => scroll.first(),
             Action::Last => scroll.last(),
-            Action::Back => self.view = View::Panes,
+            Action::Back => {
+                if let View::Trial(trial) = &self.view
+                    && matches!(trial.state, TrialState::Running { .. })
+                {
+                    effects.push(Effect::StopTrying);
+                }
+                self.view = View::Panes;
+            }
             Action::SwapSide => {
                 if let View::Why(why) = &mut self.view {
                     why.side = Why::after(why.side_in(is_wide), !is_wide && why.explanation.segment.is_some());
@@ -267,7 +280,7 @@ impl App<'_> {
         if let Some(event) = self.live.selected() {
             let side = match &self.view {
                 View::Why(why) => why.side,
-                View::Panes | View::Experiment(_) => Side::default(),
+                View::Panes | View::Experiment(_) | View::Trial(_) => Side::default(),
             };
             self.explain(event);
             if let View::Why(why) = &mut self.view {
@@ -279,7 +292,8 @@ impl App<'_> {
     /// Puts the opened view in step with the session.
     pub(super) fn refresh_view(&mut self) {
         match &mut self.view {
-            View::Panes => (),
+            // A trial tells of the events it was made with.
+            View::Panes | View::Trial(_) => (),
             View::Why(why) => {
                 // Stepping back and forth over an event must not close its explanation.
                 why.to_come = why.explanation.row.event >= self.store.next();

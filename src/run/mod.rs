@@ -15,6 +15,7 @@ mod replay;
 mod screen;
 mod secret;
 mod tail;
+mod trial;
 pub mod tui;
 mod what_if;
 

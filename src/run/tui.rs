@@ -12,8 +12,9 @@
 use super::pace::{Dirty, Pace};
 use super::recording::Desk;
 use super::replay::{Replayed, Replaying};
+use super::trial::Trials;
 use crate::app::keymap::lookup;
-use crate::app::{Action, App, Effect, Forwarding, Health, Message, Pane, Setting, Tick};
+use crate::app::{Action, App, Effect, Forwarding, Health, Message, Pane, Setting, Tick, TrialNews};
 use crate::endpoint::{IntakeReceiver, Received};
 use crate::recording::Mark;
 use crate::report::{Report, table};
@@ -103,6 +104,7 @@ pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
         health,
         replaying,
         desk,
+        trials: Trials::default(),
         started: Instant::now(),
         second: 0,
         frames: 0,
@@ -169,6 +171,7 @@ struct Loop<'a> {
     health: Option<Box<dyn Fn() -> Health>>,
     replaying: Option<Replaying>,
     desk: Desk,
+    trials: Trials,
     started: Instant,
     /// The second of the last tick.
     second: u64,
@@ -192,6 +195,7 @@ enum Woken {
     Arrived(Option<Received>),
     Replayed,
     Recording,
+    Tried(TrialNews),
     Spare,
 }
 
@@ -256,6 +260,7 @@ impl Loop<'_> {
                 () = self.desk.changed() => Woken::Recording,
                 envelope = next_request(&mut intake), if intake.is_some() => Woken::Arrived(envelope),
                 () = replayed(self.replaying.as_ref()), if self.replaying.is_some() => Woken::Replayed,
+                news = self.trials.news() => Woken::Tried(news),
                 () = std::future::ready(()), if spare => Woken::Spare,
             };
             match woken {
@@ -284,6 +289,7 @@ impl Loop<'_> {
                         self.update(Message::Recording(snapshot), Dirty::Data)?;
                     }
                 }
+                Woken::Tried(news) => self.update(Message::Trial(Box::new(news)), Dirty::Data)?,
                 Woken::Spare => self.update(Message::Spare, Dirty::Data)?,
             }
             self.ended |= self.screen.is_broken();
@@ -308,6 +314,13 @@ impl Loop<'_> {
                         replaying.send(command);
                     }
                 }
+                Effect::Try(request) => {
+                    if let Err(error) = self.trials.begin(*request) {
+                        let words = format!("the fix cannot be tried: {error}");
+                        self.app.update(Message::Notice(words, true));
+                    }
+                }
+                Effect::StopTrying => self.trials.stop(),
                 Effect::Copy(text) => self.copy(&text)?,
                 Effect::Record(path) => self.record(path),
                 Effect::StopRecording => self.desk.stop(),

@@ -27,11 +27,8 @@ pub(super) fn run(options: &cli::WhatIf) -> ExitCode {
 
 /// What is to be different, or every mistake in it.
 fn change(options: &cli::WhatIf) -> Result<Change, ExitCode> {
-    let then = cli::Judging {
-        catalog: options.catalog.clone(),
-        mapping: options.mapping.clone(),
-        clock: options.base_clock,
-    };
+    let then =
+        cli::Judging { catalog: options.catalog.clone(), mapping: options.mapping.clone(), clock: options.base_clock };
     let mut is_right = true;
     let mut mistake = |option: &str, refusal: &Refusal| {
         say(format_args!("{option} {refusal}"));
@@ -58,7 +55,9 @@ fn change(options: &cli::WhatIf) -> Result<Change, ExitCode> {
         return Err(ExitCode::from(BAD_INPUT));
     }
     if change.is_empty() {
-        say("nothing is to be different: give --set, --map-try, --catalog, --mapping or --clock (exptap what-if --help)");
+        say(
+            "nothing is to be different: give --set, --map-try, --catalog, --mapping or --clock (exptap what-if --help)",
+        );
         return Err(ExitCode::from(BAD_INPUT));
     }
     Ok(change)

@@ -4,10 +4,10 @@
 //! say a line may not say either, in the same words. What a file may say and the destination then makes nothing of
 //! (a remark) is refused too: nobody tries a line in order to have it dropped.
 
+use super::Work;
 use super::destination::{Action, Destination};
 use super::mapping_file::{self, MappingFile};
 use super::value::{Object, Value, parse};
-use super::Work;
 use crate::catalog::load::Format;
 use crate::catalog::tree::quoted;
 use crate::near_miss::nearest;
@@ -37,7 +37,9 @@ impl Destination {
             edit_line(&mut tree, edit).map_err(|words| (index, words))?;
             let json = tree.json(&mut Work::default()).ok().flatten().unwrap_or_default();
             let after = read(&json).map_err(|words| (index, words))?;
-            if let Some(new) = after.remarks.iter().find(|new| !before.remarks.iter().any(|old| old.message == new.message)) {
+            if let Some(new) =
+                after.remarks.iter().find(|new| !before.remarks.iter().any(|old| old.message == new.message))
+            {
                 return Err((index, new.message.clone()));
             }
             if index + 1 == edits.len() {
@@ -88,7 +90,9 @@ fn edit_line(tree: &mut Value, edit: &LineEdit) -> Result<(), String> {
     let path: Vec<&str> = edit.path.iter().map(String::as_str).collect();
     match path.as_slice() {
         [] | [""] => Err("the line is not named; expected a field such as additional_context_keys.device".to_owned()),
-        ["settings", rest @ ..] if !rest.is_empty() => set(object(member(object(tree)?, "settings"))?, rest, value.as_ref()),
+        ["settings", rest @ ..] if !rest.is_empty() => {
+            set(object(member(object(tree)?, "settings"))?, rest, value.as_ref())
+        }
         ["mapping", number, rest @ ..] if !rest.is_empty() => {
             let mappings = elements(tree);
             let count = mappings.len();
@@ -123,7 +127,8 @@ fn edit_line(tree: &mut Value, edit: &LineEdit) -> Result<(), String> {
             }
             let names = Action::TrackEvent.fields().iter().map(|field| field.name);
             let wrong = fields.first().copied().unwrap_or_default();
-            let advice = nearest(wrong, names.clone()).map_or_else(String::new, |near| format!("; did you mean {near}?"));
+            let advice =
+                nearest(wrong, names.clone()).map_or_else(String::new, |near| format!("; did you mean {near}?"));
             let names: Vec<&str> = names.collect();
             Err(format!("{} is not a field of trackEvent; expected one of {}{advice}", quoted(wrong), names.join(", ")))
         }
@@ -164,7 +169,9 @@ fn set(at: &mut Object, path: &[&str], value: Option<&Value>) -> Result<(), Stri
                 && fields.keys().any(|key| key.starts_with('@'))
                 && !rest.first().is_some_and(|next| next.starts_with('@'))
             {
-                return Err(format!("{name} is one directive as a whole, and a line cannot be put into it; give all of {name}"));
+                return Err(format!(
+                    "{name} is one directive as a whole, and a line cannot be put into it; give all of {name}"
+                ));
             }
             set(object(inner).map_err(|found| format!("{name} is {found}"))?, rest, value)
         }
@@ -219,7 +226,9 @@ mod tests {
         );
         assert_eq!(after, expected);
         assert_eq!(changed("mapping.1.enabled", Some("false")).unwrap().matches(r#""enabled":false"#).count(), 1);
-        assert!(!changed("timestamp", None).unwrap().contains(r#""event_properties":{"@path":"$.properties"},"timestamp""#));
+        assert!(
+            !changed("timestamp", None).unwrap().contains(r#""event_properties":{"@path":"$.properties"},"timestamp""#)
+        );
         assert!(changed("settings.client_id", Some(r#""64b0""#)).unwrap().contains(r#""client_id":"64b0""#));
     }
 
@@ -247,7 +256,10 @@ mod tests {
             refused("user_key.device", "3"),
             "user_key is one directive as a whole, and a line cannot be put into it; give all of user_key"
         );
-        assert_eq!(refused("event_name.x.y", "1"), "event_name is one directive as a whole, and a line cannot be put into it; give all of event_name");
+        assert_eq!(
+            refused("event_name.x.y", "1"),
+            "event_name is one directive as a whole, and a line cannot be put into it; give all of event_name"
+        );
         assert_eq!(refused("context_kind.x", "1"), "context_kind is string, not a table of lines");
         assert_eq!(changed("additional_context_keys.device", None).unwrap_err(), "there is no \"device\" to take away");
     }
@@ -262,6 +274,9 @@ mod tests {
         assert_eq!(destination.track_mappings(), [0, 2]);
         let edited = destination.edited(&[edit("additional_context_keys.device", Some("\"d\""))]).unwrap();
         assert_eq!(edited.to_json().matches(r#""additional_context_keys":{"device":"d"}"#).count(), 2);
-        assert_eq!(edited.mapped_kinds(), (vec!["user".to_owned(), "user".to_owned()], vec!["device".to_owned(), "device".to_owned()]));
+        assert_eq!(
+            edited.mapped_kinds(),
+            (vec!["user".to_owned(), "user".to_owned()], vec!["device".to_owned(), "device".to_owned()])
+        );
     }
 }

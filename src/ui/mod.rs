@@ -28,6 +28,7 @@ mod paint;
 mod replay;
 mod sources;
 pub mod theme;
+mod trial;
 mod why;
 
 use crate::app::{App, Pane, View};
@@ -64,6 +65,10 @@ pub fn render(app: &App<'_>, theme: &Theme, ascii_only: bool, frame: &mut Frame<
                     View::Experiment(detail) => {
                         let area = parts.tabs.map_or(parts.body, |tabs| tabs.union(parts.body));
                         experiment::draw(&mut canvas, area, detail);
+                    }
+                    View::Trial(trial) => {
+                        let area = parts.tabs.map_or(parts.body, |tabs| tabs.union(parts.body));
+                        trial::draw(&mut canvas, area, trial);
                     }
                 }
                 if let Some(bar) = parts.bar {

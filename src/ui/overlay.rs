@@ -140,6 +140,7 @@ fn help_lines(canvas: &Canvas<'_, '_>, width: usize) -> Vec<Line<'static>> {
         Scope::Replay,
         Scope::ReplayBar,
         Scope::Live,
+        Scope::Findings,
         Scope::Lists,
         Scope::List,
         Scope::Top,

@@ -118,15 +118,114 @@ fn every_other_pane_and_view_has_its_picture_at_80_columns() {
     }
 }
 
+/// What the fix of the shop's first finding comes to, made by hand.
+fn tried() -> crate::app::TrialResult {
+    use crate::reason::ReasonCode as Code;
+    use crate::what_if::difference::*;
+    let pair = |before, after| Pair { before, after };
+    let metric = |converting: Pair<u64>| ArmMetricDifference {
+        metric: "checkout-conversion".into(),
+        converting_units: converting,
+        conversions: converting,
+        sum: Pair { before: converting.before as f64, after: converting.after as f64 },
+    };
+    let arm = |variation, name: &str, units, converting| ArmDifference {
+        variation,
+        name: name.into(),
+        units: pair(units, units),
+        metrics: vec![metric(converting)],
+    };
+    let transition = |before, after, events| Transition {
+        before: Some(before),
+        after: Some(after),
+        variations: None,
+        another_unit: false,
+        events,
+        examples: Vec::new(),
+    };
+    crate::app::TrialResult {
+        fix:
+            "Segment, Track Event mapping, Additional Context Keys: device = $.context.device.id (matches 97 % of 403 \
+              events; tried: 391 of 403 count, 12 then no-exposure)."
+                .into(),
+        difference: Difference {
+            exptap_what_if: 1,
+            changes: vec!["mapping: additional_context_keys.device=$.context.device.id".into()],
+            catalog: Pair { before: "file", after: "file" },
+            clock: Pair { before: "creation", after: "creation" },
+            events: EventsCompared { received: 12_482, changed: 403, only_before: 0, only_after: 0 },
+            verdicts: Pair {
+                before: [("counted", 473), ("dropped", 1_204)].into(),
+                after: [("counted", 864), ("dropped", 813)].into(),
+            },
+            experiments: vec![ExperimentDifference {
+                key: "checkout-cta-test".into(),
+                iteration: "2".into(),
+                randomization_unit: Pair { before: Some("device".into()), after: Some("device".into()) },
+                units: UnitsDifference { exposed: pair(4_810, 4_810), ..UnitsDifference::default() },
+                arms: vec![arm(0, "control", 2_412, pair(212, 390)), arm(1, "treatment", 2_398, pair(261, 474))],
+                exposures: Vec::new(),
+                metrics: vec![MetricDifference {
+                    metric: "checkout-conversion".into(),
+                    received: pair(912, 912),
+                    counted: pair(473, 864),
+                    unchanged: 509,
+                    verdicts: vec![
+                        transition(Code::EventLacksUnit, Code::Counted, 391),
+                        transition(Code::EventLacksUnit, Code::NoExposure, 12),
+                    ],
+                }],
+            }],
+            elsewhere: Vec::new(),
+            findings: vec![FindingDifference {
+                code: Code::EventLacksUnit,
+                experiment: Some("checkout-cta-test".into()),
+                metric: Some("checkout-conversion".into()),
+                events: pair(403, 0),
+                findings: pair(1, 0),
+            }],
+        },
+    }
+}
+
+#[test]
+fn a_fix_that_is_tried_tells_how_far_it_is_and_then_what_it_comes_to() {
+    use crate::app::{TrialNews, TrialState};
+    let mut store = Fixture::shop();
+    let mut app = app(&mut store);
+    act(&mut app, [Action::Focus(Pane::Findings), Action::TryFix]);
+    let news = |app: &mut App<'_>, state| app.update(Message::Trial(Box::new(TrialNews { number: 1, state })));
+    news(&mut app, TrialState::Running { judgement: 2, judged: 1_203, of: 8_400 });
+    let running = text_of(&drawn(&mut app, (80, 24)));
+    assert!(running.contains("judgement 2, 1 203 of 8 400 requests"), "{running}");
+    assert!(running.contains("esc stops it"), "{running}");
+    news(&mut app, TrialState::Done(Some(Box::new(tried()))));
+    insta::assert_snapshot!("trial_80x24", text_of(&drawn(&mut app, (80, 24))));
+    insta::assert_snapshot!("trial_200x60", text_of(&drawn(&mut app, (200, 60))));
+    let buffer = drawn(&mut app, (200, 60));
+    for (text, role) in
+        [("event-lacks-unit → counted", Role::Counted), ("event-lacks-unit → no-exposure", Role::Dropped)]
+    {
+        let expected = theme("default").style(role).fg;
+        for cell in cells(&buffer, text) {
+            assert_eq!(Some(cell.fg), expected, "{text}");
+        }
+    }
+    news(&mut app, TrialState::Done(None));
+    let nothing = text_of(&drawn(&mut app, (80, 24)));
+    assert!(nothing.contains("Not tried (on"), "{nothing}");
+}
+
 #[test]
 fn no_view_fails_on_any_screen_however_small() {
-    let views: [&[Action]; 9] = [
+    let views: [&[Action]; 10] = [
         &[],
         &[Action::Open],
         &[Action::Open, Action::SwapSide],
         &[Action::Focus(Pane::Contexts)],
         &[Action::Focus(Pane::Experiments), Action::Open],
         &[Action::Focus(Pane::Findings), Action::Zoom],
+        &[Action::Focus(Pane::Findings), Action::TryFix],
         &[Action::Focus(Pane::Sources), Action::Help],
         &[Action::Palette, Action::Edit(Edit::Insert('q'))],
         &[Action::Filter, Action::Paste("code:x and very long ".repeat(20))],

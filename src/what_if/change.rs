@@ -141,10 +141,14 @@ impl CatalogEdit {
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         let refuse = |why: String| Refusal { edit: text.to_owned(), why };
         let (left, right) = cut(text).ok_or_else(|| {
-            refuse("there is no =; expected PATH=VALUE, such as metric.checkout.units=[\"user\", \"device\"]".to_owned())
+            refuse(
+                "there is no =; expected PATH=VALUE, such as metric.checkout.units=[\"user\", \"device\"]".to_owned(),
+            )
         })?;
         if right.trim().is_empty() {
-            return Err(refuse("there is no value; expected one behind the =, or null to take the field away".to_owned()));
+            return Err(refuse(
+                "there is no value; expected one behind the =, or null to take the field away".to_owned(),
+            ));
         }
         Ok(Self { written: text.to_owned(), path: path(left).map_err(refuse)?, value: value(right).map_err(refuse)? })
     }
@@ -174,11 +178,15 @@ impl MappingEdit {
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         let refuse = |why: String| Refusal { edit: text.to_owned(), why };
         let (left, right) = cut(text).ok_or_else(|| {
-            refuse("there is no =; expected LINE=VALUE, such as additional_context_keys.device=$.anonymousId".to_owned())
+            refuse(
+                "there is no =; expected LINE=VALUE, such as additional_context_keys.device=$.anonymousId".to_owned(),
+            )
         })?;
         let right = right.trim();
         if right.is_empty() {
-            return Err(refuse("there is no value; expected one behind the =, or null to take the line away".to_owned()));
+            return Err(refuse(
+                "there is no value; expected one behind the =, or null to take the line away".to_owned(),
+            ));
         }
         let json = match right {
             "null" => None,
@@ -358,7 +366,12 @@ fn names<'a>(members: Option<&'a Vec<Value>>, by: &str) -> Vec<&'a str> {
 }
 
 /// A member of a list, by its key.
-fn find<'a>(members: &'a mut Vec<Value>, what: &str, by: &str, key: &str) -> Result<&'a mut Map<String, Value>, String> {
+fn find<'a>(
+    members: &'a mut Vec<Value>,
+    what: &str,
+    by: &str,
+    key: &str,
+) -> Result<&'a mut Map<String, Value>, String> {
     const SHOWN: usize = 10;
     let index = members.iter().position(|member| member.get(by).is_some_and(|own| own == key));
     let missing = || {
@@ -379,16 +392,13 @@ fn find<'a>(members: &'a mut Vec<Value>, what: &str, by: &str, key: &str) -> Res
 }
 
 /// Sets a field of a table, or something further in.
-fn set(
-    table: &mut Map<String, Value>,
-    name: &str,
-    field: &str,
-    rest: &[&str],
-    value: &Value,
-) -> Result<(), String> {
+fn set(table: &mut Map<String, Value>, name: &str, field: &str, rest: &[&str], value: &Value) -> Result<(), String> {
     let Some((last, between)) = rest.split_last() else {
         if value.is_null() {
-            table.remove(field).map(drop).ok_or_else(|| format!("{name}: there is no {} to take away", quoted(field)))?;
+            table
+                .remove(field)
+                .map(drop)
+                .ok_or_else(|| format!("{name}: there is no {} to take away", quoted(field)))?;
         } else {
             table.insert(field.to_owned(), value.clone());
         }
@@ -411,7 +421,8 @@ fn inner<'a>(at: &'a mut Value, name: &str, to: &str, step: &str) -> Result<&'a 
             let count = members.len();
             let member = step.parse().ok().and_then(|index: usize| members.get_mut(index));
             member.ok_or_else(|| {
-                let expected = if count == 0 { "it is empty".to_owned() } else { format!("expected 0 to {}", count - 1) };
+                let expected =
+                    if count == 0 { "it is empty".to_owned() } else { format!("expected 0 to {}", count - 1) };
                 format!("{name}: {to} has no member {}; {expected}", quoted(step))
             })
         }

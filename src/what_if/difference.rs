@@ -237,10 +237,7 @@ impl Difference {
             catalog: Pair { before: of_before.catalog, after: of_after.catalog },
             clock: Pair { before: of_before.clock, after: of_after.clock },
             events: comparison.events,
-            verdicts: Pair {
-                before: of_before.totals.verdicts.clone(),
-                after: of_after.totals.verdicts.clone(),
-            },
+            verdicts: Pair { before: of_before.totals.verdicts.clone(), after: of_after.totals.verdicts.clone() },
             experiments: comparison.experiments(before, after, of_before, of_after),
             elsewhere: comparison.transitions(None),
             findings: findings(of_before, of_after),
@@ -293,11 +290,8 @@ impl Comparison {
             let metrics = judged.iteration.metrics.iter().map(|metric| Some(*metric as u32));
             for metric in std::iter::once(None).chain(metrics) {
                 let key = metric.and_then(|metric| judge.metric(metric)).map(|metric| metric.key.clone());
-                let place = Place {
-                    experiment: experiment.key.clone(),
-                    iteration: judged.iteration.id.clone(),
-                    metric: key,
-                };
+                let place =
+                    Place { experiment: experiment.key.clone(), iteration: judged.iteration.id.clone(), metric: key };
                 let next = self.places.len();
                 let number = *self.by_place.entry(place.clone()).or_insert(next);
                 if number == next {
@@ -406,7 +400,12 @@ impl Comparison {
             .collect();
         transitions.sort_by(|a, b| {
             b.events.cmp(&a.events).then_with(|| {
-                (a.before, a.after, a.variations, a.another_unit).cmp(&(b.before, b.after, b.variations, b.another_unit))
+                (a.before, a.after, a.variations, a.another_unit).cmp(&(
+                    b.before,
+                    b.after,
+                    b.variations,
+                    b.another_unit,
+                ))
             })
         });
         transitions
@@ -437,17 +436,15 @@ impl Comparison {
             };
             let sides = Pair { before: of(of_before), after: of(of_after) };
             let unit = |report: &Option<ExperimentReport>| report.as_ref().map(|it| it.randomization_unit.clone());
-            let metric_keys = self.places.iter().filter(|other| {
-                other.experiment == place.experiment && other.iteration == place.iteration
-            });
+            let metric_keys = self
+                .places
+                .iter()
+                .filter(|other| other.experiment == place.experiment && other.iteration == place.iteration);
             ExperimentDifference {
                 key: place.experiment.clone(),
                 iteration: place.iteration.clone(),
                 randomization_unit: Pair { before: unit(&sides.before), after: unit(&sides.after) },
-                units: units
-                    .get(&(place.experiment.as_str(), place.iteration.as_str()))
-                    .cloned()
-                    .unwrap_or_default(),
+                units: units.get(&(place.experiment.as_str(), place.iteration.as_str())).cloned().unwrap_or_default(),
                 arms: arms(&sides),
                 exposures: self
                     .place(&place.experiment, &place.iteration, None)
@@ -553,10 +550,13 @@ fn units<'a>(before: &'a Judgement, after: &'a Judgement) -> HashMap<(&'a str, &
     let keys = ours.keys().chain(theirs.keys().filter(|key| !ours.contains_key(*key)));
     keys.map(|key| {
         let (ours, theirs) = (ours.get(key).unwrap_or(&none), theirs.get(key).unwrap_or(&none));
-        let mut difference =
-            UnitsDifference { exposed: Pair { before: ours.len() as u64, after: theirs.len() as u64 }, ..Default::default() };
+        let mut difference = UnitsDifference {
+            exposed: Pair { before: ours.len() as u64, after: theirs.len() as u64 },
+            ..Default::default()
+        };
         let mut moved: Vec<UnitMoved> = Vec::new();
-        let gained = theirs.iter().filter(|(unit, _)| !ours.contains_key(*unit)).map(|(unit, arm)| (unit, None, Some(*arm)));
+        let gained =
+            theirs.iter().filter(|(unit, _)| !ours.contains_key(*unit)).map(|(unit, arm)| (unit, None, Some(*arm)));
         let kept = ours.iter().map(|(unit, arm)| (unit, Some(*arm), theirs.get(unit).copied()));
         for (unit, before, after) in kept.chain(gained).filter(|(_, before, after)| before != after) {
             match (before, after) {
@@ -585,8 +585,8 @@ fn arms(sides: &Pair<Option<ExperimentReport>>) -> Vec<ArmDifference> {
         names.insert(arm.variation, &arm.name);
     }
     let arm = |(variation, name): (i64, &str)| {
-        let [before, after] = reports
-            .map(|report| report.iter().flat_map(|report| &report.arms).find(|arm| arm.variation == variation));
+        let [before, after] =
+            reports.map(|report| report.iter().flat_map(|report| &report.arms).find(|arm| arm.variation == variation));
         let mut keys: Vec<&str> = Vec::new();
         for metric in [before, after].into_iter().flatten().flat_map(|arm| &arm.metrics) {
             if !keys.contains(&metric.metric.as_str()) {

@@ -109,7 +109,9 @@ fn ranked(events: u64, paths: HashMap<String, u64>) -> Join {
         .map(|(path, joins)| Candidate { path, joins })
         .collect();
     candidates.sort_by(|a, b| {
-        b.joins.cmp(&a.joins).then_with(|| stability(&a.path).cmp(&stability(&b.path)).then_with(|| a.path.cmp(&b.path)))
+        b.joins
+            .cmp(&a.joins)
+            .then_with(|| stability(&a.path).cmp(&stability(&b.path)).then_with(|| a.path.cmp(&b.path)))
     });
     Join { events, candidates }
 }

@@ -220,7 +220,8 @@ pub fn may_be_tried(finding: &Finding, report: &Report, catalog: &Catalog) -> bo
 /// Whether some of a finding's events may have come through Segment: their senders say so.
 fn is_of_segment(finding: &Finding) -> bool {
     // A file without requests names no sender.
-    finding.sources.iter().any(|source| source.starts_with("Segment")) || !finding.sources.iter().any(|it| it.contains('/'))
+    finding.sources.iter().any(|source| source.starts_with("Segment"))
+        || !finding.sources.iter().any(|it| it.contains('/'))
 }
 
 /// What remedies are tried with.
@@ -328,7 +329,8 @@ pub fn effect(difference: &Difference, finding: &Finding) -> Effect {
     let mut lost = 0;
     for experiment in &difference.experiments {
         let metrics = || experiment.metrics.iter();
-        lost += metrics().flat_map(|metric| &metric.verdicts).filter(|it| it.is_loss()).map(|it| it.events).sum::<u64>();
+        lost +=
+            metrics().flat_map(|metric| &metric.verdicts).filter(|it| it.is_loss()).map(|it| it.events).sum::<u64>();
         if finding.experiment.as_ref().is_some_and(|key| *key != experiment.key) {
             continue;
         }

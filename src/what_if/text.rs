@@ -24,7 +24,8 @@ pub fn sentence(difference: &Difference) -> String {
         return format!("Nothing changes: {} {noun}, and every verdict is the same.", grouped(events.received));
     }
     let verb = if events.changed == 1 { "is" } else { "are" };
-    let counted = |verdicts: &std::collections::BTreeMap<&str, u64>| verdicts.get("counted").copied().unwrap_or_default();
+    let counted =
+        |verdicts: &std::collections::BTreeMap<&str, u64>| verdicts.get("counted").copied().unwrap_or_default();
     let before_after =
         Pair { before: counted(&difference.verdicts.before), after: counted(&difference.verdicts.after) };
     let count = if before_after.is_changed() {
@@ -32,11 +33,7 @@ pub fn sentence(difference: &Difference) -> String {
     } else {
         format!("{} count, as before.", grouped(before_after.before))
     };
-    format!(
-        "{} of {} {noun} {verb} judged differently; {count}",
-        grouped(events.changed),
-        grouped(events.received)
-    )
+    format!("{} of {} {noun} {verb} judged differently; {count}", grouped(events.changed), grouped(events.received))
 }
 
 /// `4 → 24`, or `4` where it stays.
@@ -152,7 +149,16 @@ fn write_experiment(out: &mut String, experiment: &ExperimentDifference) -> fmt:
     };
     writeln!(out, "\n{} · iteration {} · {unit}", safe(&experiment.key), safe(&experiment.iteration))?;
     let mut table = Table::default();
-    table.row(["arm", "metric", "units", "converting", "conversions", "sum"].map(ToOwned::to_owned));
+    // The sum of a metric that is not numeric is the number of its conversions.
+    let figures = experiment.arms.iter().flat_map(|arm| &arm.metrics);
+    let has_sums = figures.clone().any(|it| {
+        [(it.sum.before, it.conversions.before), (it.sum.after, it.conversions.after)]
+            .iter()
+            .any(|(sum, conversions)| (sum - *conversions as f64).abs() > f64::EPSILON)
+    });
+    let mut heads = vec!["arm", "metric", "units", "converting", "conversions"];
+    heads.extend(has_sums.then_some("sum"));
+    table.row(heads.into_iter().map(ToOwned::to_owned));
     for arm in experiment.arms.iter().filter(|arm| arm.is_changed()) {
         if arm.metrics.is_empty() {
             table.row([safe(&arm.name), String::new(), arrow(arm.units)]);
@@ -164,14 +170,15 @@ fn write_experiment(out: &mut String, experiment: &ExperimentDifference) -> fmt:
                 false => sum(metric.sum.before),
             };
             let is_first = index == 0;
-            table.row([
+            let mut cells = vec![
                 if is_first { safe(&arm.name) } else { String::new() },
                 safe(&metric.metric),
                 if is_first { arrow(arm.units) } else { String::new() },
                 arrow(metric.converting_units),
                 arrow(metric.conversions),
-                sums,
-            ]);
+            ];
+            cells.extend(has_sums.then_some(sums));
+            table.row(cells);
         }
     }
     if experiment.arms.iter().any(ArmDifference::is_changed) {

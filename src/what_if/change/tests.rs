@@ -33,7 +33,8 @@ fn base() -> Catalog {
 }
 
 fn set(edits: &[&str]) -> Result<Catalog, String> {
-    let set = edits.iter().map(|edit| CatalogEdit::parse(edit)).collect::<Result<_, _>>().map_err(|it| it.to_string())?;
+    let set =
+        edits.iter().map(|edit| CatalogEdit::parse(edit)).collect::<Result<_, _>>().map_err(|it| it.to_string())?;
     Change { set, ..Change::default() }.apply(&base()).map_err(|refusal| refusal.to_string())
 }
 
@@ -102,32 +103,76 @@ fn a_mistake_is_refused_with_what_was_expected_and_what_comes_near() {
             "there is no experiment \"checkout-cta\" in the catalog; expected one of \"checkout-cta-test\", \
              \"search.ranker\"",
         ),
-        ("metric.chekout-conversion.units=[]", "there is no metric \"chekout-conversion\" in the catalog; did you mean \"checkout-conversion\"?"),
-        ("metric.checkout-conversion.units=user", "metric \"checkout-conversion\": units is \"user\"; expected an array of texts"),
-        ("metric.checkout-conversion.measure=ocurrence", "metric \"checkout-conversion\": measure is \"ocurrence\"; expected one of occurrence, count, value; did you mean occurrence?"),
-        ("experimnt.x.y=1", "\"experimnt\" is no part of a catalog; expected experiment.KEY.FIELD, metric.KEY.FIELD, metric_group.KEY.FIELD or environment.FIELD; did you mean experiment?"),
-        ("experiment.checkout-cta-test=1", "the field is not named; expected experiment.KEY.FIELD, metric.KEY.FIELD, metric_group.KEY.FIELD or environment.FIELD"),
+        (
+            "metric.chekout-conversion.units=[]",
+            "there is no metric \"chekout-conversion\" in the catalog; did you mean \"checkout-conversion\"?",
+        ),
+        (
+            "metric.checkout-conversion.units=user",
+            "metric \"checkout-conversion\": units is \"user\"; expected an array of texts",
+        ),
+        (
+            "metric.checkout-conversion.measure=ocurrence",
+            "metric \"checkout-conversion\": measure is \"ocurrence\"; expected one of occurrence, count, value; did you mean occurrence?",
+        ),
+        (
+            "experimnt.x.y=1",
+            "\"experimnt\" is no part of a catalog; expected experiment.KEY.FIELD, metric.KEY.FIELD, metric_group.KEY.FIELD or environment.FIELD; did you mean experiment?",
+        ),
+        (
+            "experiment.checkout-cta-test=1",
+            "the field is not named; expected experiment.KEY.FIELD, metric.KEY.FIELD, metric_group.KEY.FIELD or environment.FIELD",
+        ),
         (
             "experiment.\"search.ranker\".started_at=2026-01-01T00:00:00Z",
             "experiment \"search.ranker\" has iterations, each with its own times; expected \
              experiment.KEY.iterations.ID.started_at, with one of the ids a, b",
         ),
-        ("experiment.\"search.ranker\".iterations.c.rule=x", "there is no iteration \"c\" in the catalog; expected one of \"a\", \"b\""),
-        ("experiment.checkout-cta-test.variations.5.name=x", "experiment \"checkout-cta-test\": variations has no member \"5\"; expected 0 to 1"),
-        ("experiment.checkout-cta-test.flag.x=1", "experiment \"checkout-cta-test\": flag is \"checkout-cta\", and nothing is in it; expected a value for flag itself"),
-        ("experiment.checkout-cta-test.ended_at=null", "experiment \"checkout-cta-test\": there is no \"ended_at\" to take away"),
-        ("experiment.checkout-cta-test.started_at=1767225600", "experiment \"checkout-cta-test\": started_at is 1767225600, which looks like seconds; expected RFC 3339 with an offset (2026-01-01T00:00:00Z) or epoch milliseconds"),
-        ("metric.checkout-conversion.key=other", "experiment \"checkout-cta-test\": there is no metric \"checkout-conversion\"; expected the key of a metric of this catalog; add the metric to the catalog, or remove it here; experiment \"search.ranker\": iteration \"a\": there is no metric \"checkout-conversion\"; expected the key of a metric of this catalog; add the metric to the catalog, or remove it here; experiment \"search.ranker\": iteration \"b\": there is no metric \"checkout-conversion\"; expected the key of a metric of this catalog; add the metric to the catalog, or remove it here"),
-        ("metric.checkout-conversion.units", "there is no =; expected PATH=VALUE, such as metric.checkout.units=[\"user\", \"device\"]"),
-        ("metric.checkout-conversion.units=", "there is no value; expected one behind the =, or null to take the field away"),
+        (
+            "experiment.\"search.ranker\".iterations.c.rule=x",
+            "there is no iteration \"c\" in the catalog; expected one of \"a\", \"b\"",
+        ),
+        (
+            "experiment.checkout-cta-test.variations.5.name=x",
+            "experiment \"checkout-cta-test\": variations has no member \"5\"; expected 0 to 1",
+        ),
+        (
+            "experiment.checkout-cta-test.flag.x=1",
+            "experiment \"checkout-cta-test\": flag is \"checkout-cta\", and nothing is in it; expected a value for flag itself",
+        ),
+        (
+            "experiment.checkout-cta-test.ended_at=null",
+            "experiment \"checkout-cta-test\": there is no \"ended_at\" to take away",
+        ),
+        (
+            "experiment.checkout-cta-test.started_at=1767225600",
+            "experiment \"checkout-cta-test\": started_at is 1767225600, which looks like seconds; expected RFC 3339 with an offset (2026-01-01T00:00:00Z) or epoch milliseconds",
+        ),
+        (
+            "metric.checkout-conversion.key=other",
+            "experiment \"checkout-cta-test\": there is no metric \"checkout-conversion\"; expected the key of a metric of this catalog; add the metric to the catalog, or remove it here; experiment \"search.ranker\": iteration \"a\": there is no metric \"checkout-conversion\"; expected the key of a metric of this catalog; add the metric to the catalog, or remove it here; experiment \"search.ranker\": iteration \"b\": there is no metric \"checkout-conversion\"; expected the key of a metric of this catalog; add the metric to the catalog, or remove it here",
+        ),
+        (
+            "metric.checkout-conversion.units",
+            "there is no =; expected PATH=VALUE, such as metric.checkout.units=[\"user\", \"device\"]",
+        ),
+        (
+            "metric.checkout-conversion.units=",
+            "there is no value; expected one behind the =, or null to take the field away",
+        ),
         ("metric..units=1", "a name of the path is empty; expected names with dots in between"),
         ("metric.\"a=1", "there is no =; expected PATH=VALUE, such as metric.checkout.units=[\"user\", \"device\"]"),
-        ("metric.a\"b\"c\"d=1", "there is no =; expected PATH=VALUE, such as metric.checkout.units=[\"user\", \"device\"]"),
+        (
+            "metric.a\"b\"c\"d=1",
+            "there is no =; expected PATH=VALUE, such as metric.checkout.units=[\"user\", \"device\"]",
+        ),
         ("metric.\"a\"b.c=1", "expected a dot before \"b.c\""),
     ] {
         assert_eq!(set(&[edit]).unwrap_err(), format!("{edit}: {why}"));
     }
-    assert!(set(&["metric.checkout-conversion.units=[\"user\""]).unwrap_err().contains("is no value: this is not TOML"));
+    assert!(
+        set(&["metric.checkout-conversion.units=[\"user\""]).unwrap_err().contains("is no value: this is not TOML")
+    );
 }
 
 #[test]
@@ -161,7 +206,10 @@ fn a_line_of_the_mapping_is_a_path_a_value_or_a_directive() {
          context_kind, user_key, additional_context_keys, event_name, metric_value, event_properties, timestamp; did \
          you mean additional_context_keys?"
     );
-    assert_eq!(map_try("x").unwrap_err(), "x: there is no =; expected LINE=VALUE, such as additional_context_keys.device=$.anonymousId");
+    assert_eq!(
+        map_try("x").unwrap_err(),
+        "x: there is no =; expected LINE=VALUE, such as additional_context_keys.device=$.anonymousId"
+    );
 }
 
 #[test]
