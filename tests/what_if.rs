@@ -437,23 +437,23 @@ fn the_fixes_of_findings_are_tried_on_the_recordings() {
     };
     assert!(
         fix("metric-unit-mismatch.exptap", "metric-unit-mismatch")
-            .ends_with(" (tried: metric.checkout-conversion.units=[\"user\",\"device\"]: 14 of 14 count.)"),
+            .ends_with(" Tried: metric.checkout-conversion.units=[\"user\",\"device\"]: 14 of 14 count."),
         "{}",
         fix("metric-unit-mismatch.exptap", "metric-unit-mismatch")
     );
     assert!(
         fix("event-key-typo.exptap", "event-key-case")
-            .ends_with(" (tried: metric.checkout-conversion.event_key=chekout: 15 of 15 count.)")
+            .ends_with(" Tried: metric.checkout-conversion.event_key=chekout: 15 of 15 count.")
     );
     assert!(
         fix("metric-not-attached.exptap", "metric-not-in-experiment")
-            .contains("(tried: experiment.checkout-cta-test.metrics="),
+            .contains("Tried: experiment.checkout-cta-test.metrics="),
         "{}",
         fix("metric-not-attached.exptap", "metric-not-in-experiment")
     );
     assert!(
         fix("experiment-not-running.exptap", "after-iteration-end")
-            .contains("(tried: experiment.checkout-cta-test.ended_at=null: ")
+            .contains("Tried: experiment.checkout-cta-test.ended_at=null: ")
     );
     // What an application has to change cannot be tried here.
     assert!(!fix("event-lacks-unit.exptap", "event-lacks-unit").contains("tried"));

@@ -96,7 +96,7 @@ impl Tried {
         match &self.remedy.advice {
             Advice::Own => {
                 let edits: Vec<String> = self.remedy.change.set.iter().map(ToString::to_string).collect();
-                format!("{own} (tried: {}: {effect}.)", edits.join(", "))
+                format!("{own} Tried: {}: {effect}.", edits.join(", "))
             }
             Advice::AddKey { kind, path, percent, events } => {
                 let added = format!(
