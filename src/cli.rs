@@ -453,6 +453,9 @@ pub struct WhatIf {
     /// How Segment's destination is set up before.
     #[arg(long, value_name = "FILE")]
     pub base_mapping: Option<PathBuf>,
+    /// The flags as server SDKs get them, whose rollouts hold before and after.
+    #[arg(long, value_name = "FILE")]
+    pub flags: Option<PathBuf>,
     /// The clock before.
     #[arg(long, value_enum, default_value_t = ClockName::Creation)]
     pub base_clock: ClockName,

@@ -27,6 +27,7 @@ fn recording(name: &str) -> Request {
         sources: vec![Source::File(path)],
         catalog: None,
         mapping: None,
+        flags: None,
         clock: Clock::Creation,
         observed_from_ms: None,
     }
@@ -558,6 +559,7 @@ proptest! {
             sources: vec![Source::File(file.path().to_owned())],
             catalog: Some(base.clone()),
             mapping: None,
+        flags: None,
             clock: Clock::Creation,
             observed_from_ms: None,
         };

@@ -25,6 +25,8 @@ mod write;
 pub use assembly::Pulled;
 
 use crate::bucketing::Rollout;
+pub(crate) use read::ITERATION_KEYS;
+
 use crate::segment::Destination;
 use infer::Inference;
 use std::sync::Arc;

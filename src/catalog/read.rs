@@ -32,7 +32,8 @@ pub(super) const EXPERIMENT_KEYS: &[&str] = &[
     "data_source",
     "iterations",
 ];
-pub(super) const ITERATION_KEYS: &[&str] = &[
+/// The keys of an iteration.
+pub(crate) const ITERATION_KEYS: &[&str] = &[
     "id",
     "randomization_unit",
     "rule",

@@ -18,6 +18,7 @@ pub(super) fn run(options: &cli::WhatIf) -> ExitCode {
     let before = cli::Judging {
         catalog: options.base_catalog.clone(),
         mapping: options.base_mapping.clone(),
+        flags: options.flags.clone(),
         clock: options.base_clock,
     };
     judged(&before, options.sources.clone(), options.observed_from, |request| {
@@ -27,8 +28,13 @@ pub(super) fn run(options: &cli::WhatIf) -> ExitCode {
 
 /// What is to be different, or every mistake in it.
 fn change(options: &cli::WhatIf) -> Result<Change, ExitCode> {
-    let then =
-        cli::Judging { catalog: options.catalog.clone(), mapping: options.mapping.clone(), clock: options.base_clock };
+    let then = cli::Judging {
+        catalog: options.catalog.clone(),
+        mapping: options.mapping.clone(),
+        // They give rollouts to a catalog; without another one that is the one before.
+        flags: options.flags.clone().filter(|_| options.catalog.is_some()),
+        clock: options.base_clock,
+    };
     let mut is_right = true;
     let mut mistake = |option: &str, refusal: &Refusal| {
         say(format_args!("{option} {refusal}"));

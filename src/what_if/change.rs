@@ -1,9 +1,9 @@
 //! Something to be set up in another way.
 
 use crate::attribution::state::Clock;
-use crate::catalog::Catalog;
 use crate::catalog::load::{self, Format};
 use crate::catalog::tree::{self, quoted};
+use crate::catalog::{Catalog, ITERATION_KEYS};
 use crate::near_miss::nearest;
 use crate::segment::Destination;
 use crate::segment::edit::LineEdit;
@@ -293,9 +293,11 @@ fn flatten(tree: &mut Value) {
     }
 }
 
-/// What an iteration has of its own.
-const OF_ITERATIONS: &[&str] =
-    &["randomization_unit", "rule", "variations", "metrics", "metric_groups", "flag_config_version"];
+/// Whether it is something that every iteration has of its own, and that changes in all of them.
+fn is_of_iterations(field: &str) -> bool {
+    ITERATION_KEYS.contains(&field) && !["id", "started_at", "ended_at"].contains(&field)
+}
+
 /// Lists of a catalog, by what one of their members is called in a path.
 const LISTS: &[(&str, &str)] =
     &[("experiment", "experiments"), ("metric", "metrics"), ("metric_group", "metric_groups")];
@@ -323,7 +325,7 @@ fn put(tree: &mut Value, edit: &CatalogEdit) -> Result<(), String> {
                     set(iteration, &format!("{name}: iteration {}", quoted(id)), field, rest, &edit.value)
                 }
                 // What an iteration says itself beats its experiment, so that it has to be changed there.
-                (field, rest) if *what == "experiment" && OF_ITERATIONS.contains(field) => {
+                (field, rest) if *what == "experiment" && is_of_iterations(field) => {
                     match member.get_mut("iterations").and_then(Value::as_array_mut) {
                         None => set(member, &name, field, rest, &edit.value),
                         Some(iterations) => {
