@@ -41,7 +41,7 @@ fn map_try(edit: &str) -> Change {
     Change { map_try: vec![MappingEdit::parse(edit).unwrap()], ..Change::default() }
 }
 
-/// The difference, and that it is the one that is found by comparing row by row.
+/// The difference that a change makes.
 fn tried<E: Events>(events: &E, catalog: &Catalog, change: &Change) -> Difference
 where
     E::Error: std::fmt::Debug,
@@ -147,7 +147,7 @@ fn what_changes_nothing_is_said_to_change_nothing() {
 }
 
 /// What a difference says of one metric or evaluation, found the long way: by the rows that `exptap verdicts` prints.
-type Counted = BTreeMap<(String, String, String, String), u64>;
+type Counted = BTreeMap<(String, String, String), u64>;
 
 fn brute_force(request: &Request, before: &Catalog, after: &Catalog, clocks: [Clock; 2]) -> Counted {
     let rows = |catalog: &Catalog, clock: Clock| -> Vec<Value> {
@@ -166,18 +166,15 @@ fn brute_force(request: &Request, before: &Catalog, after: &Catalog, clocks: [Cl
 
 fn by_rows(before: &[Value], after: &[Value]) -> Counted {
     type Rows = BTreeMap<(u64, String), String>;
-    // Per event and place the verdict; `-` stands for events that no experiment is about.
+    // Per event and place the verdict, and of events that no experiment is about why.
     let table = |rows: &[Value]| -> (Rows, BTreeMap<u64, String>) {
         let (mut placed, mut apart) = (Rows::new(), BTreeMap::new());
         for row in rows {
             let event = row["event"].as_u64().unwrap();
-            let verdict = format!("{} {} {}", row["verdict"].as_str().unwrap(), row["variation"], row["unit"]);
+            let verdict = row["verdict"].as_str().unwrap().to_owned();
             if row["experiment"].is_null() {
-                apart.insert(event, row["verdict"].as_str().unwrap().to_owned());
+                apart.insert(event, verdict);
             } else {
-                // The unit of a verdict that no exposure decides is nobody's.
-                let is_followed = !row["variation"].is_null() || row["verdict"] != Value::Null;
-                assert!(is_followed);
                 placed
                     .insert((event, format!("{}/{}/{}", row["experiment"], row["iteration"], row["metric"])), verdict);
             }
@@ -187,16 +184,15 @@ fn by_rows(before: &[Value], after: &[Value]) -> Counted {
     let ((ours, our_apart), (theirs, their_apart)) = (table(before), table(after));
     let mut counted = Counted::new();
     let places: std::collections::BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
-    let code = |verdict: &str| verdict.split(' ').next().unwrap().to_owned();
     for (event, place) in places {
         let side = |rows: &Rows, apart: &BTreeMap<u64, String>| {
             rows.get(&(*event, place.clone()))
-                .map(|it| code(it))
+                .cloned()
                 .or_else(|| apart.get(event).filter(|it| *it != "not-an-experiment-event").cloned())
         };
         let (one, other) = (side(&ours, &our_apart), side(&theirs, &their_apart));
         if one != other {
-            let key = (place.clone(), one.unwrap_or_default(), other.unwrap_or_default(), String::new());
+            let key = (place.clone(), one.unwrap_or_default(), other.unwrap_or_default());
             *counted.entry(key).or_default() += 1;
         }
     }
@@ -209,7 +205,7 @@ fn told(difference: &Difference) -> Counted {
     let mut add = |place: String, transitions: &[Transition]| {
         for it in transitions.iter().filter(|it| it.before != it.after) {
             let name = |code: Option<exptap::reason::ReasonCode>| code.map_or("", |code| code.name()).to_owned();
-            *counted.entry((place.clone(), name(it.before), name(it.after), String::new())).or_default() += it.events;
+            *counted.entry((place.clone(), name(it.before), name(it.after))).or_default() += it.events;
         }
     };
     for experiment in &difference.experiments {
@@ -222,7 +218,10 @@ fn told(difference: &Difference) -> Counted {
     counted
 }
 
-fn figures(report: &Report, experiment: &str, iteration: &str) -> Option<BTreeMap<(i64, String), (u64, u64, u64)>> {
+/// Units, converting units and conversions, by arm and metric.
+type Figures = BTreeMap<(i64, String), (u64, u64, u64)>;
+
+fn figures(report: &Report, experiment: &str, iteration: &str) -> Option<Figures> {
     let found = report.experiments.iter().find(|it| it.key == experiment && it.iteration == iteration)?;
     Some(
         found
@@ -280,7 +279,7 @@ fn every_recording_under_every_sort_of_change_differs_by_what_comparing_row_by_r
                 for arm in &experiment.arms {
                     for metric in &arm.metrics {
                         let key = (arm.variation, metric.metric.clone());
-                        let of = |side: &Option<BTreeMap<_, _>>| side.as_ref().and_then(|it| it.get(&key).copied());
+                        let of = |side: &Option<Figures>| side.as_ref().and_then(|it| it.get(&key).copied());
                         let before = of(&before).unwrap_or_default();
                         let after = of(&after).unwrap_or_default();
                         assert_eq!((metric.converting_units.before, metric.conversions.before), (before.1, before.2));
@@ -586,4 +585,123 @@ proptest! {
         // Nothing changed is no difference, and the way back undoes the way there.
         prop_assert!(tried(&passes, &base, &Change::default()).is_empty());
     }
+}
+
+#[test]
+fn what_segment_s_own_libraries_sent_is_mended_by_the_field_that_is_found() {
+    let request = recording("segment-default-mapping.exptap");
+    let read = headless::read(&request).unwrap();
+    let mut report = read.report();
+    headless::try_fixes(&request, &read, &mut report).unwrap();
+    let fixes: Vec<(&str, &str)> =
+        report.findings.iter().map(|it| (it.metric.as_deref().unwrap(), it.fix.as_str())).collect();
+    let fix = |events: u64| {
+        format!(
+            "Segment, Track Event mapping, Additional Context Keys: device = $.context.device.id (matches 100 % of \
+             {events} events; tried: {events} of {events} count)."
+        )
+    };
+    let (seventy, eighteen) = (fix(70), fix(18));
+    assert_eq!(
+        fixes,
+        [
+            ("products-added", seventy.as_str()),
+            ("checkout-conversion", eighteen.as_str()),
+            ("order-value", eighteen.as_str())
+        ]
+    );
+}
+
+/// The program, in the folder of the recordings: exit code, standard output, standard error.
+fn run(arguments: &[&str]) -> (i32, String, String) {
+    let ran = std::process::Command::new(env!("CARGO_BIN_EXE_exptap"))
+        .args(arguments)
+        .current_dir(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("recordings"))
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (ran.status.code().unwrap(), text(&ran.stdout), text(&ran.stderr))
+}
+
+#[test]
+fn the_command_prints_the_difference_in_three_ways() {
+    let set = "metric.checkout-conversion.units=[\"user\", \"device\"]";
+    let arguments = ["what-if", "metric-unit-mismatch.exptap", "--set", set];
+    let (code, out, err) = run(&arguments);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert_eq!(
+        out,
+        "What if
+  catalog: metric.checkout-conversion.units=[\"user\", \"device\"]
+
+14 of 96 events are judged differently; 0 → 14 count.
+  counted  0 → 14
+  dropped  14 → 0
+
+checkout-cta-test · iteration 1 · by device
+  arm        metric               units  converting  conversions
+  control    checkout-conversion     19       0 → 6        0 → 6
+  treatment  checkout-conversion     21       0 → 8        0 → 8
+  checkout-conversion: 14 received, 0 → 14 counted
+    14  metric-unit-mismatch → counted
+
+Findings
+  metric-unit-mismatch  checkout-cta-test · checkout-conversion  14 → 0 events  gone
+
+The same events under a change: what would have counted, as exptap reads the published rules.
+"
+    );
+    let (code, out, _) = run(&[&arguments[..], &["--format", "json"]].concat());
+    let difference: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, difference["events"]["changed"].as_u64()), (0, Some(14)));
+    let (code, out, _) = run(&[&arguments[..], &["--format", "markdown"]].concat());
+    assert_eq!(code, 0);
+    assert!(out.contains("| `control` | `checkout-conversion` | 19 | 0 → 6 | 0 → 6 |"), "{out}");
+}
+
+#[test]
+fn the_command_refuses_what_cannot_be_changed_and_says_what_was_expected() {
+    let source = "metric-unit-mismatch.exptap";
+    for (arguments, err) in [
+        (
+            &[][..],
+            "nothing is to be different: give --set, --map-try, --catalog, --mapping or --clock (exptap what-if --help)\n",
+        ),
+        (
+            &["--set", "metric.checkout.units=[]"][..],
+            "--set metric.checkout.units=[]: there is no metric \"checkout\" in the catalog; expected one of \"checkout-conversion\"\n",
+        ),
+        (
+            &["--set", "a", "--map-try", "b"][..],
+            "--set a: there is no =; expected PATH=VALUE, such as metric.checkout.units=[\"user\", \"device\"]\n--map-try b: there is no =; expected LINE=VALUE, such as additional_context_keys.device=$.anonymousId\n",
+        ),
+        (
+            &["--map-try", "mapping.9.user_key=x"][..],
+            "--map-try mapping.9.user_key=x: there is no mapping \"9\"; expected mapping.0 to mapping.1\n",
+        ),
+        (
+            &["--catalog", "nowhere.toml"][..],
+            "nowhere.toml: the catalog cannot be read: No such file or directory (os error 2)\n",
+        ),
+    ] {
+        assert_eq!(run(&[&["what-if", source], arguments].concat()), (2, String::new(), err.to_owned()));
+    }
+}
+
+#[test]
+fn the_received_clock_is_refused_where_an_event_does_not_say_when_it_arrived() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.ndjson");
+    std::fs::write(
+        &path,
+        r#"{"kind":"custom","key":"x","creationDate":1795240000000,"context":{"kind":"user","key":"u"}}"#,
+    )
+    .unwrap();
+    let (code, out, err) = run(&["what-if", path.to_str().unwrap(), "--clock", "received"]);
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(err.contains("--clock received needs the arrival of every event"), "{err}");
+    // A catalog that is inferred can be changed like any other.
+    let (code, out, _) = run(&["what-if", path.to_str().unwrap(), "--set", "metric.x.event_key=y"]);
+    assert_eq!(code, 0);
+    assert!(out.contains("1 of 1 event is judged differently"), "{out}");
 }

@@ -293,9 +293,12 @@ fn flatten(tree: &mut Value) {
     }
 }
 
+/// What the catalog's file refuses beside iterations: each has its own.
+const OF_ONE_ITERATION: &[&str] = &["started_at", "ended_at", "rollout"];
+
 /// Whether it is something that every iteration has of its own, and that changes in all of them.
 fn is_of_iterations(field: &str) -> bool {
-    ITERATION_KEYS.contains(&field) && !["id", "started_at", "ended_at"].contains(&field)
+    ITERATION_KEYS.contains(&field) && field != "id" && !OF_ONE_ITERATION.contains(&field)
 }
 
 /// Lists of a catalog, by what one of their members is called in a path.
@@ -336,10 +339,10 @@ fn put(tree: &mut Value, edit: &CatalogEdit) -> Result<(), String> {
                         }
                     }
                 }
-                (&("started_at" | "ended_at"), _) if member.contains_key("iterations") => {
+                (field, _) if OF_ONE_ITERATION.contains(field) && member.contains_key("iterations") => {
                     let ids = names(member.get("iterations").and_then(Value::as_array), "id");
                     Err(format!(
-                        "{name} has iterations, each with its own times; expected {what}.KEY.iterations.ID.{field}, \
+                        "{name} has iterations, each with its own {field}; expected {what}.KEY.iterations.ID.{field}, \
                          with one of the ids {}",
                         ids.join(", ")
                     ))

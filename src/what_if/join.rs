@@ -65,8 +65,9 @@ pub fn find<E: Events + ?Sized>(events: &E, base: &Judgement) -> Result<HashMap<
         let Received::Event { number, segment: Some(segment), .. } = received else { return };
         let Some(event) = &segment.fate.event else { return };
         let mut lost: Vec<(Lost, u32)> = Vec::new();
-        for (place, code) in base.verdicts_of(*number) {
-            let Some((iteration, Some(metric))) = place.filter(|_| may_join(code)) else { continue };
+        for row in base.verdicts_of(*number) {
+            let code = row.verdict.code;
+            let Some((iteration, Some(metric))) = row.place.filter(|_| may_join(code)) else { continue };
             let Some(judged) = base.state.judge().iterations().get(iteration as usize) else { continue };
             lost.push((Lost { code, experiment: judged.experiment, metric }, iteration));
         }

@@ -116,11 +116,11 @@ impl Judgement {
         unreadable.into_iter().chain(of_claims)
     }
 
-    /// The verdicts of an event by its number: the place of each, and its code.
-    pub fn verdicts_of(&self, event: u64) -> Vec<(Option<(u32, Option<u32>)>, ReasonCode)> {
+    /// The verdicts of an event by its number.
+    pub(super) fn verdicts_of(&self, event: u64) -> impl Iterator<Item = Row<'_>> {
         let found = self.kept.binary_search_by_key(&event, |kept| kept.event).ok();
         let kept = found.and_then(|index| self.kept.get(index));
-        kept.into_iter().flat_map(|kept| self.rows(kept)).map(|row| (row.place, row.verdict.code)).collect()
+        kept.into_iter().flat_map(|kept| self.rows(kept))
     }
 }
 

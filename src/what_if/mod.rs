@@ -7,6 +7,7 @@
 //! judgements against each other.
 
 pub mod change;
+mod compare;
 pub mod difference;
 pub mod join;
 pub mod judgement;

@@ -96,7 +96,7 @@ fn a_mistake_is_refused_with_what_was_expected_and_what_comes_near() {
             "experiment.checkout-cta-test.randomizaton_unit=user",
             "experiment \"checkout-cta-test\": unknown key \"randomizaton_unit\"; expected one of key, flag, \
              randomization_unit, rule, variations, metrics, metric_groups, started_at, ended_at, flag_config_version, \
-             layer, holdout, data_source, iterations; did you mean randomization_unit?",
+             rollout, layer, holdout, data_source, iterations; did you mean randomization_unit?",
         ),
         (
             "experiment.checkout-cta.randomization_unit=user",
@@ -125,7 +125,7 @@ fn a_mistake_is_refused_with_what_was_expected_and_what_comes_near() {
         ),
         (
             "experiment.\"search.ranker\".started_at=2026-01-01T00:00:00Z",
-            "experiment \"search.ranker\" has iterations, each with its own times; expected \
+            "experiment \"search.ranker\" has iterations, each with its own started_at; expected \
              experiment.KEY.iterations.ID.started_at, with one of the ids a, b",
         ),
         (
