@@ -223,8 +223,7 @@ impl State {
                     let experiment = self.judge.iterations().get(iteration as usize).map(|judged| judged.experiment);
                     if !elsewhere && !found.contains(&(code, experiment)) {
                         found.push((code, experiment));
-                        let unit =
-                            self.unit_of_iteration(event, iteration).or_else(|| event.context_keys.main());
+                        let unit = self.unit_of_iteration(event, iteration).or_else(|| event.context_keys.main());
                         self.add_evidence(request, EvidenceKey::Iteration(code, iteration), number, seen_ms, unit);
                     }
                     accepted.push(Accepted::Decided {

@@ -57,21 +57,16 @@ impl Destination {
         self.mappings.iter().enumerate().filter_map(is_track).collect()
     }
 
-    /// The context kinds that the enabled mappings of Track Event name in so many words: the kind of the context key,
-    /// and those of the additional ones.
-    pub fn mapped_kinds(&self) -> (Vec<String>, Vec<String>) {
-        let (mut base, mut additional) = (Vec::new(), Vec::new());
-        for mapping in self.track_mappings().into_iter().filter_map(|index| self.mappings.get(index)) {
-            match mapping.mapping.member("context_kind") {
-                Value::Text(kind) if !kind.is_empty() => base.push(kind.to_string()),
-                Value::Object(_) => {}
-                _ => base.push("user".to_owned()),
-            }
-            if let Value::Object(keys) = mapping.mapping.member("additional_context_keys") {
-                additional.extend(keys.keys().map(ToString::to_string).filter(|kind| !kind.starts_with('@')));
-            }
-        }
-        (base, additional)
+    /// The context kinds that the enabled mappings of Track Event put the context key under, where they name one. Nothing
+    /// can be added under these: the base key wins.
+    pub fn base_kinds(&self) -> Vec<String> {
+        let mappings = self.track_mappings().into_iter().filter_map(|index| self.mappings.get(index));
+        let kind = |mapping: &super::destination::Mapping| match mapping.mapping.member("context_kind") {
+            Value::Text(kind) if !kind.is_empty() => Some(kind.to_string()),
+            Value::Object(_) => None,
+            _ => Some("user".to_owned()),
+        };
+        mappings.filter_map(kind).collect()
     }
 }
 
@@ -274,9 +269,6 @@ mod tests {
         assert_eq!(destination.track_mappings(), [0, 2]);
         let edited = destination.edited(&[edit("additional_context_keys.device", Some("\"d\""))]).unwrap();
         assert_eq!(edited.to_json().matches(r#""additional_context_keys":{"device":"d"}"#).count(), 2);
-        assert_eq!(
-            edited.mapped_kinds(),
-            (vec!["user".to_owned(), "user".to_owned()], vec!["device".to_owned(), "device".to_owned()])
-        );
+        assert_eq!(edited.base_kinds(), ["user", "user"]);
     }
 }

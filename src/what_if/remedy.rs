@@ -195,8 +195,7 @@ fn in_mapping(finding: &Finding, catalog: &Catalog, joins: &HashMap<Lost, Join>)
     let Some(kind) = experiment.iterations.last().map(|iteration| iteration.randomization_unit.clone()) else {
         return Vec::new();
     };
-    let (base_kinds, _) = catalog.destination.mapped_kinds();
-    let is_base = base_kinds.contains(&kind);
+    let is_base = catalog.destination.base_kinds().contains(&kind);
     let remedy = |candidate: &join::Candidate| {
         let (path, percent, events) = (candidate.path.clone(), join.percent(candidate), join.events);
         let kind = kind.clone();
