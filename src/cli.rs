@@ -4,7 +4,7 @@ mod catalog;
 
 pub use catalog::{Catalog, CatalogCommand, Infer, Notation, Output, Pull, Review, ReviewFormat, Show, ShowFormat};
 
-use crate::attribution::state::Clock;
+use crate::attribution::state::{Clock, SEGMENT_DELIVERY_PERCENT};
 use crate::endpoint::{ForwardUrl, ListenOn};
 use crate::redact::Keep;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -84,6 +84,13 @@ pub struct Judging {
     /// The clock that judges: when an event says it happened, or when it arrived.
     #[arg(long, value_enum, default_value_t = ClockName::Creation)]
     pub clock: ClockName,
+    /// How many percent of the events that a trigger in Segment matches LaunchDarkly should get, from 0 to 100: below
+    /// that it is a finding (segment-delivery-rate).
+    #[arg(
+        long, value_name = "PERCENT", value_parser = parse_percent, default_value_t = SEGMENT_DELIVERY_PERCENT,
+        allow_negative_numbers = true
+    )]
+    pub segment_delivery: f64,
 }
 
 /// The clocks.
@@ -539,6 +546,14 @@ pub struct Map {
     /// A file of Segment events, one a line, an array or as a debugger shows them, plain or .gz; - is standard input.
     #[arg(value_name = "SRC", default_value = "-")]
     pub source: String,
+}
+
+/// A share, with or without its sign.
+fn parse_percent(text: &str) -> Result<f64, String> {
+    match text.trim_end_matches('%').trim_end().parse::<f64>() {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent),
+        _ => Err("expected a percentage from 0 to 100, such as 95".to_owned()),
+    }
 }
 
 /// RFC 3339 or epoch milliseconds.

@@ -1,9 +1,15 @@
 //! Verdicts grouped into explained faults: what happened, how often, from where, and what to change.
 
 mod bucket;
+mod doubled;
+mod placeholder;
+mod senders;
+mod through_segment;
 
 use crate::attribution::evidence::Evidence;
-use crate::attribution::state::{State, UnitState};
+use crate::attribution::judge::JudgedIteration;
+use crate::attribution::segment::is_export_name;
+use crate::attribution::state::{Conversion, State, UnitState};
 use crate::attribution::tally::EvidenceKey;
 use crate::attribution::units::UnitId;
 use crate::catalog::{Catalog, Experiment, Metric, Origin};
@@ -12,7 +18,7 @@ use crate::reason::{ReasonCode, Severity, fill};
 use crate::report::{Confidence, ExperimentReport, Finding, UnmatchedKey};
 use foldhash::fast::RandomState;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// What a finding is about: an experiment, a metric, what somebody else said of it.
@@ -37,16 +43,23 @@ pub fn findings(
         .filter(|(_, case)| case.events > 0)
         .map(|(subject, case)| finding(state, catalog, subject, &case))
         .collect();
+    // What came back of LaunchDarkly's own exports needs no metric.
+    let has_loop = findings.iter().any(|finding| finding.code == ReasonCode::SegmentLoop);
     findings.extend(
         unmatched
             .iter()
-            .filter(|unmatched| !is_own_traffic(&unmatched.key))
+            .filter(|unmatched| !is_own_traffic(&unmatched.key) && !(has_loop && is_export_name(&unmatched.key)))
             .map(|unmatched| unmatched_key(state, catalog, unmatched)),
     );
     findings.extend(look_alikes(state, catalog));
-    findings.extend(placeholder_keys(state));
+    findings.extend(placeholder::placeholder_keys(state));
     findings.extend(bucket::mismatches(state, catalog));
-    findings.extend(double_sources(state, catalog));
+    through_segment::name_the_kind(state, catalog, &mut findings);
+    findings.extend(doubled::doubled(state, catalog));
+    findings.extend(through_segment::id_mismatches(state, catalog));
+    findings.extend(through_segment::meant_for_pages(state, catalog));
+    findings.extend(through_segment::delivery_rate(state));
+    findings.extend(senders::by_senders(state, catalog, experiments));
     findings.extend(experiments.iter().flat_map(|experiment| uneven_arms(catalog, experiment)));
     let silent = silent_metrics(state, catalog, experiments, &findings);
     findings.extend(silent);
@@ -112,7 +125,11 @@ fn decided_by_the_event(state: &State, cases: &mut Cases) {
             EvidenceKey::Segment(code, words, metric) => {
                 (*code, None, metric.map(|metric| metric as usize), Some(Arc::clone(words)))
             }
-            EvidenceKey::SegmentSent => continue,
+            // What these come to is asked of all of them together.
+            EvidenceKey::SegmentSent
+            | EvidenceKey::SegmentLost(_)
+            | EvidenceKey::SegmentPlaceholder(..)
+            | EvidenceKey::SegmentPage(_) => continue,
             EvidenceKey::Code(code) => (*code, None, None, None),
         };
         cases.entry(subject).or_default().merge(evidence, |unit| unit, |source| source, 0);
@@ -136,6 +153,18 @@ fn is_evaluated(state: &State, iteration: u32) -> bool {
         || state.states().any(|unit| unit.iteration == iteration && !unit.points.is_empty())
 }
 
+/// F17: a unit that was exposed before the experiment was restarted, and not since.
+fn is_left_behind(state: &State, entry: &Conversion) -> bool {
+    let iterations = state.judge().iterations();
+    let Some(unit) = state.state(entry.state).filter(|unit| unit.points.is_empty()) else { return false };
+    let Some(now) = iterations.get(unit.iteration as usize) else { return false };
+    state.states_of(unit.unit).any(|(_, other)| {
+        let before = iterations.get(other.iteration as usize).filter(|it| it.experiment == now.experiment);
+        let is_before = |before: &JudgedIteration| before.iteration.started_at_ms < now.iteration.started_at_ms;
+        other.points.first().is_some() && before.is_some_and(is_before)
+    })
+}
+
 /// Conversions whose verdict rests on what exposures were seen.
 fn decided_by_exposures(state: &State, cases: &mut Cases) {
     for entry in state.conversions().filter(|entry| entry.failures.is_empty()) {
@@ -151,12 +180,18 @@ fn decided_by_exposures(state: &State, cases: &mut Cases) {
         }
         let Some(slot) = state.judge().slots().get(entry.slot as usize) else { continue };
         let experiment = state.judge().iterations().get(slot.iteration as usize).map(|judged| judged.experiment);
-        let case = cases.entry((entry.code, experiment, Some(slot.metric as usize), None)).or_default();
-        case.events += 1;
-        case.see(Some(entry.t_ms));
-        case.source(entry.source);
-        case.example(state.event_of(entry));
-        case.units.extend(state.state(entry.state).map(|state| state.unit));
+        let mut add = |code: ReasonCode| {
+            let case = cases.entry((code, experiment, Some(slot.metric as usize), None)).or_default();
+            case.events += 1;
+            case.see(Some(entry.t_ms));
+            case.source(entry.source);
+            case.example(state.event_of(entry));
+            case.units.extend(state.state(entry.state).map(|state| state.unit));
+        };
+        add(entry.code);
+        if entry.code == ReasonCode::NoExposure && is_left_behind(state, entry) {
+            add(ReasonCode::IterationRestarted);
+        }
     }
 }
 
@@ -232,7 +267,18 @@ fn finding(state: &State, catalog: &Catalog, (code, experiment, metric, words): 
     ));
     slots.extend(catalog.environment.key.clone().map(|key| ("environment", key)));
     texts(code, experiment, metric, &mut slots);
-    finished(state, code, experiment, metric, case, &slots)
+    let mut finding = finished(state, code, experiment, metric, case, &slots);
+    match (code, experiment.and_then(|experiment| experiment.holdout.as_ref())) {
+        // A holdout is made of a prerequisite (F66).
+        (ReasonCode::PrerequisiteFailed, Some(holdout)) => {
+            finding.summary += &format!(" Possibly these are held out by {holdout}.");
+        }
+        (ReasonCode::EvalError, _) if !case.kinds.is_empty() => {
+            finding.summary += &format!(" The error is {}.", kinds_in_words(case));
+        }
+        _ => {}
+    }
+    finding
 }
 
 /// The texts every finding about an experiment or a metric can use.
@@ -388,100 +434,6 @@ fn look_alikes(state: &State, catalog: &Catalog) -> Vec<Finding> {
         }
     }
     findings
-}
-
-/// F56: every context without a real key lands on one unit.
-fn placeholder_keys(state: &State) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for (unit, (kind, key)) in
-        (0..state.units().len() as UnitId).filter_map(|unit| Some((unit, state.units().name(unit)?)))
-    {
-        if !near_miss::is_placeholder_key(key) {
-            continue;
-        }
-        let mut evidence = Evidence::default();
-        for (_, unit_state) in state.states_of(unit) {
-            evidence.events += unit_state.per_variation.iter().map(|(_, count)| u64::from(*count)).sum::<u64>();
-            unit_state.points.iter().for_each(|point| evidence.see(Some(point.t_ms)));
-            for (event, entry) in state.conversions_of(unit_state) {
-                evidence.events += 1;
-                evidence.see(Some(entry.t_ms));
-                evidence.source(entry.source);
-                evidence.example(event);
-            }
-        }
-        if evidence.events > 0 {
-            evidence.units.insert(unit);
-            let slots = [("unit", kind.to_owned()), ("key", format!("“{key}”"))];
-            findings.push(finished(state, ReasonCode::PlaceholderKey, None, None, &evidence, &slots));
-        }
-    }
-    findings
-}
-
-/// How far apart two sources may date the same action.
-const SAME_ACTION_MS: i64 = 2_000;
-/// So many actions that arrive twice are no coincidence.
-const DOUBLED: u64 = 3;
-
-/// F42: the same unit converts by the same metric at the same moment, as two different senders tell.
-fn double_sources(state: &State, catalog: &Catalog) -> Vec<Finding> {
-    // Versions of one SDK are one sender, and most sessions have one.
-    let product = |source: u16| state.source_name(source).and_then(|name| name.split('/').next());
-    let products: HashSet<&str> = (0..).map_while(product).collect();
-    if products.len() < 2 {
-        return Vec::new();
-    }
-    let mut doubled: BTreeMap<u32, (Evidence, BTreeSet<&str>)> = BTreeMap::new();
-    for unit in state.states() {
-        let mut conversions: Vec<_> = state.conversions_of(unit).collect();
-        conversions.sort_unstable_by_key(|(event, entry)| (entry.slot, entry.t_ms, *event));
-        let told: Vec<_> =
-            conversions.iter().map(|(_, entry)| (entry.slot, entry.t_ms, product(entry.source))).collect();
-        let earlier = latest_of_another(told.iter().copied());
-        let mut later =
-            latest_of_another(told.iter().rev().map(|(slot, t_ms, sender)| (*slot, t_ms.saturating_neg(), *sender)));
-        later.reverse();
-        for (((event, entry), earlier), later) in conversions.iter().zip(earlier).zip(later) {
-            let Some(twin) = earlier.or(later) else { continue };
-            let (evidence, senders) = doubled.entry(entry.slot).or_default();
-            evidence.events += 1;
-            evidence.see(Some(entry.t_ms));
-            evidence.source(entry.source);
-            evidence.example(*event);
-            evidence.units.insert(unit.unit);
-            senders.extend(product(entry.source).into_iter().chain([twin]));
-        }
-    }
-    let finding = |(slot, (evidence, senders)): (u32, (Evidence, BTreeSet<&str>))| {
-        let slot = state.judge().slots().get(slot as usize)?;
-        let experiment = state.judge().iterations().get(slot.iteration as usize)?.experiment;
-        let (experiment, metric) = (catalog.experiments.get(experiment), catalog.metrics.get(slot.metric as usize));
-        let senders: Vec<&str> = senders.into_iter().collect();
-        let mut slots = vec![("count", evidence.events.to_string()), ("senders", senders.join(" and "))];
-        texts(ReasonCode::DoubleSource, experiment, metric, &mut slots);
-        let finding = finished(state, ReasonCode::DoubleSource, experiment, metric, &evidence, &slots);
-        Some(Finding { confidence: Confidence::Likely, ..finding })
-    };
-    doubled.into_iter().filter(|(_, (evidence, _))| evidence.events >= 2 * DOUBLED).filter_map(finding).collect()
-}
-
-/// For each of what is told, in order of metric and time, the sender of the same action shortly before, if it is
-/// another one. Two are remembered, so that it takes one pass however many there are.
-fn latest_of_another<'a>(told: impl Iterator<Item = (u32, i64, Option<&'a str>)>) -> Vec<Option<&'a str>> {
-    let (mut last, mut last_of_another) = (None, None);
-    told.map(|(slot, t_ms, sender)| {
-        let is_twin = |&(before, at, other): &(u32, i64, Option<&str>)| {
-            before == slot && t_ms.saturating_sub(at) <= SAME_ACTION_MS && other != sender
-        };
-        let twin = [last, last_of_another].into_iter().flatten().find(is_twin).and_then(|(_, _, other)| other);
-        if last.is_some_and(|(_, _, other)| other != sender) {
-            last_of_another = last;
-        }
-        last = Some((slot, t_ms, sender));
-        twin
-    })
-    .collect()
 }
 
 /// F52: the arms are not filled as allocated.

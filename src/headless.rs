@@ -4,7 +4,7 @@ mod reader;
 mod sources;
 
 use crate::attribution::judge::{EnvironmentMatch, Judge};
-use crate::attribution::state::{Clock, Options, State};
+use crate::attribution::state::{Clock, Options, SEGMENT_DELIVERY_PERCENT, State};
 use crate::bucketing::payload::Payload;
 use crate::catalog::infer::Inference;
 use crate::catalog::load::{self, Format};
@@ -46,6 +46,22 @@ pub struct Request {
     pub clock: Clock,
     /// Since when everything was observed; none: complete history.
     pub observed_from_ms: Option<i64>,
+    /// Of the events that a trigger in Segment matches, LaunchDarkly should get so many percent.
+    pub segment_delivery_percent: f64,
+}
+
+impl Default for Request {
+    fn default() -> Self {
+        Self {
+            sources: Vec::new(),
+            catalog: None,
+            mapping: None,
+            flags: None,
+            clock: Clock::default(),
+            observed_from_ms: None,
+            segment_delivery_percent: SEGMENT_DELIVERY_PERCENT,
+        }
+    }
 }
 
 /// Why a command cannot do its work.
@@ -162,7 +178,13 @@ impl Read {
 fn options(request: &Request, sources: &Sources) -> Options {
     // The parts of a recording are merged, and a retry may stand in another part than what it repeats.
     let keep_receipts = sources.texts.iter().any(Text::is_recording);
-    Options { clock: request.clock, observed_from_ms: sources.observed_from_ms, keep_receipts, ..Options::default() }
+    Options {
+        clock: request.clock,
+        observed_from_ms: sources.observed_from_ms,
+        segment_delivery_percent: request.segment_delivery_percent,
+        keep_receipts,
+        ..Options::default()
+    }
 }
 
 /// Reads and judges everything. Large files of lines are judged in parts, side by side, and merged: the result is

@@ -2,6 +2,7 @@
 
 use crate::attribution::judge::EnvironmentMatch;
 use crate::attribution::request::{GIF_SENDER, PayloadKey, Request};
+use crate::attribution::segment::PageCall;
 use crate::attribution::state::{AcceptedClaims, State};
 use crate::catalog::Environment;
 use crate::envelope::{AnsweredBy, Credential, Envelope, Signature, Via};
@@ -253,8 +254,11 @@ fn take_segment(
     };
     let (source, arrival_ms) = (request.source(), request.arrival_ms());
     let content = fate.content().unwrap_or_default();
-    let mut message = state.begin_segment_event(source, arrival_ms, environment, payload, &content);
-    for (part, Part { mapping, made }) in fate.parts.iter().enumerate() {
+    let people = fate.people().into_iter().map(|(name, id)| (name.into(), id.into())).collect();
+    let mut message = state.begin_segment_event(source, arrival_ms, environment, payload, &content, people);
+    let page = PageCall { call: &fate.call, name: fate.name.as_deref(), url: fate.url() };
+    state.note_page(&mut message, page, state.totals().events, fate.time_ms);
+    for (part, Part { mapping, was_matched, made }) in fate.parts.iter().enumerate() {
         let segment = Some(OfSegment { fate: &fate, mapping: *mapping, made, part });
         let range = posted.range();
         let (code, words) = match made {
@@ -273,7 +277,7 @@ fn take_segment(
             Made::NotModelled(what) => (ReasonCode::SegmentNotModelled, what.as_str()),
         };
         let event = Event::of_another(&fate.call, fate.name.as_deref(), fate.time_ms, posted.raw);
-        let (number, claims) = state.unsent(&mut message, &event, code, words);
+        let (number, claims) = state.unsent(&mut message, &event, (code, words), *was_matched);
         visit(state, Received::Event { number, event: &event, range, claims, segment });
     }
     state.end(message);

@@ -69,6 +69,18 @@ pub fn units_differ_by(one: &str, other: &str) -> Option<&'static str> {
     }
 }
 
+/// Whether two names are one but for case, separators and white space at the ends.
+pub fn is_spelled_like(one: &str, other: &str) -> bool {
+    let one = bare(one);
+    !one.is_empty() && one == bare(other)
+}
+
+/// Whether an event's name says that a page was viewed: `Page Viewed`, `viewed_page`, `Viewed Home Page`.
+pub fn is_page_view(name: &str) -> bool {
+    let name = bare(name);
+    name == "page" || (name.contains("page") && name.contains("view"))
+}
+
 /// Whether a context key is what a program prints for "nothing" rather than anybody's key (failure F56): every event
 /// that carries it lands on one unit. Case and white space at the ends do not save it.
 pub fn is_placeholder_key(key: &str) -> bool {

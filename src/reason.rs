@@ -385,6 +385,36 @@ reasons! {
     DoubleSource "double-source" "F42" Code Warning Finding;
         "{count} conversions of {metric} arrive twice, within two seconds of each other: from {senders}.";
         "Track each action from one place only; where Segment is one of them, disconnect it for this event, or the classic destination where both LaunchDarkly destinations are on."
+    SegmentBothDestinations "segment-both-destinations" "F42" Code Warning Finding;
+        "{count} events for {metric} arrive in both shapes that Segment has for LaunchDarkly, with userKey (the classic destination) and with contextKeys (the Actions one): both destinations are on.";
+        "Disconnect the classic LaunchDarkly destination in Segment: it sends no other context kind than user, and every action arrives twice."
+    SegmentLoop "segment-loop" "F68" Code Warning Finding;
+        "{count} events are LaunchDarkly's own exports, come back as custom events: in Segment the LaunchDarkly source is connected to the LaunchDarkly destination.";
+        "In Segment, disconnect the LaunchDarkly destination from the LaunchDarkly source."
+    SegmentIdMismatch "segment-id-mismatch" "F5" Documented Error Finding;
+        "Of {count} conversions of {metric} whose {unit} key is Segment's {sent}, none has the key of an exposed {unit}; the {other} beside it is that of one in {share}.";
+        "Evaluate {flag} for the {sent}, or let the mapping take the {unit} key from $.{other}: a unit has one key, where it is exposed and where it converts."
+    SegmentCustomOnly "segment-custom-only" "F33" Documented Error Finding;
+        "{count} Segment events look meant for {metric}, a {kind} metric, and Segment can send LaunchDarkly custom events only.";
+        "Measure it by a custom metric with the event key that the mapping sends, or with one of LaunchDarkly's browser SDKs."
+    SegmentDeliveryRate "segment-delivery-rate" "F69" Choice Warning Finding;
+        "LaunchDarkly gets {share} of the events that a trigger in Segment matches, which is under {threshold} %. The commonest error, {times}: {detail}";
+        "Mend the field the error names, in the event or in its line of the mapping; --segment-delivery says from which percentage on all is well."
+    IterationRestarted "iteration-restarted" "F17" Documented Warning Finding;
+        "{count} conversions of {metric} are of units that were exposed in an earlier iteration of {experiment} only: since it was restarted they have not been exposed again.";
+        "Evaluate {flag} again for them: what a unit saw before the restart does not carry over."
+    OutdatedSdk "outdated-sdk" "F25" Documented Warning Finding;
+        "{senders} is older than {minimum}, {why}.";
+        "Upgrade this SDK."
+    SdkNoGoals "sdk-no-goals" "F33" Documented Error Finding;
+        "{metric} is a {kind} metric, and all events come from SDKs that cannot send such events: {senders}.";
+        "Measure it by a custom metric, or with one of LaunchDarkly's browser SDKs on the page."
+    SdkGoalsBug "sdk-goals-bug" "F34" Corroborated Warning Finding;
+        "No event of the {kind} metric {metric} has arrived, and {senders} is of the versions reported to drop such events (js-client-sdk issue 275).";
+        "Upgrade this SDK, or measure it by a custom metric."
+    AllflagsOverexposure "allflags-overexposure" "F62" Corroborated Warning Finding;
+        "{count} evaluations of three or more flags within five milliseconds for one context: allFlags() exposes it to every experiment at once, whether or not anything of them is seen.";
+        "Set sendEventsOnlyForVariation in the JavaScript SDK, and call variation() where the feature is shown."
     SourceLacksHeaders "source-lacks-headers" "O1d" Choice Info Finding;
         "{count} events come from a debug session of ldcli, which keeps no headers: whether one is a retry (duplicate-payload) or of another environment (wrong-environment) is unknown, and neither is judged.";
         "Point the SDK at exptap itself to judge these too."

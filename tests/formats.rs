@@ -31,7 +31,7 @@ fn catalog() -> Catalog {
 
 fn request(sources: &[PathBuf], clock: Clock) -> Request {
     let sources = sources.iter().cloned().map(Source::File).collect();
-    Request { sources, catalog: Some(catalog()), mapping: None, flags: None, clock, observed_from_ms: None }
+    Request { sources, catalog: Some(catalog()), clock, ..Request::default() }
 }
 
 /// A row as "event kind/key experiment iteration metric: verdict arm warnings".

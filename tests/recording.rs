@@ -5,7 +5,6 @@
 mod loopback;
 
 use bytes::Bytes;
-use exptap::attribution::state::Clock;
 use exptap::envelope::{Answer, AnsweredBy, BodyLoss, Credential, Envelope, Signature, Via};
 use exptap::event::body;
 use exptap::headless::{self, Failure, Request};
@@ -38,14 +37,7 @@ fn custom(key: &str) -> String {
 }
 
 fn judge(path: &Path) -> Result<(u64, u64, Vec<String>), Failure> {
-    let request = Request {
-        sources: vec![Source::File(path.to_owned())],
-        catalog: None,
-        mapping: None,
-        flags: None,
-        clock: Clock::Creation,
-        observed_from_ms: None,
-    };
+    let request = Request { sources: vec![Source::File(path.to_owned())], ..Request::default() };
     headless::read(&request).map(|read| (read.state.totals().requests, read.state.totals().lost, read.notes))
 }
 
@@ -192,14 +184,7 @@ fn between_two_sittings_in_one_file_nobody_observed_and_the_reader_knows() {
     let mut file = lines().concat();
     let doubt = |file: &[u8]| {
         std::fs::write(&path, file).unwrap();
-        let request = Request {
-            sources: vec![Source::File(path.clone())],
-            catalog: None,
-            mapping: None,
-            flags: None,
-            clock: Clock::Creation,
-            observed_from_ms: None,
-        };
+        let request = Request { sources: vec![Source::File(path.clone())], ..Request::default() };
         headless::read(&request).unwrap().state.totals().was_interrupted
     };
     assert!(!doubt(&file));

@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use exptap::attribution::state::Clock;
 use exptap::catalog::load::Format;
 use exptap::headless::{self, Read, Request};
 use exptap::input::Source;
@@ -35,7 +34,10 @@ const EXPECTED: &[Expected] = &[
     Expected {
         file: "segment-id-mismatch.exptap",
         totals: (0, 15, 30),
-        findings: &["error no-exposure checkout-cta-test checkout-conversion 15 15"],
+        findings: &[
+            "error no-exposure checkout-cta-test checkout-conversion 15 15",
+            "error segment-id-mismatch checkout-cta-test checkout-conversion 15 15",
+        ],
     },
     Expected {
         file: "segment-default-mapping.exptap",
@@ -98,6 +100,8 @@ const EXPECTED: &[Expected] = &[
             "error event-lacks-unit search-ranker-test searches 428 428",
             "error no-exposure checkout-cta-test checkout-conversion 231 231",
             "error no-exposure checkout-cta-test order-value 231 231",
+            "error segment-id-mismatch checkout-cta-test checkout-conversion 150 150",
+            "error segment-id-mismatch checkout-cta-test order-value 150 150",
             "error event-key-case - checkout-conversion 96 96",
             "error numeric-value-missing checkout-cta-test order-value 73 73",
             "warning no-feature-event search-ranker-test - 250 0",
@@ -120,14 +124,7 @@ fn read(file: &str) -> Read {
 }
 
 fn read_under(file: &str, mapping: Option<Destination>) -> Read {
-    let request = Request {
-        sources: vec![source(file)],
-        catalog: None,
-        mapping: mapping.map(Arc::new),
-        flags: None,
-        clock: Clock::Creation,
-        observed_from_ms: None,
-    };
+    let request = Request { sources: vec![source(file)], mapping: mapping.map(Arc::new), ..Request::default() };
     headless::read(&request).unwrap()
 }
 
@@ -246,14 +243,7 @@ fn no_recording_holds_a_raw_credential() {
 fn a_redacted_copy_of_each_comes_to_the_same() {
     let desk = tempfile::tempdir().unwrap();
     let figures = |source: Source| {
-        let request = Request {
-            sources: vec![source],
-            catalog: None,
-            mapping: None,
-            flags: None,
-            clock: Clock::Creation,
-            observed_from_ms: None,
-        };
+        let request = Request { sources: vec![source], ..Request::default() };
         let report = headless::read(&request).unwrap().report();
         // Names of SDKs stay; those of other programs are replaced.
         let is_kept = |name: &&String| name.contains("Client") || name.contains("Segment");

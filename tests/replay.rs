@@ -199,14 +199,7 @@ impl Disk {
     }
 
     fn report(&self, catalog: Option<Catalog>) -> serde_json::Value {
-        let request = Request {
-            sources: vec![self.source()],
-            catalog,
-            mapping: None,
-            flags: None,
-            clock: Clock::Creation,
-            observed_from_ms: None,
-        };
+        let request = Request { sources: vec![self.source()], catalog, ..Request::default() };
         serde_json::to_value(headless::read(&request).unwrap().report()).unwrap()
     }
 }

@@ -7,7 +7,7 @@ use super::request::Request;
 use super::state::{Accepted, AcceptedClaims, Change, Clock, Conversion, NONE, Record, State};
 use super::tally::{Effect, EvidenceKey};
 use crate::event::wrapped::Format;
-use crate::event::{Event, Kind};
+use crate::event::{Event, Kind, Shape};
 use crate::reason::{Category, ReasonCode};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -37,10 +37,13 @@ impl State {
             None => request.environment,
             Some(wrapping) => self.wrapped(request, event, wrapping.format, number, t_ms),
         };
+        if event.kind == Kind::Custom && event.shape != Shape::Contexts {
+            self.note_custom(request, event, environment, number, t_ms);
+        }
         if event.kind == Kind::Summary {
             request.summary(&self.judge, event, environment, number, t_ms);
         } else if event.kind == Kind::Feature {
-            request.feature(&self.judge, event);
+            request.feature(&self.judge, event, number);
         }
         let judge = Arc::clone(&self.judge);
         let circumstances = Circumstances { t_ms: t_ms.unwrap_or_default(), arrival_ms, environment };
@@ -68,14 +71,15 @@ impl State {
         (number, claims)
     }
 
-    /// Takes in an event of Segment's of which LaunchDarkly gets nothing, for a reason in these words. Its `event` says
-    /// what there is to say of it: its call, its name, its time.
+    /// Takes in an event of Segment's of which LaunchDarkly gets nothing, for a reason in these words, although a
+    /// trigger matched it or because none did. Its `event` says what there is to say of it: its call, its name, its
+    /// time.
     pub fn unsent(
         &mut self,
         request: &mut Request,
         event: &Event<'_>,
-        code: ReasonCode,
-        words: &str,
+        (code, words): (ReasonCode, &str),
+        was_matched: bool,
     ) -> (u64, AcceptedClaims) {
         let number = self.totals.events;
         let t_ms = self.enter(request, event, number);
@@ -84,6 +88,10 @@ impl State {
         }
         let metric = event.key.as_deref().and_then(|key| self.judge.metric_of_event_key(key));
         self.apply(request, Effect::Category(code.category()));
+        if was_matched && code == ReasonCode::SegmentRejected {
+            let key = EvidenceKey::SegmentLost(self.segment_words(words));
+            self.add_evidence(request, key, number, t_ms, None);
+        }
         // Most of what no trigger matches is meant for others; it is only worth a word where a metric asks for it.
         if code != ReasonCode::SegmentNotSubscribed || metric.is_some() {
             let key = EvidenceKey::Segment(code, self.segment_words(words), metric);
@@ -224,7 +232,14 @@ impl State {
                     if !elsewhere && !found.contains(&(code, experiment)) {
                         found.push((code, experiment));
                         let unit = self.unit_of_iteration(event, iteration).or_else(|| event.context_keys.main());
-                        self.add_evidence(request, EvidenceKey::Iteration(code, iteration), number, seen_ms, unit);
+                        let evidence = self.evidence_for(EvidenceKey::Iteration(code, iteration));
+                        self.add_to_evidence(request, evidence, number, seen_ms, unit);
+                        if code == ReasonCode::EvalError
+                            && let Some(evidence) = self.evidence.get_mut(evidence as usize)
+                        {
+                            let error = event.reason.as_ref().and_then(|reason| reason.error_kind.as_deref());
+                            error.into_iter().for_each(|error| evidence.kind(error));
+                        }
                     }
                     accepted.push(Accepted::Decided {
                         iteration,

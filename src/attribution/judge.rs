@@ -217,6 +217,21 @@ impl Judge {
         self.custom.get(key).and_then(|metrics| metrics.first()).copied()
     }
 
+    /// The (iteration, metric) pairs an event key counts for.
+    pub fn slots_of_event_key(&self, key: &str) -> impl Iterator<Item = Slot> {
+        let metrics = self.custom.get(key).map(Vec::as_slice).unwrap_or_default();
+        let slots = metrics.iter().filter_map(|metric| self.metrics.get(*metric as usize)).flat_map(|it| &it.slots);
+        slots.filter_map(|slot| self.slots.get(*slot as usize)).copied()
+    }
+
+    /// The click and page-view metrics.
+    pub(super) fn page_metrics(&self) -> impl Iterator<Item = (u32, &Metric, &CompiledMatcher)> {
+        self.pages.iter().filter_map(|index| {
+            let compiled = self.metrics.get(*index as usize)?;
+            Some((*index, &compiled.metric, &compiled.urls))
+        })
+    }
+
     /// The iterations, in the order claims refer to.
     pub fn iterations(&self) -> &[JudgedIteration] {
         &self.iterations

@@ -34,6 +34,7 @@ impl State {
             .collect();
         let states = self.merge_units(&other, &units, events_before);
         let evidence = self.merge_evidence(&other, &units, events_before);
+        self.merge_sightings(&other, events_before);
         let log_before = (self.log.next(), self.records.next());
         self.merge_log(&other, &states, events_before);
         self.merge_payloads(&other, &states, &evidence, log_before, events_before);
@@ -67,6 +68,7 @@ impl State {
         for effect in &receipt.effects {
             self.count(*effect, -1);
         }
+        receipt.sighted.iter().for_each(|sighting| self.sightings.take_back(sighting));
         let mut touched = Vec::new();
         for index in receipt.records.clone() {
             if let Some(record) = self.records.get(index) {
@@ -155,6 +157,12 @@ impl State {
         numbers
     }
 
+    fn merge_sightings(&mut self, other: &State, events_before: u64) {
+        let sources: Vec<_> = other.sources.iter().map(|name| self.source(name)).collect();
+        let source = |id: u16| sources.get(usize::from(id)).copied().unwrap_or(id);
+        self.sightings.merge(&other.sightings, source, events_before);
+    }
+
     fn merge_payloads(
         &mut self,
         other: &State,
@@ -174,6 +182,7 @@ impl State {
                 receipt.records = receipt.records.start + records..receipt.records.end + records;
                 let readable = std::mem::take(&mut receipt.readable);
                 receipt.readable.merge(&readable, |unit| unit, source, events_before);
+                receipt.sighted.iter_mut().for_each(|sighting| sighting.source = source(sighting.source));
                 for effect in &mut receipt.effects {
                     match effect {
                         Effect::Exposed { state, .. } => *state = renumber(states, *state),

@@ -2,6 +2,7 @@
 
 mod accept;
 mod allotted;
+mod all_flags;
 pub mod codes;
 mod counting;
 pub mod evidence;
@@ -15,8 +16,10 @@ pub mod pattern;
 pub mod points;
 pub mod request;
 mod resolve;
+pub mod segment;
 mod settle;
 mod shared;
+pub mod sightings;
 mod snapshot;
 pub mod state;
 mod tail;

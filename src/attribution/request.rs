@@ -1,9 +1,11 @@
 //! Requests: retries of the same payload (R4), and what a payload's summary says of evaluations it holds no event
 //! for (E13).
 
+use super::all_flags::Glance;
 use super::evidence::{Evidence, SourceId};
 use super::index::Index;
 use super::judge::{EnvironmentMatch, Judge};
+use super::sightings::{Named, Sighting};
 use super::state::State;
 use super::tail::Tail;
 use super::tally::{Effect, EvidenceKey};
@@ -38,11 +40,14 @@ pub(super) struct Receipt {
     pub(super) records: Range<u32>,
     /// The events that could be read, as the duplicates they become.
     pub(super) readable: Evidence,
+    pub(super) sighted: Vec<Sighting>,
 }
 
 impl Receipt {
     fn heap_bytes(&self) -> usize {
-        size_of::<Self>() + self.effects.capacity() * size_of::<Effect>()
+        size_of::<Self>()
+            + self.effects.capacity() * size_of::<Effect>()
+            + self.sighted.capacity() * size_of::<Sighting>()
     }
 }
 
@@ -149,10 +154,16 @@ pub struct Request {
     is_plain: bool,
     /// One event of Segment's, which its destination sends by itself: a part of a request, and none of its own.
     pub(super) is_of_segment: bool,
+    /// Ids of people in Segment's event, by the names of their members.
+    pub(super) people: Named,
+    pub(super) sighted: Vec<Sighting>,
     /// A summary may stand in another request than the events it counts.
     is_split: bool,
     body_hash: u64,
     samples_silently: bool,
+    /// Its SDK is one whose allFlags() sends an evaluation of every flag (F62).
+    pub(super) evaluates_all_flags: bool,
+    pub(super) glances: Vec<Glance>,
     first_entry: u32,
     first_record: u32,
     pub(super) readable: Evidence,
@@ -182,8 +193,11 @@ impl Request {
     }
 
     /// Notes a `feature` event: what a summary counts of it needs no explanation.
-    pub(super) fn feature(&mut self, judge: &Judge, event: &Event<'_>) {
+    pub(super) fn feature(&mut self, judge: &Judge, event: &Event<'_>, number: u64) {
         let Some(flag) = event.key.as_deref() else { return };
+        if self.evaluates_all_flags {
+            self.glance(event, flag, number);
+        }
         for iteration in judge.iterations_of_flag(flag) {
             *self.features.entry((*iteration, event.variation)).or_default() += 1;
         }
@@ -278,10 +292,16 @@ impl State {
             effects: Vec::new(),
             is_plain: arrival_ms.is_none(),
             is_of_segment: false,
+            people: Named::new(),
+            sighted: Vec::new(),
             // Plain events are no requests, and one flush in the address of an image is as many as it takes.
             is_split: arrival_ms.is_none() || self.source_name(source).is_some_and(|name| **name == *GIF_SENDER),
             body_hash,
             samples_silently: self.source_name(source).is_some_and(|name| name.starts_with("PythonClient/")),
+            evaluates_all_flags: self
+                .source_name(source)
+                .is_some_and(|name| ["JSClient/2.", "JSClient/3."].iter().any(|version| name.starts_with(version))),
+            glances: Vec::new(),
             first_entry: self.log.next(),
             first_record: self.records.next(),
             readable: Evidence::default(),
@@ -298,8 +318,8 @@ impl State {
         request
     }
 
-    /// Begins what Segment's destination makes of one event of a request: it is a payload by Segment's own id of it, and
-    /// no request of its own.
+    /// Begins what Segment's destination makes of one event of a request, which has these ids of people: it is a payload
+    /// by Segment's own id of it, and no request of its own.
     pub fn begin_segment_event(
         &mut self,
         source: SourceId,
@@ -307,8 +327,9 @@ impl State {
         environment: EnvironmentMatch,
         message: Option<PayloadKey>,
         content: &str,
+        people: Named,
     ) -> Request {
-        Request { is_of_segment: true, ..self.begin(source, arrival_ms, environment, message, content) }
+        Request { is_of_segment: true, people, ..self.begin(source, arrival_ms, environment, message, content) }
     }
 
     /// Ends a request: what its summaries count beyond its events is explained, and what could be taken back of it is
@@ -320,6 +341,7 @@ impl State {
         self.rejudge_stale();
         if !request.is_duplicate {
             self.explain_summaries(&mut request);
+            self.notice_all_flags(&mut request);
         }
         self.settle();
         if self.needs_review() {
@@ -332,6 +354,7 @@ impl State {
                     entries: request.first_entry..self.log.next(),
                     records: request.first_record..self.records.next(),
                     readable: std::mem::take(&mut request.readable),
+                    sighted: std::mem::take(&mut request.sighted),
                 })
             });
             self.payloads

@@ -26,6 +26,7 @@ impl State {
             + self.evidence.unshared_bytes(&earlier.evidence, evidence)
             + self.unit_sets(earlier)
             + self.unmatched.unshared_bytes(&earlier.unmatched)
+            + self.sightings.unshared_bytes(&earlier.sightings)
             + self.payloads.unshared_bytes(&earlier.payloads)
             + self.pending.unshared_bytes(&earlier.pending, |_| 0)
     }

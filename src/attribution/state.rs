@@ -10,6 +10,7 @@ use super::judge::{Codes, Judge};
 use super::list::List;
 use super::points::Points;
 use super::request::Payloads;
+use super::sightings::Sightings;
 use super::tail::Tail;
 use super::tally::{CodeCounts, EvidenceKey, IterationCounts, Totals};
 use super::units::{UnitId, UnitTable};
@@ -24,6 +25,9 @@ use std::sync::Arc;
 pub(super) const NONE: u32 = u32::MAX;
 /// No share: the rollout is not known, or the SDKs differ.
 pub(super) const NO_SHARE: u16 = u16::MAX;
+
+/// The share of Segment's events that LaunchDarkly should get, where nobody says another.
+pub const SEGMENT_DELIVERY_PERCENT: f64 = 95.0;
 
 /// The clock that judges.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,6 +75,8 @@ pub struct Options {
     /// Clones of the state are checkpoints: each costs what changed since the one before it, in time and memory.
     /// Judging then takes about a fifth longer, before any clone. Otherwise a clone copies everything.
     pub shares_clones: bool,
+    /// Of the events that a trigger in Segment matches, LaunchDarkly should get so many percent (failure F69).
+    pub segment_delivery_percent: f64,
     /// Report which conversions changed their verdict ([`State::take_changes`]).
     pub track_changes: bool,
 }
@@ -85,6 +91,7 @@ impl Default for Options {
             max_units: usize::MAX,
             max_conversions: usize::MAX,
             shares_clones: false,
+            segment_delivery_percent: SEGMENT_DELIVERY_PERCENT,
             track_changes: false,
         }
     }
@@ -248,6 +255,7 @@ pub struct State {
     pub(super) evidence: List<Evidence, 4>,
     pub(super) evidence_by_key: HashMap<EvidenceKey, u32, RandomState>,
     pub(super) unmatched: Unmatched,
+    pub(super) sightings: Sightings,
     pub(super) sources: Vec<Arc<str>>,
     pub(super) payloads: Payloads,
     pub(super) pending: List<(i64, u32), 64>,
@@ -288,6 +296,7 @@ impl State {
             evidence: List::new(shares_clones),
             evidence_by_key: HashMap::default(),
             unmatched: Unmatched::new(shares_clones),
+            sightings: Sightings::default(),
             sources: Vec::new(),
             payloads: Payloads::new(shares_clones),
             pending: List::new(shares_clones),

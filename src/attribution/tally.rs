@@ -224,6 +224,12 @@ pub enum EvidenceKey {
     Segment(ReasonCode, Arc<str>, Option<u32>),
     /// Segment events of which LaunchDarkly gets something: no finding, but what the others are held against.
     SegmentSent,
+    /// Segment events whose trigger matches and of which LaunchDarkly gets nothing all the same, by what is said of it.
+    SegmentLost(Arc<str>),
+    /// Events that came through Segment with what is nobody's key: the kind, and the key.
+    SegmentPlaceholder(Arc<str>, Arc<str>),
+    /// Segment events that were meant for a click or page-view metric.
+    SegmentPage(u32),
     /// Events that stand apart from every experiment, or remarks, by code alone.
     Code(ReasonCode),
 }

@@ -1,6 +1,6 @@
 //! One JSON object → one [`Event`].
 
-use super::{ContextKeys, EvaluationReason, Event, Kind, MetricValue, wrapped};
+use super::{ContextKeys, EvaluationReason, Event, Kind, MetricValue, Shape, wrapped};
 use crate::json::{self, Fault, JsonString, Value, Walker};
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -105,6 +105,14 @@ impl<'a> Members<'a> {
         }
         keys.settle();
         keys
+    }
+
+    fn shape(&self) -> Shape {
+        match self {
+            Self { context_keys: Some(_), context: None, .. } => Shape::ContextKeys,
+            Self { user_key: Some(_), context: None, user: None, .. } => Shape::UserKey,
+            _ => Shape::Contexts,
+        }
     }
 
     fn reason(&self) -> Option<EvaluationReason<'a>> {
@@ -228,6 +236,7 @@ fn read<'a>(walker: &mut Walker<'a>, may_be_wrapped: bool) -> Result<Result<Even
         key: members.key.and_then(Value::string).map(JsonString::text),
         creation_ms: creation.and_then(instant),
         context_keys: members.context_keys(),
+        shape: members.shape(),
         variation: members.variation,
         version: members.version,
         reason: members.reason(),

@@ -147,6 +147,18 @@ impl<'a> ContextKeys<'a> {
     }
 }
 
+/// Which member names an event's contexts: it tells who may have sent it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Shape {
+    /// `context` or `user`, or none of them: an SDK.
+    #[default]
+    Contexts,
+    /// `contextKeys`: Segment's "LaunchDarkly (Actions)" destination, and the first SDKs with contexts.
+    ContextKeys,
+    /// `userKey` and nothing else: Segment's classic destination, and SDKs from before contexts.
+    UserKey,
+}
+
 /// Why a flag evaluation came out as it did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EvaluationReason<'a> {
@@ -185,6 +197,8 @@ pub struct Event<'a> {
     pub creation_ms: Option<i64>,
     /// Context kinds and keys.
     pub context_keys: ContextKeys<'a>,
+    /// The member they were in.
+    pub shape: Shape,
     /// Index of the variation served.
     pub variation: Option<i64>,
     /// Flag version evaluated.
@@ -224,6 +238,7 @@ impl<'a> Event<'a> {
             key: name.map(Cow::Borrowed),
             creation_ms: t_ms,
             context_keys: ContextKeys::default(),
+            shape: Shape::Contexts,
             variation: None,
             version: None,
             reason: None,

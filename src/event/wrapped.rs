@@ -7,7 +7,7 @@
 
 mod segment;
 
-use super::{ContextKeys, EvaluationReason, Event, Kind, MetricValue, decode};
+use super::{ContextKeys, EvaluationReason, Event, Kind, MetricValue, Shape, decode};
 use crate::json::{self, JsonString, Value, Walker};
 use std::borrow::Cow;
 
@@ -342,6 +342,7 @@ fn row<'a>(raw: &'a str, members: &Members<'a>, format: Format) -> Result<Event<
         // The tables have no time of the SDK's: what LaunchDarkly received stands for it on either clock.
         creation_ms: received_ms,
         context_keys,
+        shape: Shape::Contexts,
         variation: None,
         version: None,
         reason,
@@ -432,6 +433,7 @@ fn owned<'a>(event: Event<'_>, raw: &'a str) -> Event<'a> {
         creation_ms: event.creation_ms,
         context_keys,
         variation: event.variation,
+        shape: event.shape,
         version: event.version,
         reason: event.reason.map(|reason| EvaluationReason {
             kind: own(reason.kind),

@@ -125,7 +125,10 @@ impl Engine {
     pub fn new(file: RecordingFile, options: ReplayOptions) -> Self {
         let header = file.header();
         let observed_from_ms = options.observed_from_ms.or(header.observed_from_ms);
-        let session_options = SessionOptions::of_recording(options.clock, observed_from_ms, options.rows);
+        let session_options = SessionOptions {
+            segment_delivery_percent: options.segment_delivery_percent,
+            ..SessionOptions::of_recording(options.clock, observed_from_ms, options.rows)
+        };
         let stage = match options.given.or(header.given()).catalog() {
             Ok(catalog) => Stage::Reading(Box::new(beginning(catalog, session_options))),
             Err(inference) => Stage::Inferring(Box::new(Inferring::new(inference))),

@@ -3,7 +3,7 @@
 use super::engine::{Engine, Wake};
 use super::file::{OpenError, RecordingFile};
 use super::timeline::Timeline;
-use crate::attribution::state::Clock;
+use crate::attribution::state::{Clock, SEGMENT_DELIVERY_PERCENT};
 use crate::catalog::Given;
 use crate::input::Source;
 use crate::session::Session;
@@ -21,6 +21,8 @@ pub struct ReplayOptions {
     pub clock: Clock,
     /// Since when everything was observed, instead of what the recording says.
     pub observed_from_ms: Option<i64>,
+    /// Of the events that a trigger in Segment matches, LaunchDarkly should get so many percent.
+    pub segment_delivery_percent: f64,
     /// Events in the list.
     pub rows: usize,
     /// Events between two checkpoints, to begin with.
@@ -37,6 +39,7 @@ impl Default for ReplayOptions {
             given: Given::default(),
             clock: Clock::Creation,
             observed_from_ms: None,
+            segment_delivery_percent: SEGMENT_DELIVERY_PERCENT,
             rows: 25_000,
             checkpoint_events: 25_000,
             checkpoint_bytes: 1024 * 1024 * 1024,

@@ -4,7 +4,7 @@ use super::live::{self, Live};
 use super::recording::Desk;
 use super::{BAD_INPUT, say};
 use crate::attribution::judge::Judge;
-use crate::attribution::state::{Clock, Options, State};
+use crate::attribution::state::{Options, State};
 use crate::catalog::infer::Inference;
 use crate::catalog::{Catalog, Given};
 use crate::endpoint::{Delivery, Received};
@@ -24,10 +24,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(super) struct Wish {
     /// What to judge by; a catalog that is not given is inferred at the end.
     pub(super) given: Given,
-    /// The clock that judges.
-    pub(super) clock: Clock,
-    /// Since when everything is observed.
-    pub(super) observed_from_ms: i64,
+    /// How to judge.
+    pub(super) judging: Options,
     /// Where to write verdicts.
     pub(super) verdicts: Option<PathBuf>,
 }
@@ -59,8 +57,7 @@ pub(super) fn run(mut live: Live, wish: Wish, mut desk: Desk) -> ExitCode {
     let (recorded, is_recorded) = desk.finish();
     recorded.iter().for_each(say);
     let catalog = wish.given.catalog().unwrap_or_else(|inference| infer(&envelopes, inference));
-    let options = Options { clock: wish.clock, observed_from_ms: Some(wish.observed_from_ms), ..Options::default() };
-    let mut state = State::new(Arc::new(Judge::new(&catalog)), options);
+    let mut state = State::new(Arc::new(Judge::new(&catalog)), wish.judging);
     let mut judged = Vec::new();
     let mut first_unreadable = None;
     for envelope in &envelopes {

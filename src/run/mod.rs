@@ -20,6 +20,7 @@ pub mod tui;
 mod what_if;
 
 use crate::app::Forwarding;
+use crate::attribution::state::Options;
 use crate::bucketing::fill::fill;
 use crate::bucketing::payload::Payload;
 use crate::catalog::Given;
@@ -145,6 +146,7 @@ fn listen(options: cli::Listen) -> ExitCode {
         Err(code) => return code,
     };
     let clock = options.judging.clock.into();
+    let segment_delivery_percent = options.judging.segment_delivery;
     let observed_from_ms = options.observed_from.unwrap_or(started_ms);
     let mut desk = Desk::new(live.intake.taps(), given.clone(), options.recording.record_note);
     if let Some(path) = options.recording.record
@@ -153,9 +155,12 @@ fn listen(options: cli::Listen) -> ExitCode {
         return code;
     }
     if options.no_tui {
-        return collect::run(live, collect::Wish { given, clock, observed_from_ms, verdicts: options.verdicts }, desk);
+        let judging =
+            Options { clock, observed_from_ms: Some(observed_from_ms), segment_delivery_percent, ..Options::default() };
+        return collect::run(live, collect::Wish { given, judging, verdicts: options.verdicts }, desk);
     }
-    let session_options = SessionOptions { clock, ..SessionOptions::from_now(observed_from_ms) };
+    let session_options =
+        SessionOptions { clock, segment_delivery_percent, ..SessionOptions::from_now(observed_from_ms) };
     screen::show(Session::of(given, session_options), live, forward, options.screen, None, desk)
 }
 
@@ -208,7 +213,15 @@ fn judged(
         say("reading events from the terminal; end with Ctrl-D");
     }
     let Given { catalog, destination: mapping } = given;
-    let request = Request { sources, catalog, mapping, flags, clock: judging.clock.into(), observed_from_ms };
+    let request = Request {
+        sources,
+        catalog,
+        mapping,
+        flags,
+        clock: judging.clock.into(),
+        observed_from_ms,
+        segment_delivery_percent: judging.segment_delivery,
+    };
     match run(&request) {
         Ok(read) => {
             read.notes.iter().for_each(say);

@@ -31,6 +31,7 @@ pub(super) fn run(options: cli::Replay) -> ExitCode {
         given,
         clock: options.judging.clock.into(),
         observed_from_ms: options.observed_from,
+        segment_delivery_percent: options.judging.segment_delivery,
         ..ReplayOptions::default()
     };
     let player = match Player::open(&source, how) {

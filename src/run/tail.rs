@@ -55,6 +55,7 @@ pub(super) fn run(options: cli::Tail) -> ExitCode {
         clock: options.judging.clock.into(),
         // A file is complete unless it, or the user, says otherwise.
         observed_from_ms,
+        segment_delivery_percent: options.judging.segment_delivery,
         ..SessionOptions::from_now(now_ms())
     };
     let (sender, intake) = endpoint::intake(Caps::default());

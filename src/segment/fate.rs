@@ -29,6 +29,8 @@ pub struct Fate {
 pub struct Part {
     /// The mapping, counted from 0; none where none was asked or none matches.
     pub mapping: Option<usize>,
+    /// Whether its trigger matches.
+    pub was_matched: bool,
     /// What it makes.
     pub made: Made,
 }
@@ -75,7 +77,11 @@ impl Fate {
                 let now_ms = received_ms.or(timestamp).unwrap_or_default();
                 let excluded = event.excludes_destination();
                 let parts = match excluded {
-                    Some(how) => vec![Part { mapping: None, made: Made::NotSubscribed { by_event: Some(how) } }],
+                    Some(how) => vec![Part {
+                        mapping: None,
+                        was_matched: false,
+                        made: Made::NotSubscribed { by_event: Some(how) },
+                    }],
                     None => parts(destination.map(&event, now_ms)),
                 };
                 Self {
@@ -104,7 +110,7 @@ impl Fate {
             call: posted.call.map_or("?", super::door::Call::name).to_owned(),
             name: None,
             time_ms: None,
-            parts: vec![Part { mapping: None, made }],
+            parts: vec![Part { mapping: None, was_matched: false, made }],
         };
         crate::json::members(posted.raw, |name, value| {
             let text = value.string().map(|text| text.text().into_owned());
@@ -135,6 +141,12 @@ impl Fate {
         PEOPLE.into_iter().filter_map(of).collect()
     }
 
+    /// The address of the page it happened on.
+    pub fn url(&self) -> Option<&str> {
+        let event = self.event.as_ref()?;
+        event.text(&["properties", "url"]).or_else(|| event.text(&["context", "page", "url"]))
+    }
+
     /// The library that sent the event, as it says itself: `analytics-node/2.1.0`.
     pub fn library(&self) -> Option<String> {
         let event = self.event.as_ref()?;
@@ -151,20 +163,18 @@ fn parts(mapped: Vec<Mapped>) -> Vec<Part> {
     let (mut matched, mut others) = (Vec::new(), Vec::new());
     for Mapped { mapping, outcome, .. } in mapped {
         let mapping = Some(mapping);
+        let matching = |made| Part { mapping, was_matched: true, made };
+        let other = |made| Part { mapping, was_matched: false, made };
         match outcome {
             Outcome::Sent(request) => {
                 // The body is an array of this one event.
                 let event = request.body.strip_prefix('[').and_then(|body| body.strip_suffix(']')).unwrap_or_default();
-                matched.push(Part { mapping, made: Made::Sent(event.to_owned()) });
+                matched.push(matching(Made::Sent(event.to_owned())));
             }
-            Outcome::Refused(words) => matched.push(Part { mapping, made: Made::Refused(words) }),
-            Outcome::NotModelled { matched: true, what } => {
-                matched.push(Part { mapping, made: Made::NotModelled(what) });
-            }
-            Outcome::NotModelled { matched: false, what } => {
-                others.push(Part { mapping, made: Made::NotModelled(what) })
-            }
-            Outcome::InvalidTrigger(words) => others.push(Part { mapping, made: Made::Refused(words) }),
+            Outcome::Refused(words) => matched.push(matching(Made::Refused(words))),
+            Outcome::NotModelled { matched: true, what } => matched.push(matching(Made::NotModelled(what))),
+            Outcome::NotModelled { matched: false, what } => others.push(other(Made::NotModelled(what))),
+            Outcome::InvalidTrigger(words) => others.push(other(Made::Refused(words))),
             Outcome::NotMatched => {}
         }
     }
@@ -172,7 +182,7 @@ fn parts(mapped: Vec<Mapped>) -> Vec<Part> {
         return matched;
     }
     if others.is_empty() {
-        return vec![Part { mapping: None, made: Made::NotSubscribed { by_event: None } }];
+        return vec![Part { mapping: None, was_matched: false, made: Made::NotSubscribed { by_event: None } }];
     }
     others.truncate(1);
     others

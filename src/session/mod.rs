@@ -15,7 +15,7 @@ pub use checkpoint::Checkpoint;
 pub use journal::Journal;
 
 use crate::attribution::judge::Judge;
-use crate::attribution::state::{Change, Clock, Options, State};
+use crate::attribution::state::{Change, Clock, Options, SEGMENT_DELIVERY_PERCENT, State};
 use crate::catalog::infer::Inference;
 use crate::catalog::{Catalog, Given};
 use crate::envelope::Envelope;
@@ -50,6 +50,8 @@ pub struct SessionOptions {
     pub max_units: usize,
     /// Conversions kept for judging again.
     pub max_conversions: usize,
+    /// Of the events that a trigger in Segment matches, LaunchDarkly should get so many percent.
+    pub segment_delivery_percent: f64,
     /// Clones are cheap: see [`Options::shares_clones`].
     pub shares_clones: bool,
 }
@@ -65,6 +67,7 @@ impl SessionOptions {
             max_bytes: 256 * 1024 * 1024,
             max_units: 2_000_000,
             max_conversions: 2_000_000,
+            segment_delivery_percent: SEGMENT_DELIVERY_PERCENT,
             shares_clones: false,
         }
     }
@@ -92,6 +95,7 @@ impl SessionOptions {
             max_units: self.max_units,
             max_conversions: self.max_conversions,
             shares_clones: self.shares_clones,
+            segment_delivery_percent: self.segment_delivery_percent,
             track_changes: true,
         }
     }

@@ -453,14 +453,7 @@ pub fn replay(bytes: &[u8]) {
     let end = settle(&mut engine, None);
     let records = end.status.as_ref().map_or(0, |status| status.records);
     let end = report(end).expect("the end is shown");
-    let request = Request {
-        sources: vec![source],
-        catalog,
-        mapping: None,
-        flags: None,
-        clock: exptap::attribution::state::Clock::Creation,
-        observed_from_ms: None,
-    };
+    let request = Request { sources: vec![source], catalog, ..Request::default() };
     if let Ok(read) = headless::read(&request) {
         assert_eq!(end, serde_json::to_value(read.report()).ok(), "the end is what the report says");
     }

@@ -2,7 +2,7 @@
 //! event. Two documents name the calls differently (`page view` and `Page`), so that case and spelling do not matter.
 
 use super::{
-    Cow, EvaluationReason, Event, Format, Kind, Members, MetricValue, Wrapping, name, number, text, time, wrap,
+    Cow, EvaluationReason, Event, Format, Kind, Members, MetricValue, Shape, Wrapping, name, number, text, time, wrap,
 };
 use crate::event::ContextKeys;
 use crate::json::{self, Value};
@@ -106,6 +106,7 @@ pub(super) fn event<'a>(raw: &'a str, members: &Members<'a>) -> Result<Event<'a>
         key,
         creation_ms: time("timestamp", members.timestamp)?.or(received_ms),
         context_keys,
+        shape: Shape::Contexts,
         variation: properties.variation.and_then(Value::integer),
         version: properties.flag_version.and_then(Value::integer),
         reason,
