@@ -69,6 +69,15 @@ pub(super) fn finding_filter(store: &dyn Store, finding: &Finding) -> String {
             let kind = randomization_unit(store, finding.experiment.as_deref());
             format!("{about} {}", unit(&|other, _| kind == Some(other)))
         }
+        (Code::IterationRestarted, _) => format!("{} {about}", term("code", Code::NoExposure.name())),
+        (Code::SegmentDeliveryRate, _) => term("code", Code::SegmentRejected.name()),
+        // What came of an export has its name.
+        (Code::SegmentLoop, Some(row)) => term("key", &row.key),
+        // The metric has no events: these are somebody else's.
+        (Code::SegmentCustomOnly, Some(row)) if !row.key.is_empty() => term("key", &row.key),
+        (Code::SegmentCustomOnly | Code::SdkNoGoals | Code::SdkGoalsBug, _) => {
+            finding.sources.first().map(|source| term("source", source)).unwrap_or_default()
+        }
         // A summary proves what went wrong with an evaluation that left no event of its own.
         (_, Some(row)) if &*row.kind == "summary" && row.code != finding.code => {
             format!("kind:summary {}", term("source", &row.source))

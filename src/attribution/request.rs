@@ -5,6 +5,7 @@ use super::all_flags::Glance;
 use super::evidence::{Evidence, SourceId};
 use super::index::Index;
 use super::judge::{EnvironmentMatch, Judge};
+use super::segment::Sender;
 use super::sightings::{Named, Sighting};
 use super::state::State;
 use super::tail::Tail;
@@ -154,6 +155,7 @@ pub struct Request {
     is_plain: bool,
     /// One event of Segment's, which its destination sends by itself: a part of a request, and none of its own.
     pub(super) is_of_segment: bool,
+    pub(super) sender: Sender,
     /// Ids of people in Segment's event, by the names of their members.
     pub(super) people: Named,
     pub(super) sighted: Vec<Sighting>,
@@ -292,6 +294,7 @@ impl State {
             effects: Vec::new(),
             is_plain: arrival_ms.is_none(),
             is_of_segment: false,
+            sender: self.source_name(source).map_or(Sender::Other, |name| Sender::of(name)),
             people: Named::new(),
             sighted: Vec::new(),
             // Plain events are no requests, and one flush in the address of an image is as many as it takes.

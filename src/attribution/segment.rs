@@ -3,10 +3,9 @@
 //!
 //! Everything is out of the way of an SDK's events, which are not looked at here.
 
-use super::evidence::SourceId;
 use super::judge::{EnvironmentMatch, Judge};
 use super::request::Request;
-use super::sightings::{Seen, Sighting};
+use super::sightings::{Named, Seen, Sighting};
 use super::state::State;
 use super::tally::EvidenceKey;
 use crate::catalog::MetricKind;
@@ -16,8 +15,28 @@ use crate::near_miss;
 use crate::reason::ReasonCode;
 use std::sync::Arc;
 
-/// How Segment's "LaunchDarkly (Actions)" destination names itself.
-const DESTINATION: &str = "SegmentDestination";
+/// Who sent a request, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sender {
+    /// An SDK. The first of those with contexts, and the last before them, have the shapes of Segment's destinations.
+    Sdk,
+    /// One of Segment's destinations.
+    Segment,
+    /// Nobody who says so.
+    Other,
+}
+
+impl Sender {
+    /// By its name: SDKs call themselves `…Client/version`, the "LaunchDarkly (Actions)" destination
+    /// `SegmentDestination/version`, and whatever else is Segment's begins like that.
+    pub(super) fn of(name: &str) -> Self {
+        match name.split('/').next() {
+            Some(product) if product.ends_with("Client") => Self::Sdk,
+            Some(product) if product.starts_with("Segment") => Self::Segment,
+            _ => Self::Other,
+        }
+    }
+}
 
 /// The preset's name for the kind that `anonymousId` is the key of.
 pub const PRESET_ANONYMOUS_KIND: &str = "unauthenticatedUser";
@@ -39,20 +58,9 @@ impl State {
         self.sightings.iter()
     }
 
-    /// Whether a sender is Segment or its destination, as it says.
-    pub fn is_segment(&self, source: SourceId) -> bool {
-        self.source_name(source).is_some_and(|name| name.starts_with("Segment"))
-    }
-
-    /// SDKs name themselves `…Client/version`. The first of those with contexts, and the last before them, have the
-    /// shapes of Segment's destinations.
-    fn is_sdk(&self, source: SourceId) -> bool {
-        let product = self.source_name(source).and_then(|name| name.split('/').next());
-        product.is_some_and(|product| product.ends_with("Client"))
-    }
-
     /// Notes a custom event that names contexts by their keys alone.
-    #[cold]
+    // A call, so that events of the other shape do not pay for it.
+    #[inline(never)]
     pub(super) fn note_custom(
         &mut self,
         request: &mut Request,
@@ -66,7 +74,7 @@ impl State {
             self.add_evidence(request, EvidenceKey::Code(ReasonCode::SegmentLoop), number, t_ms, None);
         }
         let is_of_segment = request.is_of_segment
-            || self.source_name(request.source).is_some_and(|name| name.split('/').next() == Some(DESTINATION))
+            || (request.sender == Sender::Segment && event.shape == Shape::ContextKeys)
             || event.context_keys.key(PRESET_ANONYMOUS_KIND).is_some();
         if is_of_segment {
             for (kind, placeholder) in event.context_keys.iter() {
@@ -81,18 +89,33 @@ impl State {
                 self.note_page(request, PageCall { call: "track", name: Some(key), url: url.as_deref() }, number, t_ms);
             }
         }
-        let Some(metric) = self.judge.metric_of_event_key(key) else { return };
-        if environment == EnvironmentMatch::Other || self.is_sdk(request.source) {
+        if environment == EnvironmentMatch::Other || (request.sender == Sender::Sdk && !request.is_of_segment) {
             return;
         }
         let t_ms = t_ms.unwrap_or_default();
-        let times = (event.creation_ms.unwrap_or(t_ms), t_ms);
-        let mut sighting = Sighting::new(metric, event.shape, times, request.source);
-        sighting.is_of_segment = is_of_segment;
-        sighting.keys.extend(event.context_keys.iter().map(|(kind, key)| (kind.into(), key.into())));
-        sighting.keys.sort();
-        sighting.people.extend(request.people.iter().cloned());
-        let sighting = sighting.grouped();
+        let creation_ms = event.creation_ms.unwrap_or(t_ms);
+        let is_known = is_of_segment || request.sender == Sender::Segment;
+        let person = event.context_keys.key("user").or_else(|| event.context_keys.iter().next().map(|(_, key)| key));
+        let group = Sighting::group(person, creation_ms);
+        // Most of a long stream is not kept, and is not looked at closer.
+        if !self.sightings.keeps(is_known, group) {
+            return;
+        }
+        let Some(metric) = self.judge.metric_of_event_key(key) else { return };
+        let mut keys: Named = event.context_keys.iter().map(|(kind, key)| (kind.into(), key.into())).collect();
+        keys.sort();
+        let sighting = Sighting {
+            group,
+            is_known,
+            metric,
+            shape: event.shape,
+            creation_ms,
+            t_ms,
+            keys,
+            people: request.people.clone(),
+            source: request.source,
+            is_of_segment,
+        };
         if self.options.keep_receipts && request.payload.is_some() {
             request.sighted.push(sighting.clone());
         }

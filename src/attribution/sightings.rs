@@ -1,7 +1,8 @@
 //! Custom events that have the shape Segment's destinations give them, as they were seen.
 //!
 //! What they come to depends on exposures and on other such events, both of which may arrive later, so that they are
-//! kept until somebody asks. All are kept up to [`KEPT_BYTES`]. Past that it is those of the persons and hours with the
+//! kept until somebody asks. All are kept up to [`KNOWN_BYTES`], or [`OTHER_BYTES`] where nobody says that they are
+//! Segment's: SDKs of a time have these shapes too. Past that it is those of the persons and hours with the
 //! lowest hashes: which these are depends only on what events there were, never on the order they came in, so that any
 //! order and any merge of parts keeps the same ones, each with its exact count; and what is said of all of a person's
 //! events in an hour stays true, because they are kept or dropped together.
@@ -15,8 +16,10 @@ use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use triomphe::Arc;
 
-/// Bytes kept, about: twenty thousand events with keys of the usual length.
-const KEPT_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes kept of what is known to be Segment's, about: twenty thousand events with keys of the usual length.
+const KNOWN_BYTES: usize = 4 * 1024 * 1024;
+/// Bytes kept of the rest: a thousand events. There may be millions of them, and each that is kept costs time.
+const OTHER_BYTES: usize = 256 * 1024;
 const HOUR_MS: i64 = 60 * 60 * 1000;
 
 /// Names and what they stand for: context kinds and keys, or the members of Segment's event and the ids in them.
@@ -26,7 +29,9 @@ pub type Named = SmallVec<[(SmolStr, SmolStr); 2]>;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Sighting {
     /// Hash of the person and the hour: first, so that a map of sightings is in its order.
-    group: u64,
+    pub(super) group: u64,
+    /// Whether the sender says that it is Segment's, or a kind that only its preset has does.
+    pub(super) is_known: bool,
     /// The first metric that counts its event key.
     pub metric: u32,
     /// Its shape.
@@ -46,26 +51,9 @@ pub struct Sighting {
 }
 
 impl Sighting {
-    /// A sighting, put in its group.
-    pub(super) fn grouped(mut self) -> Self {
-        let person = self.key("user").or_else(|| self.keys.first().map(|(_, key)| key.as_str()));
-        self.group = FixedState::default().hash_one((person, self.creation_ms.div_euclid(HOUR_MS)));
-        self
-    }
-
-    /// One without a group.
-    pub(super) fn new(metric: u32, shape: Shape, (creation_ms, t_ms): (i64, i64), source: SourceId) -> Self {
-        Self {
-            group: 0,
-            metric,
-            shape,
-            creation_ms,
-            t_ms,
-            keys: Named::new(),
-            people: Named::new(),
-            source,
-            is_of_segment: false,
-        }
+    /// The group of a person's events of an hour.
+    pub(super) fn group(person: Option<&str>, creation_ms: i64) -> u64 {
+        FixedState::default().hash_one((person, creation_ms.div_euclid(HOUR_MS)))
     }
 
     /// The key of a context kind.
@@ -90,7 +78,14 @@ pub struct Seen {
 
 /// The sightings, shared by clones until one of them adds to them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Sightings(Option<Arc<Kept>>);
+pub(super) struct Sightings {
+    known: Table<KNOWN_BYTES>,
+    others: Table<OTHER_BYTES>,
+}
+
+/// As much as fits into so many bytes.
+#[derive(Clone, Debug, Default)]
+struct Table<const BYTES: usize>(Option<Arc<Kept>>);
 
 #[derive(Clone, Debug, Default)]
 struct Kept {
@@ -101,7 +96,7 @@ struct Kept {
 }
 
 impl Kept {
-    fn add(&mut self, sighting: Sighting, seen: Seen) {
+    fn add(&mut self, sighting: Sighting, seen: Seen, most_bytes: usize) {
         if self.below.is_some_and(|below| sighting.group >= below) {
             return;
         }
@@ -112,7 +107,7 @@ impl Kept {
         }
         self.bytes += sighting.bytes();
         self.sightings.insert(sighting, seen);
-        while self.bytes > KEPT_BYTES {
+        while self.bytes > most_bytes {
             let Some(highest) = self.sightings.last_key_value().map(|(sighting, _)| sighting.group) else { return };
             self.drop_from(highest);
         }
@@ -127,18 +122,19 @@ impl Kept {
     }
 }
 
-impl Sightings {
-    /// Adds one event.
-    pub(super) fn add(&mut self, sighting: Sighting, event: u64) {
-        let kept = self.0.get_or_insert_with(Arc::default);
+impl<const BYTES: usize> Table<BYTES> {
+    fn keeps(&self, group: u64) -> bool {
+        self.0.as_ref().and_then(|kept| kept.below).is_none_or(|below| group < below)
+    }
+
+    fn add(&mut self, sighting: Sighting, seen: Seen) {
         // What is not kept is not worth copying what a clone shares.
-        if kept.below.is_none_or(|below| sighting.group < below) {
-            Arc::make_mut(kept).add(sighting, Seen { events: 1, first_event: event });
+        if self.keeps(sighting.group) {
+            Arc::make_mut(self.0.get_or_insert_with(Arc::default)).add(sighting, seen, BYTES);
         }
     }
 
-    /// Takes one event back.
-    pub(super) fn take_back(&mut self, sighting: &Sighting) {
+    fn take_back(&mut self, sighting: &Sighting) {
         let Some(kept) = self.0.as_mut().map(Arc::make_mut) else { return };
         let Some(seen) = kept.sightings.get_mut(sighting) else { return };
         seen.events -= 1;
@@ -148,8 +144,7 @@ impl Sightings {
         }
     }
 
-    /// Adds another part's, its senders renumbered and its events numbered on.
-    pub(super) fn merge(&mut self, other: &Self, source: impl Fn(SourceId) -> SourceId, events_before: u64) {
+    fn merge(&mut self, other: &Self, source: &impl Fn(SourceId) -> SourceId, events_before: u64) {
         let Some(other) = &other.0 else { return };
         let kept = Arc::make_mut(self.0.get_or_insert_with(Arc::default));
         if let Some(below) = other.below {
@@ -157,22 +152,62 @@ impl Sightings {
         }
         for (sighting, seen) in &other.sightings {
             let sighting = Sighting { source: source(sighting.source), ..sighting.clone() };
-            kept.add(sighting, Seen { first_event: seen.first_event + events_before, ..*seen });
+            kept.add(sighting, Seen { first_event: seen.first_event + events_before, ..*seen }, BYTES);
         }
     }
 
-    /// All that are kept.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&Sighting, &Seen)> {
+    fn iter(&self) -> impl Iterator<Item = (&Sighting, &Seen)> {
         self.0.iter().flat_map(|kept| &kept.sightings)
     }
 
-    /// See [`super::state::State::unshared_bytes`].
-    pub(super) fn unshared_bytes(&self, earlier: &Self) -> usize {
+    fn unshared_bytes(&self, earlier: &Self) -> usize {
         match (&self.0, &earlier.0) {
             (Some(now), Some(earlier)) if Arc::ptr_eq(now, earlier) => 0,
             (Some(now), _) => now.bytes,
             (None, _) => 0,
         }
+    }
+}
+
+impl Sightings {
+    /// Whether a sighting of a group would be kept.
+    pub(super) fn keeps(&self, is_known: bool, group: u64) -> bool {
+        if is_known { self.known.keeps(group) } else { self.others.keeps(group) }
+    }
+
+    /// Adds one event.
+    pub(super) fn add(&mut self, sighting: Sighting, event: u64) {
+        let seen = Seen { events: 1, first_event: event };
+        if sighting.is_known {
+            self.known.add(sighting, seen);
+        } else {
+            self.others.add(sighting, seen);
+        }
+    }
+
+    /// Takes one event back.
+    pub(super) fn take_back(&mut self, sighting: &Sighting) {
+        if sighting.is_known {
+            self.known.take_back(sighting);
+        } else {
+            self.others.take_back(sighting);
+        }
+    }
+
+    /// Adds another part's, its senders renumbered and its events numbered on.
+    pub(super) fn merge(&mut self, other: &Self, source: impl Fn(SourceId) -> SourceId, events_before: u64) {
+        self.known.merge(&other.known, &source, events_before);
+        self.others.merge(&other.others, &source, events_before);
+    }
+
+    /// All that are kept.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Sighting, &Seen)> {
+        self.known.iter().chain(self.others.iter())
+    }
+
+    /// See [`super::state::State::unshared_bytes`].
+    pub(super) fn unshared_bytes(&self, earlier: &Self) -> usize {
+        self.known.unshared_bytes(&earlier.known) + self.others.unshared_bytes(&earlier.others)
     }
 }
 
@@ -183,9 +218,19 @@ mod tests {
     use proptest::prelude::*;
 
     fn sighting(person: u32, hour: i64, source: SourceId, padding: usize) -> Sighting {
-        let mut sighting = Sighting::new(0, Shape::ContextKeys, (hour * HOUR_MS, hour * HOUR_MS), source);
-        sighting.keys.push(("user".into(), format!("u-{person}-{}", "x".repeat(padding)).into()));
-        sighting.grouped()
+        let key = format!("u-{person}-{}", "x".repeat(padding));
+        Sighting {
+            group: Sighting::group(Some(&key), hour * HOUR_MS),
+            is_known: source == 0,
+            metric: 0,
+            shape: Shape::ContextKeys,
+            creation_ms: hour * HOUR_MS,
+            t_ms: hour * HOUR_MS,
+            keys: [("user".into(), key.into())].into_iter().collect(),
+            people: Named::new(),
+            source,
+            is_of_segment: source == 0,
+        }
     }
 
     fn all(sightings: &Sightings) -> Vec<(Sighting, u64)> {
@@ -210,7 +255,8 @@ mod tests {
             let events: Vec<Sighting> =
                 events.iter().map(|(person, hour, source)| sighting(*person, *hour, *source, 100_000)).collect();
             let whole = of(events.iter());
-            prop_assert!(whole.0.as_ref().unwrap().bytes <= KEPT_BYTES);
+            prop_assert!(whole.known.0.as_ref().is_none_or(|kept| kept.bytes <= KNOWN_BYTES));
+            prop_assert!(whole.others.0.as_ref().is_none_or(|kept| kept.bytes <= OTHER_BYTES));
             prop_assert_eq!(all(&of(events.iter().rev())), all(&whole));
             let (one, other) = events.split_at(split.index(events.len() + 1));
             let mut merged = of(one.iter());
