@@ -1,8 +1,8 @@
 //! Attribution: which events count, which are dropped, and why (`docs/attribution.md`).
 
 mod accept;
-mod allotted;
 mod all_flags;
+mod allotted;
 pub mod codes;
 mod counting;
 pub mod evidence;
