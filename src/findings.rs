@@ -48,7 +48,8 @@ pub fn findings(
     findings.extend(
         unmatched
             .iter()
-            .filter(|unmatched| !is_own_traffic(&unmatched.key) && !(has_loop && is_export_name(&unmatched.key)))
+            .filter(|unmatched| !is_own_traffic(&unmatched.key))
+            .filter(|unmatched| !has_loop || !is_export_name(&unmatched.key))
             .map(|unmatched| unmatched_key(state, catalog, unmatched)),
     );
     findings.extend(look_alikes(state, catalog));

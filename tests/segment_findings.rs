@@ -329,8 +329,9 @@ fn pages_and_clicks_through_segment_are_no_page_views_and_clicks() {
 #[test]
 fn a_delivery_rate_under_the_threshold_says_the_commonest_error() {
     let catalog = catalog_by("user");
-    let lost =
-        |n: usize| if n % 4 == 0 { json!({"timestamp": "soon"}) } else { json!({"properties": {"revenue": "$5"}}) };
+    let lost = |n: usize| {
+        if n.is_multiple_of(4) { json!({"timestamp": "soon"}) } else { json!({"properties": {"revenue": "$5"}}) }
+    };
     let send = |sent: usize, refused: usize| -> Vec<Sent<'static>> {
         let delivered = (0..sent).map(|n| call(json!({"messageId": format!("m-{n}")})));
         delivered.chain((0..refused).map(|n| call(lost(n)))).collect()

@@ -138,7 +138,7 @@ impl State {
 impl Judge {
     /// The click and page-view metrics that a call of Segment's would be an event of, were Segment able to send such.
     fn pages_meant(&self, page: PageCall<'_>) -> impl Iterator<Item = u32> {
-        let is_view = page.call == "page" || page.name.is_some_and(|name| near_miss::is_page_view(name));
+        let is_view = page.call == "page" || page.name.is_some_and(near_miss::is_page_view);
         self.page_metrics().filter_map(move |(index, metric, urls)| {
             let has_its_name = page.name.is_some_and(|name| near_miss::is_spelled_like(name, &metric.key));
             let has_its_address = is_view

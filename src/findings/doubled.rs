@@ -18,6 +18,9 @@ const DOUBLED: u64 = 3;
 /// Event keys with the keys of the users who did them.
 type Actions<'a> = HashSet<(&'a str, &'a str)>;
 
+/// When something is said to have been done, and the sightings of it.
+type Told<'a> = (i64, &'a Sighting, &'a Seen);
+
 /// F42: what arrives twice. What both of Segment's destinations explain is not told of two senders again.
 pub(super) fn doubled(state: &State, catalog: &Catalog) -> Vec<Finding> {
     let (mut findings, told) = both_destinations(state, catalog);
@@ -27,7 +30,7 @@ pub(super) fn doubled(state: &State, catalog: &Catalog) -> Vec<Finding> {
 
 /// F42: the same event of the same user at the same time, with `userKey` and with `contextKeys`.
 fn both_destinations<'a>(state: &'a State, catalog: &Catalog) -> (Vec<Finding>, Actions<'a>) {
-    let mut by_action: BTreeMap<(u32, &str), Vec<(i64, &Sighting, &Seen)>> = BTreeMap::new();
+    let mut by_action: BTreeMap<(u32, &str), Vec<Told<'_>>> = BTreeMap::new();
     for (sighting, seen) in state.sightings() {
         if let Some(user) = sighting.key("user") {
             by_action.entry((sighting.metric, user)).or_default().push((sighting.creation_ms, sighting, seen));
