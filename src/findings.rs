@@ -7,9 +7,8 @@ mod senders;
 mod through_segment;
 
 use crate::attribution::evidence::Evidence;
-use crate::attribution::judge::JudgedIteration;
 use crate::attribution::segment::is_export_name;
-use crate::attribution::state::{Conversion, State, UnitState};
+use crate::attribution::state::{State, UnitState};
 use crate::attribution::tally::EvidenceKey;
 use crate::attribution::units::UnitId;
 use crate::catalog::{Catalog, Experiment, Metric, Origin};
@@ -154,18 +153,6 @@ fn is_evaluated(state: &State, iteration: u32) -> bool {
         || state.states().any(|unit| unit.iteration == iteration && !unit.points.is_empty())
 }
 
-/// F17: a unit that was exposed before the experiment was restarted, and not since.
-fn is_left_behind(state: &State, entry: &Conversion) -> bool {
-    let iterations = state.judge().iterations();
-    let Some(unit) = state.state(entry.state).filter(|unit| unit.points.is_empty()) else { return false };
-    let Some(now) = iterations.get(unit.iteration as usize) else { return false };
-    state.states_of(unit.unit).any(|(_, other)| {
-        let before = iterations.get(other.iteration as usize).filter(|it| it.experiment == now.experiment);
-        let is_before = |before: &JudgedIteration| before.iteration.started_at_ms < now.iteration.started_at_ms;
-        other.points.first().is_some() && before.is_some_and(is_before)
-    })
-}
-
 /// Conversions whose verdict rests on what exposures were seen.
 fn decided_by_exposures(state: &State, cases: &mut Cases) {
     for entry in state.conversions().filter(|entry| entry.failures.is_empty()) {
@@ -190,7 +177,7 @@ fn decided_by_exposures(state: &State, cases: &mut Cases) {
             case.units.extend(state.state(entry.state).map(|state| state.unit));
         };
         add(entry.code);
-        if entry.code == ReasonCode::NoExposure && is_left_behind(state, entry) {
+        if state.is_left_behind(entry) {
             add(ReasonCode::IterationRestarted);
         }
     }

@@ -34,6 +34,21 @@ impl State {
         next
     }
 
+    /// F17: its unit was exposed before the experiment was restarted, and not since.
+    pub fn is_left_behind(&self, entry: &Conversion) -> bool {
+        if entry.code != ReasonCode::NoExposure {
+            return false;
+        }
+        let iterations = self.judge.iterations();
+        let Some(unit) = self.state(entry.state) else { return false };
+        let Some(now) = iterations.get(unit.iteration as usize) else { return false };
+        self.states_of(unit.unit).any(|(_, other)| {
+            let before = iterations.get(other.iteration as usize).filter(|it| it.experiment == now.experiment);
+            let is_before = before.is_some_and(|it| it.iteration.started_at_ms < now.iteration.started_at_ms);
+            is_before && !other.points.is_empty()
+        })
+    }
+
     pub(super) fn is_occurrence(&self, slot: u32) -> bool {
         self.judge.slot_metric(slot).is_some_and(|metric| metric.measure == Measure::Occurrence)
     }

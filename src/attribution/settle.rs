@@ -32,6 +32,15 @@ impl State {
         }
     }
 
+    fn keep_evidence(&mut self, evidence: u32, entry: &Conversion, event: u64) {
+        let unit = self.state(entry.state).map(|state| state.unit);
+        self.count(Effect::Evidence { evidence, count: 1 }, 1);
+        self.witness(evidence, entry.source, event, Some(entry.t_ms), None);
+        if let Some(evidence) = self.evidence.get_mut(evidence as usize) {
+            evidence.units.extend(unit);
+        }
+    }
+
     fn keep_what_it_counted(&mut self, entry: &Conversion, event: u64) {
         if entry.is_withdrawn {
             return;
@@ -63,11 +72,10 @@ impl State {
         }
         let evidence = self.evidence_for(EvidenceKey::Slot(code, entry.slot));
         if entry.failures.is_empty() {
-            let unit = self.state(entry.state).map(|state| state.unit);
-            self.count(Effect::Evidence { evidence, count: 1 }, 1);
-            self.witness(evidence, entry.source, event, Some(entry.t_ms), None);
-            if let Some(evidence) = self.evidence.get_mut(evidence as usize) {
-                evidence.units.extend(unit);
+            self.keep_evidence(evidence, entry, event);
+            if self.is_left_behind(entry) {
+                let restarted = self.evidence_for(EvidenceKey::Slot(ReasonCode::IterationRestarted, entry.slot));
+                self.keep_evidence(restarted, entry, event);
             }
         }
         if let Some(evidence) = self.evidence.get_mut(evidence as usize) {

@@ -47,7 +47,13 @@ const SENDS_EVERY_EVENT: Version = (2, 23, 0);
 /// Versions reported to drop click and page-view events (js-client-sdk #275).
 const DROPS_PAGES: std::ops::RangeInclusive<Version> = (3, 0, 0)..=(3, 1, 2);
 
+/// A version as SDKs write theirs; anything else may be anybody's.
 fn version(text: &str) -> Option<Version> {
+    const LONGEST: usize = 24;
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'+');
+    if text.len() > LONGEST || !text.bytes().all(is_part) {
+        return None;
+    }
     let mut numbers = text.split(['.', '-', '+']).map_while(|part| part.parse().ok());
     Some((numbers.next()?, numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default()))
 }
@@ -74,11 +80,17 @@ pub(super) fn by_senders(state: &State, catalog: &Catalog, experiments: &[Experi
     };
     let dropping: Vec<&str> = senders.iter().filter(|sender| drops(sender)).map(|(name, ..)| *name).collect();
     let (code, named) = match (cannot, dropping.is_empty()) {
-        (true, _) => (ReasonCode::SdkNoGoals, senders.iter().map(|(name, ..)| *name).collect()),
+        (true, _) => (ReasonCode::SdkNoGoals, senders.iter().map(|(name, ..)| *name).collect::<Vec<_>>()),
         (false, false) => (ReasonCode::SdkGoalsBug, dropping),
         (false, true) => return findings,
     };
-    let names = named.join(", ");
+    // Their versions do not matter to what an SDK cannot do at all.
+    let mut names: Vec<&str> = match code {
+        ReasonCode::SdkNoGoals => senders.iter().filter_map(|(_, sdk, _)| sdk.map(|sdk| sdk.product)).collect(),
+        _ => named.clone(),
+    };
+    names.dedup();
+    let names = names.join(", ");
     for report in experiments.iter().filter(|report| report.arms.iter().any(|arm| arm.units > 0)) {
         let experiment = catalog.experiments.iter().find(|experiment| experiment.key == report.key);
         for silent in report.metrics.iter().filter(|metric| metric.received == 0) {
@@ -137,5 +149,6 @@ mod tests {
         assert_eq!(version("10.0.0+x"), Some((10, 0, 0)));
         assert_eq!(version(""), None);
         assert_eq!(version("next"), None);
+        assert_eq!(version("7.1 (mine)"), None);
     }
 }
