@@ -116,8 +116,7 @@ pub fn read_catalog(path: &Path) -> Result<Catalog, String> {
 /// # Errors
 /// See [`Failure`].
 pub fn infer(sources: Vec<Source>) -> Result<Catalog, Failure> {
-    let request =
-        Request { sources, catalog: None, mapping: None, flags: None, clock: Clock::Creation, observed_from_ms: None };
+    let request = Request { sources, ..Request::default() };
     let texts = request.sources.iter().map(|source| Text::open(source, &request, Reading::Once));
     let texts: Vec<Text> = texts.collect::<Result<_, _>>()?;
     let mapping = sources::recorded_mapping(&texts, &mut Vec::new()).unwrap_or_default();

@@ -46,6 +46,7 @@ const EXPECTED: &[Expected] = &[
             "error event-lacks-unit checkout-cta-test products-added 70 40",
             "error event-lacks-unit checkout-cta-test checkout-conversion 18 18",
             "error event-lacks-unit checkout-cta-test order-value 18 18",
+            "warning placeholder-key - - 4 1",
         ],
     },
     Expected { file: "segment-device-mapping.exptap", totals: (88, 0, 40), findings: &[] },

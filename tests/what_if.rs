@@ -29,7 +29,7 @@ fn recording(name: &str) -> Request {
         mapping: None,
         flags: None,
         clock: Clock::Creation,
-        observed_from_ms: None,
+        ..Request::default()
     }
 }
 
@@ -560,7 +560,7 @@ proptest! {
             mapping: None,
         flags: None,
             clock: Clock::Creation,
-            observed_from_ms: None,
+            ..Request::default()
         };
         // Nothing readable is refused by what reads files.
         prop_assume!(events.iter().any(|event| event.is_object()));
@@ -594,7 +594,7 @@ fn what_segment_s_own_libraries_sent_is_mended_by_the_field_that_is_found() {
     let mut report = read.report();
     headless::try_fixes(&request, &read, &mut report).unwrap();
     let fixes: Vec<(&str, &str)> =
-        report.findings.iter().map(|it| (it.metric.as_deref().unwrap(), it.fix.as_str())).collect();
+        report.findings.iter().filter_map(|it| Some((it.metric.as_deref()?, it.fix.as_str()))).collect();
     let fix = |events: u64| {
         format!(
             "Segment, Track Event mapping, Additional Context Keys: device = $.context.device.id (matches 100 % of \

@@ -1,6 +1,7 @@
 //! `exptap what-if`.
 
 use super::{BAD_INPUT, given, judged, say};
+use crate::attribution::state::SEGMENT_DELIVERY_PERCENT;
 use crate::catalog::Given;
 use crate::cli::{self, DifferenceFormat};
 use crate::headless::{Failure, Passes, Read, Request};
@@ -20,6 +21,7 @@ pub(super) fn run(options: &cli::WhatIf) -> ExitCode {
         mapping: options.base_mapping.clone(),
         flags: options.flags.clone(),
         clock: options.base_clock,
+        segment_delivery: SEGMENT_DELIVERY_PERCENT,
     };
     judged(&before, options.sources.clone(), options.observed_from, |request| {
         try_change(request, &change, options.format)
@@ -34,6 +36,7 @@ fn change(options: &cli::WhatIf) -> Result<Change, ExitCode> {
         // They give rollouts to a catalog; without another one that is the one before.
         flags: options.flags.clone().filter(|_| options.catalog.is_some()),
         clock: options.base_clock,
+        segment_delivery: SEGMENT_DELIVERY_PERCENT,
     };
     let mut is_right = true;
     let mut mistake = |option: &str, refusal: &Refusal| {
