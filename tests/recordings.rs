@@ -49,7 +49,11 @@ const EXPECTED: &[Expected] = &[
             "warning placeholder-key - - 4 1",
         ],
     },
-    Expected { file: "segment-device-mapping.exptap", totals: (88, 0, 40), findings: &[] },
+    Expected {
+        file: "segment-device-mapping.exptap",
+        totals: (88, 0, 40),
+        findings: &["warning placeholder-key - - 4 1"],
+    },
     Expected {
         file: "event-key-typo.exptap",
         totals: (0, 15, 30),
