@@ -253,7 +253,7 @@ fn finding(state: &State, catalog: &Catalog, (code, experiment, metric, words): 
         "detail",
         words.map_or_else(|| "see the raw bytes of these events".to_owned(), |words| words.to_string()),
     ));
-    slots.extend(catalog.environment.key.clone().map(|key| ("environment", key)));
+    slots.push(("environment", catalog.environment.key.clone().unwrap_or_else(|| "of the experiment".to_owned())));
     texts(code, experiment, metric, &mut slots);
     let mut finding = finished(state, code, experiment, metric, case, &slots);
     match (code, experiment.and_then(|experiment| experiment.holdout.as_ref())) {

@@ -10,6 +10,7 @@ use crate::event::body::{self, Route};
 use crate::event::{Event, Item, Unreadable, decode};
 use crate::json::Walker;
 use crate::reason::ReasonCode;
+use crate::segment::Destination;
 use crate::segment::door::Door;
 use crate::segment::fate::{Fate, Made, Part};
 use crate::segment::limits;
@@ -113,7 +114,13 @@ pub fn environment_of(envelope: &Envelope, environment: &Environment) -> Environ
     let is_sdk_key = |text: &str| ["sdk-", "mob-", "api-"].iter().any(|kind| text.starts_with(kind));
     let is_of_segment = Route::of(&envelope.path).door.is_some();
     let known = environment.credentials.as_ref();
-    let known = known.filter(|known| !is_of_segment || known.iter().any(|known| !is_sdk_key(known)));
+    let is_of_its_sort = |known: &String| match &envelope.credential {
+        _ if is_of_segment => !is_sdk_key(known),
+        // Old SDK keys have no mark either, so that only a marked one is told from a write key.
+        Some(credential) if is_sdk_key(credential.as_str()) => is_sdk_key(known),
+        _ => true,
+    };
+    let known = known.filter(|known| known.is_empty() || known.iter().any(is_of_its_sort));
     match (known, &envelope.credential) {
         (Some(known), Some(credential)) => {
             // A person may have written the key itself into the catalog.
@@ -162,10 +169,7 @@ pub fn envelope(
     if matches!(envelope.signature, Some(Signature::Wrong | Signature::Missing)) {
         state.badly_signed(&mut request);
     }
-    let delivery = Delivery {
-        scope: environment_name(envelope).unwrap_or_default(),
-        refused: door.and_then(|door| refused_by_segment(envelope, door, &text)),
-    };
+    let delivery = Delivery::of(envelope, door, &text);
     body::batch(&text, door, |item| take(state, &mut request, item, &delivery, &mut visit));
     state.end(request);
 }
@@ -189,6 +193,45 @@ struct Delivery<'a> {
     scope: &'a str,
     /// Why Segment takes none of them.
     refused: Option<String>,
+}
+
+impl<'a> Delivery<'a> {
+    fn of(envelope: &'a Envelope, door: Option<Door>, text: &str) -> Self {
+        Self {
+            scope: environment_name(envelope).unwrap_or_default(),
+            refused: door.and_then(|door| refused_by_segment(envelope, door, text)),
+        }
+    }
+
+    fn fate(&self, posted: &Posted<'_>, destination: &Destination, received_ms: Option<i64>) -> Fate {
+        match &self.refused {
+            Some(words) => Fate::refused(posted, received_ms, words.clone()),
+            None => Fate::of(posted, destination, received_ms),
+        }
+    }
+}
+
+/// What becomes of the Segment event that stands at a place of a request's text, as it was when it was taken in.
+pub(crate) fn fate_at(
+    envelope: &Envelope,
+    text: &str,
+    place: &Range<usize>,
+    destination: &Destination,
+) -> Option<Fate> {
+    let mut fate = None;
+    let door = Route::of(&envelope.path).door;
+    let delivery = if envelope.via == Via::File { Delivery::default() } else { Delivery::of(envelope, door, text) };
+    let visit = |item: Item<'_>| match item {
+        Item::Segment(posted) if posted.range() == *place => {
+            fate = Some(delivery.fate(&posted, destination, envelope.arrival()));
+        }
+        _ => {}
+    };
+    match envelope.via {
+        Via::Http => body::batch(text, door, visit),
+        Via::File => body::items(text, visit),
+    }
+    fate
 }
 
 /// Takes in plain events: JSON text without requests.
@@ -242,10 +285,7 @@ fn take_segment(
     visit: &mut impl FnMut(&State, Received<'_, '_>),
 ) {
     let judge = Arc::clone(state.judge());
-    let fate = match &delivery.refused {
-        Some(words) => Fate::refused(&posted, words.clone()),
-        None => Fate::of(&posted, judge.destination(), request.arrival_ms()),
-    };
+    let fate = delivery.fate(&posted, judge.destination(), request.arrival_ms());
     let scope = delivery.scope;
     let payload = fate.message_id.as_deref().map(|id| PayloadKey::new(&format!("segment {scope}"), id));
     let environment = match request.environment() {
@@ -272,7 +312,8 @@ fn take_segment(
                 // A mapping can nest values deeper than is read. Nothing that was received goes uncounted.
                 _ => (ReasonCode::SegmentNotModelled, "the mapping nests values too deep"),
             },
-            Made::NotSubscribed { by_event } => (ReasonCode::SegmentNotSubscribed, by_event.unwrap_or_default()),
+            Made::NotSubscribed { .. } => (ReasonCode::SegmentNotSubscribed, made.reason().unwrap_or_default()),
+            Made::Undelivered(words) => (ReasonCode::SegmentRefused, words.as_str()),
             Made::Refused(words) => (ReasonCode::SegmentRejected, words.as_str()),
             Made::NotModelled(what) => (ReasonCode::SegmentNotModelled, what.as_str()),
         };

@@ -249,6 +249,9 @@ reasons! {
         "A summary counts evaluations of {flag}, but no exposure was sent for them: traffic not allocated, a holdout, allFlags, or tracking off.";
         "Call variation() where the person meets the feature, and check that the traffic is allocated."
 
+    ReasonNotExported "reason-not-exported" "O1d" Choice Info Verdict(Unknown);
+        "The export does not say why the flag came out as it did, so whether it was in the experiment is not known.";
+        "Watch the SDK's own events, or an export that has reasonKind and inExperiment."
     UnitNotExported "unit-not-exported" "O1d" Choice Info Verdict(Unknown);
         "The export has the user's key and no other, so whether the event had a {unit} key is not known.";
         "Watch the SDK's own events, or an export that has contextKeys."
@@ -323,9 +326,12 @@ reasons! {
     SegmentRejected "segment-rejected" "F64" Code Error Verdict(Dropped);
         "Segment has the event and LaunchDarkly never gets it: {detail}";
         "Mend the field in the event, or its line in the mapping; Segment shows the same words under the destination's Event Delivery."
+    SegmentRefused "segment-refused" "F64" Corroborated Error Verdict(Dropped);
+        "Segment itself delivers the event to nobody: {detail}.";
+        "Give the event a userId or an anonymousId, and keep to Segment's limits: JSON, 32 KiB an event, 500 KiB and 2,500 events a batch. It answers other requests 400, and takes nothing of them."
     SegmentNotSubscribed "segment-not-subscribed" "F64" Code Info Verdict(NotAbout);
-        "No mapping's trigger matches the event, so Segment sends LaunchDarkly nothing.";
-        "If it should count, give a mapping of the destination a trigger that matches it."
+        "Segment sends LaunchDarkly nothing of the event: {detail}.";
+        "If it should count, give a mapping of the destination a trigger that matches it, and let the event's integrations leave the destination on."
     SegmentNotModelled "segment-not-modelled" "F64" Choice Warning Verdict(Unknown);
         "What Segment's destination makes of the event is not known to exptap: {detail}";
         "Look at what the destination sent under Event Delivery in Segment, or map the field without what is not modelled."

@@ -160,16 +160,17 @@ fn what_launchdarkly_never_gets_is_said_in_the_destination_s_words_and_asks_no_r
         verdicts(&catalog(), &requests),
         [
             // Segment itself takes an empty userId for nobody's, unless there is an anonymousId.
-            "0 track Order Completed segment-rejected",
+            "0 track Order Completed segment-refused",
             "1 track Order Completed segment-rejected",
             "2 track Order Completed segment-rejected",
             "3 page Home segment-not-subscribed",
-            "4 track Order Completed segment-rejected",
+            "4 track Order Completed segment-refused",
         ]
     );
     let (state, _) = take(&catalog(), &requests);
     let report = build::report(&state, &catalog());
-    let rejected: Vec<_> = report.findings.iter().filter(|finding| finding.code.name() == "segment-rejected").collect();
+    let unsent = ["segment-refused", "segment-rejected"];
+    let rejected: Vec<_> = report.findings.iter().filter(|finding| unsent.contains(&finding.code.name())).collect();
     let told: Vec<(u64, &str, Option<&str>)> =
         rejected.iter().map(|it| (it.events, it.summary.as_str(), it.metric.as_deref())).collect();
     let metric = Some("checkout-conversion");
@@ -178,7 +179,7 @@ fn what_launchdarkly_never_gets_is_said_in_the_destination_s_words_and_asks_no_r
         [
             (
                 2,
-                "Segment has the event and LaunchDarkly never gets it: no_user_anon_id: Segment takes an event without userId and anonymousId and delivers it to no destination",
+                "Segment itself delivers the event to nobody: no_user_anon_id: Segment takes an event without userId and anonymousId and delivers it to no destination.",
                 metric
             ),
             (
@@ -317,12 +318,12 @@ fn a_request_that_segment_refuses_counts_for_nothing() {
     let large = track(&json!({"properties": {"note": "x".repeat(33 * 1024)}}));
     let requests = [exposure(1, "d-9"), post(2, "/v1/batch", "x", &batch(&json!([track(&json!({})), large])))];
     let rows = verdicts(&device_mapping(), &requests);
-    assert_eq!(rows[1..], ["1 track Order Completed segment-rejected", "2 track Order Completed segment-rejected"]);
+    assert_eq!(rows[1..], ["1 track Order Completed segment-refused", "2 track Order Completed segment-refused"]);
     let (state, _) = take(&device_mapping(), &requests);
     let report = build::report(&state, &device_mapping());
-    let finding = report.findings.iter().find(|finding| finding.code.name() == "segment-rejected").unwrap();
+    let finding = report.findings.iter().find(|finding| finding.code.name() == "segment-refused").unwrap();
     assert!(
-        finding.summary.ends_with("Segment answers 400 Exceed payload limit: an event has more than 32768 bytes"),
+        finding.summary.ends_with("Segment answers 400 Exceed payload limit: an event has more than 32768 bytes."),
         "{}",
         finding.summary
     );
@@ -493,4 +494,88 @@ fn an_event_of_a_badly_signed_webhook_is_kept_and_told() {
     let report = build::report(&state, &device_mapping());
     let told = report.findings.iter().find(|finding| finding.code.name() == "segment-signature").unwrap();
     assert_eq!((told.events, told.examples.as_slice()), (2, &[2, 3][..]));
+}
+
+#[test]
+fn an_event_of_a_refused_request_says_so_and_asks_no_mapping() {
+    let large = track(&json!({"properties": {"note": "x".repeat(33 * 1024)}}));
+    let mut session = Session::new(Some(device_mapping()), SessionOptions::from_now(0));
+    session.receive(&post(1, "/v1/batch", "x", &batch(&json!([track(&json!({})), large]))));
+    let row = session.row(0).unwrap();
+    assert_eq!(row.units.iter().map(|(kind, key)| format!("{kind}/{key}")).collect::<Vec<_>>(), ["userId/u-1"]);
+    let explanation = session.explain(0).unwrap();
+    let words = "Segment answers 400 Exceed payload limit: an event has more than 32768 bytes";
+    assert_eq!(explanation.ladders[0].rungs[0].text, format!("Segment itself delivers the event to nobody: {words}."));
+    let segment = explanation.segment.unwrap();
+    assert_eq!((segment.refused.as_deref(), segment.mappings.len()), (Some(words), 0));
+}
+
+#[test]
+fn an_event_of_a_file_without_any_time_is_not_dated_at_all() {
+    let mut event = track(&json!({}));
+    event.as_object_mut().unwrap().remove("timestamp");
+    let mut received = event.clone();
+    received["receivedAt"] = json!("2026-11-21T08:00:00.000Z");
+    let catalog = device_mapping();
+    let mut state = State::new(Arc::new(Judge::new(&catalog)), Options::default());
+    let mut judged = Vec::new();
+    intake::plain(&mut state, "f", &format!("{event}\n{received}"), |state, received| {
+        judged.push(Judged::new(state, &received, None, None));
+    });
+    let rows: Vec<_> = judged.iter().flat_map(|event| verdicts::rows(&state, &catalog, event)).collect();
+    assert_eq!((rows[0].verdict.name(), rows[0].t), ("segment-not-modelled", None));
+    assert_eq!((rows[1].verdict.name(), rows[1].t), ("no-exposure", Some(ARRIVAL)));
+}
+
+#[test]
+fn what_a_batch_says_at_length_is_read_once_and_shared_not_copied() {
+    let mut long = json!({"device": {"id": "d-9"}});
+    (0..5000).for_each(|n| long[format!("m{n}")] = json!(n));
+    let mut event = track(&json!({}));
+    event.as_object_mut().unwrap().remove("context");
+    let own = track(&json!({"context": {"ip": "1.1.1.1"}}));
+    let body = json!({"batch": [event, own], "context": long}).to_string();
+    let rows = verdicts(&device_mapping(), &[exposure(1, "d-9"), post(2, "/v1/batch", "x", &body)]);
+    assert_eq!(
+        rows[1..],
+        ["1 custom Order Completed counted device/d-9", "2 track Order Completed segment-not-modelled"]
+    );
+}
+
+#[test]
+fn it_is_the_path_that_makes_the_call() {
+    let event = track(&json!({"type": "identify"}));
+    let rows = verdicts(&device_mapping(), &[exposure(1, "d-9"), post(2, "/v1/track", "x", &event.to_string())]);
+    assert_eq!(rows[1..], ["1 custom Order Completed counted device/d-9"]);
+    let rows = verdicts(&device_mapping(), &[post(1, "/v1/identify", "x", &track(&json!({})).to_string())]);
+    assert_eq!(rows, ["0 identify Order Completed segment-not-subscribed"]);
+}
+
+#[test]
+fn sdk_keys_are_not_held_against_write_keys_nor_the_other_way_round() {
+    let mut catalog = device_mapping();
+    catalog.environment.credentials = Some(vec!["…ment#1234".to_owned()]);
+    let mut sdk = exposure(1, "d-9");
+    sdk.credential = Some(Credential::mask("sdk-00000000-0000-0000-0000-00000000aaaa"));
+    assert_eq!(verdicts(&catalog, &[sdk.clone()]), ["0 feature checkout-cta exposure device/d-9"]);
+    catalog.environment.credentials = Some(vec!["sdk-…bbbb#1234".to_owned()]);
+    assert!(verdicts(&catalog, &[sdk])[0].contains("wrong-environment"));
+}
+
+#[test]
+fn an_exported_evaluation_without_its_reason_leaves_open_who_was_exposed() {
+    let export = |event: &str, properties: Value| json!({"type": "track", "event": event, "userId": "u-1", "timestamp": "2026-11-21T07:59:58.000Z", "properties": properties});
+    let common = json!({"environment": "e", "project": "p", "contextKeys": {"device": "d-9"}});
+    let mut evaluation = common.clone();
+    (evaluation["key"], evaluation["variation"]) = (json!("checkout-cta"), json!(1));
+    let mut conversion = common;
+    conversion["key"] = json!("Order Completed");
+    let body = json!([export("feature", evaluation), export("custom", conversion)]).to_string();
+    assert_eq!(
+        verdicts(&catalog(), &[post(1, "/webhook", "x", &body)]),
+        [
+            "0 feature checkout-cta reason-not-exported device/d-9",
+            "1 custom Order Completed unknown-not-observed device/d-9"
+        ]
+    );
 }

@@ -492,7 +492,8 @@ fn exposure_failure<'e>(
     }
     let lacking = if event.lacks_other_kinds() { ReasonCode::UnitNotExported } else { ReasonCode::ExposureLacksUnit };
     let key = event.context_keys.key(&iteration.randomization_unit).ok_or(lacking)?;
-    let reason = event.reason.as_ref().ok_or(ReasonCode::NoReason)?;
+    let without_reason = if event.is_partial() { ReasonCode::ReasonNotExported } else { ReasonCode::NoReason };
+    let reason = event.reason.as_ref().ok_or(without_reason)?;
     let reason_kind = reason.kind.as_deref().unwrap_or("");
     if !reason.in_experiment {
         return Err(match reason_kind {

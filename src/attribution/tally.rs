@@ -112,9 +112,11 @@ impl IterationCounts {
     }
 
     /// Whether there were exposures that are missing among those that are judged by: left out by sampling (R7), or to
-    /// an arm that cannot be named.
+    /// an arm that cannot be named,
+    /// or perhaps among evaluations of which an export does not say it.
     pub fn lacks_exposures(&self) -> bool {
-        self.is_sampled() || self.evaluations.get(ReasonCode::ArmUnknown) > 0
+        let unknown = [ReasonCode::ArmUnknown, ReasonCode::UnitNotExported, ReasonCode::ReasonNotExported];
+        self.is_sampled() || unknown.iter().any(|code| self.evaluations.get(*code) > 0)
     }
 
     /// B1: whether the rollout does not hold: units that it leaves out were exposed.

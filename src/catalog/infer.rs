@@ -83,7 +83,7 @@ impl Inference {
             Item::Event { event, .. } => self.observe(event),
             // When it was received does not matter here: no guess rests on a time.
             Item::Segment(posted) => {
-                for part in Fate::of(posted, &self.destination, None).parts {
+                for part in Fate::of(posted, &self.destination, Some(0)).parts {
                     if let Made::Sent(json) = part.made
                         && let Ok(Ok(event)) = decode::event(&mut Walker::new(&json))
                     {

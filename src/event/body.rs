@@ -326,7 +326,7 @@ fn segment_batch<'a>(
         }
         match walker.value() {
             Ok(Value::Object(raw)) => {
-                segment_event(Posted { raw, offset, call: None, batch: shared, is_raw }, visit);
+                segment_event(Posted { raw, offset, call: None, batch: shared.clone(), is_raw }, visit);
             }
             Ok(other) => {
                 let reason = format!("expected a Segment event, which is an object, and found {}", other.kind());

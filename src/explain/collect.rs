@@ -242,10 +242,10 @@ impl Collector {
             }
             if filter.matches(&kept.row, &names) {
                 let ladders: Vec<Ladder> = ladders.into_iter().map(|(_, ladder)| ladder).collect();
-                let segment = kept.fate.as_ref().zip(kept.row.segment).map(|(fate, through)| {
-                    let received_ms = (kept.row.arrival_ms != NO_ARRIVAL).then_some(kept.row.arrival_ms);
-                    segment::view(&explainer, Origin { fate, through, received_ms, raw: None }, &kept.row)
-                });
+                let segment =
+                    kept.fate.as_ref().zip(kept.row.segment).map(|(fate, through)| {
+                        segment::view(&explainer, Origin { fate, through, raw: None }, &kept.row)
+                    });
                 events.push(StoryEvent::new(&kept.row, &ladders, segment.as_ref()));
             }
         }

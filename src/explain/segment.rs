@@ -20,8 +20,6 @@ pub(crate) struct Origin<'a> {
     pub(crate) fate: &'a Fate,
     /// The mapping that the event shown is of.
     pub(crate) through: ThroughSegment,
-    /// When Segment received it, epoch ms; none: not known.
-    pub(crate) received_ms: Option<i64>,
     /// The event as it was sent, where it is still at hand.
     pub(crate) raw: Option<&'a str>,
 }
@@ -32,12 +30,13 @@ const NAMED: usize = 3;
 
 /// All that is known about it.
 pub(crate) fn view(explainer: &Explainer<'_>, origin: Origin<'_>, row: &EventRow) -> SegmentView {
-    let Origin { fate, through, received_ms, raw } = origin;
+    let Origin { fate, through, raw } = origin;
     let destination = explainer.state.judge().destination();
     let mut mappings: Vec<SegmentMapping> = Vec::new();
-    if let Some(event) = &fate.event {
-        let now_ms = received_ms.or(fate.time_ms).unwrap_or_default();
-        mappings.extend(destination.explain(event, now_ms).into_iter().map(|mapped| SegmentMapping {
+    // Where Segment itself delivers an event to nobody no mapping is asked.
+    let refused = fate.parts.iter().find_map(|part| part.made.before_mappings()).map(str::to_owned);
+    if let (Some(event), None) = (&fate.event, &refused) {
+        mappings.extend(destination.explain(event, fate.now_ms).into_iter().map(|mapped| SegmentMapping {
             is_own: Some(mapped.mapping) == through.mapping,
             trigger: destination.trigger(mapped.mapping).unwrap_or_default(),
             payload: match &mapped.outcome {
@@ -48,12 +47,8 @@ pub(crate) fn view(explainer: &Explainer<'_>, origin: Origin<'_>, row: &EventRow
         }));
     }
     mappings.sort_by_key(|mapping| !mapping.is_own);
-    // Where Segment itself delivers an event to nobody no mapping is asked.
-    let refused = match fate.parts.as_slice() {
-        [part] if part.mapping.is_none() => part.made.words().map(str::to_owned),
-        _ => None,
-    };
-    let delivered = fate.event.as_ref().map(crate::segment::Event::to_json).unwrap_or_default();
+    let reached = fate.event.as_ref().filter(|_| refused.is_none());
+    let delivered = reached.map(crate::segment::Event::to_json).unwrap_or_default();
     let changes = raw.filter(|_| !delivered.is_empty()).map(|raw| changes(raw, &delivered)).unwrap_or_default();
     SegmentView {
         library: fate.library(),

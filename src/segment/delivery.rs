@@ -6,7 +6,7 @@
 //! say (whether it strips nulls, what it makes of a time it cannot read) is left as it came.
 
 use super::destination::{Event, EventError};
-use super::posted::Posted;
+use super::posted::{Posted, Shared};
 use super::timestamp;
 use super::value::{Object, Unreadable, Value, parse};
 use crate::json::Value as Scalar;
@@ -42,14 +42,14 @@ impl Posted<'_> {
             return Err(EventError::NotAnObject("something else").into());
         };
         let object = std::sync::Arc::make_mut(&mut event);
-        if let Some(call) = self.call
-            && object.get("type").is_none()
-        {
+        // Whatever the event says itself: it is the path that makes the call.
+        if let Some(call) = self.call {
             object.set("type".into(), Value::text(call.name()));
         }
-        for (name, shared) in [("context", self.batch.context), ("integrations", self.batch.integrations)] {
+        let Shared { context, integrations } = self.batch.shared()?;
+        for (name, shared) in [("context", context), ("integrations", integrations)] {
             if let Some(shared) = shared {
-                merge(object, name, read(shared)?);
+                merge(object, name, shared)?;
             }
         }
         if self.is_raw {
@@ -66,6 +66,19 @@ impl Posted<'_> {
             _ => None,
         };
         Ok(Delivered { event: Event::new(Value::Object(event), self.raw.len()), message_id })
+    }
+
+    /// The event as it was sent, to tell of one that is delivered to nobody.
+    pub(super) fn undelivered(&self) -> Result<Event, EventError> {
+        match read(self.raw)? {
+            mut event @ Value::Object(_) => {
+                if let (Value::Object(members), Some(call)) = (&mut event, self.call) {
+                    std::sync::Arc::make_mut(members).set("type".into(), Value::text(call.name()));
+                }
+                Ok(Event::new(event, self.raw.len()))
+            }
+            _ => Err(EventError::NotAnObject("something else")),
+        }
     }
 
     /// The timestamp is the time of receipt less what passed between the call and the sending, both by the sender's
@@ -122,20 +135,32 @@ fn written(ms: i64) -> Option<Value> {
     Some(Value::text(&format!("{instant:.3}")))
 }
 
+/// Members of a batch's object that are copied for every event that has such an object of its own.
+const MERGED: usize = 1000;
+
 /// What the event says itself beats what its batch says.
-fn merge(event: &mut Object, name: &str, shared: Value) {
-    let Value::Object(mut shared) = shared else { return };
-    let merged = std::sync::Arc::make_mut(&mut shared);
-    match event.get(name) {
-        Some(Value::Object(own)) => own.iter().for_each(|(key, value)| merged.set(key.clone(), value.clone())),
-        Some(Value::Null | Value::Undefined) | None => {}
-        Some(_) => return,
-    }
-    let merged = std::mem::take(merged);
-    event.set(name.into(), Value::object(merged));
+fn merge(event: &mut Object, name: &str, shared: Value) -> Result<(), EventError> {
+    let Value::Object(members) = &shared else { return Ok(()) };
+    let merged = match event.get(name) {
+        Some(Value::Object(own)) if own.len() > 0 && members.len() > MERGED => {
+            return Err(EventError::NotModelled(
+                "the batch says too much of its events to be merged with what each says",
+            ));
+        }
+        Some(Value::Object(own)) if own.len() > 0 => {
+            let mut merged = Object::clone(members);
+            own.iter().for_each(|(key, value)| merged.set(key.clone(), value.clone()));
+            Value::object(merged)
+        }
+        // Shared by all events, not copied.
+        Some(Value::Object(_) | Value::Null | Value::Undefined) | None => shared,
+        Some(_) => return Ok(()),
+    };
+    event.set(name.into(), merged);
+    Ok(())
 }
 
-fn read(text: &str) -> Result<Value, EventError> {
+pub(super) fn read(text: &str) -> Result<Value, EventError> {
     parse(text).map_err(|unreadable| match unreadable {
         Unreadable::NotJson(fault) => EventError::NotJson { offset: fault.offset, what: fault.what },
         Unreadable::NotModelled(what) => EventError::NotModelled(what),

@@ -378,6 +378,14 @@ impl Destination {
         Self::new(presets.member("settings").clone(), mappings)
     }
 
+    /// The destination's words against its settings, with which it refuses every event.
+    pub(super) fn refused_settings(&self) -> Option<&str> {
+        match &self.url {
+            Err(Problem::Refused(words)) | Ok(Err(words)) => Some(words),
+            Ok(Ok(_)) | Err(Problem::NotModelled(_)) => None,
+        }
+    }
+
     /// The client-side ID it sends to; none where nobody has said which.
     pub fn client_side_id(&self) -> Option<&str> {
         match self.settings.member("client_id") {

@@ -20,6 +20,8 @@ pub struct Fate {
     pub name: Option<String>,
     /// When it happened, epoch ms.
     pub time_ms: Option<i64>,
+    /// What the destination takes for the time of an event that carries none, epoch ms.
+    pub(crate) now_ms: i64,
     /// What is made of it: one part for every event that LaunchDarkly gets or was meant to get, and at least one.
     pub parts: Vec<Part>,
 }
@@ -35,6 +37,18 @@ pub struct Part {
     pub made: Made,
 }
 
+impl Part {
+    /// An event that carries no time gets that of its delivery, which a file does not know.
+    fn without_time(&mut self) {
+        if let Made::Sent(json) = &self.made
+            && json.contains(&format!("\"creationDate\":{UNKNOWN_MS}"))
+        {
+            let words = "the event carries no time, and nothing says when Segment received it";
+            self.made = Made::NotModelled(words.to_owned());
+        }
+    }
+}
+
 /// What a mapping makes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Made {
@@ -45,7 +59,9 @@ pub enum Made {
         /// Where the event says so itself, how.
         by_event: Option<&'static str>,
     },
-    /// Nothing: Segment or its destination refuses the event in these words.
+    /// Nothing: Segment itself delivers the event to nobody, for this reason.
+    Undelivered(String),
+    /// Nothing: the destination refuses the event in these words.
     Refused(String),
     /// It is not known what.
     NotModelled(String),
@@ -57,10 +73,29 @@ impl Made {
         match self {
             Self::Sent(_) => None,
             Self::NotSubscribed { by_event } => *by_event,
-            Self::Refused(words) | Self::NotModelled(words) => Some(words),
+            Self::Undelivered(words) | Self::Refused(words) | Self::NotModelled(words) => Some(words),
+        }
+    }
+
+    /// Why LaunchDarkly gets nothing; none: it gets something.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::NotSubscribed { by_event: None } => Some("no mapping’s trigger matches it"),
+            made => made.words(),
+        }
+    }
+
+    /// Why no mapping was asked.
+    pub fn before_mappings(&self) -> Option<&str> {
+        match self {
+            Self::Undelivered(_) | Self::NotSubscribed { by_event: Some(_) } => self.words(),
+            _ => None,
         }
     }
 }
+
+/// The time that stands for one that is not known: the first that JavaScript has, which no event is of.
+const UNKNOWN_MS: i64 = -8_640_000_000_000_000;
 
 /// Ids of people, by their names in an event.
 const PEOPLE: [&str; 2] = ["userId", "anonymousId"];
@@ -68,49 +103,66 @@ const PEOPLE: [&str; 2] = ["userId", "anonymousId"];
 impl Fate {
     /// What becomes of an event that Segment received at an instant, epoch ms; none: not known, as in a file.
     pub fn of(posted: &Posted<'_>, destination: &Destination, received_ms: Option<i64>) -> Self {
-        match posted.deliver(received_ms) {
-            Ok(delivered) => {
-                let event = delivered.event;
-                let text = |name: &str| event.text(&[name]).map(str::to_owned);
-                let timestamp = timestamp::known_ms(event.member("timestamp"));
-                // Segment's own clock stands in where the event says no time, as it does for the destination.
-                let now_ms = received_ms.or(timestamp).unwrap_or_default();
-                let excluded = event.excludes_destination();
-                let parts = match excluded {
-                    Some(how) => vec![Part {
-                        mapping: None,
-                        was_matched: false,
-                        made: Made::NotSubscribed { by_event: Some(how) },
-                    }],
-                    None => parts(destination.map(&event, now_ms)),
-                };
-                Self {
-                    message_id: delivered.message_id,
-                    call: text("type").unwrap_or_else(|| "?".to_owned()),
-                    name: text("event").or_else(|| text("name")).or_else(|| text("groupId")),
-                    time_ms: timestamp.or(received_ms),
-                    parts,
-                    event: Some(event),
-                }
+        let delivered = match posted.deliver(received_ms) {
+            Ok(delivered) => delivered,
+            Err(Undelivered::Refused(words)) => return Self::nothing(posted, Made::Undelivered(words)),
+            Err(Undelivered::NoEvent(error)) => return Self::nothing(posted, Made::NotModelled(error.to_string())),
+        };
+        let mut fate = Self { message_id: delivered.message_id, ..Self::told(delivered.event, received_ms) };
+        let Some(event) = &fate.event else { return fate };
+        fate.parts = match event.excludes_destination() {
+            Some(how) => {
+                vec![Part { mapping: None, was_matched: false, made: Made::NotSubscribed { by_event: Some(how) } }]
             }
-            Err(Undelivered::Refused(words)) => Self::nothing(posted, Made::Refused(words)),
-            Err(Undelivered::NoEvent(error)) => Self::nothing(posted, Made::NotModelled(error.to_string())),
+            None => parts(destination.map(event, fate.now_ms)),
+        };
+        if fate.now_ms == UNKNOWN_MS {
+            fate.parts.iter_mut().for_each(Part::without_time);
+        }
+        fate
+    }
+
+    /// What an event says of itself.
+    fn told(event: Event, received_ms: Option<i64>) -> Self {
+        let text = |name: &str| event.text(&[name]).map(str::to_owned);
+        let time = |name: &str| timestamp::known_ms(event.member(name));
+        // Where a file does not say when Segment received the event, the event may.
+        let received_ms =
+            received_ms.or_else(|| ["receivedAt", "originalTimestamp", "sentAt"].iter().find_map(|name| time(name)));
+        Self {
+            message_id: None,
+            call: text("type").unwrap_or_else(|| "?".to_owned()),
+            name: text("event").or_else(|| text("name")).or_else(|| text("groupId")),
+            time_ms: time("timestamp").or(received_ms),
+            now_ms: received_ms.unwrap_or(UNKNOWN_MS),
+            parts: Vec::new(),
+            event: Some(event),
         }
     }
 
-    /// What becomes of an event of a request that Segment refuses whole, in these words.
-    pub fn refused(posted: &Posted<'_>, words: String) -> Self {
-        Self::nothing(posted, Made::Refused(words))
+    /// What becomes of an event of a request that Segment refuses whole, for this reason.
+    pub fn refused(posted: &Posted<'_>, received_ms: Option<i64>, words: String) -> Self {
+        Self::nothing_of(posted, received_ms, Made::Undelivered(words))
     }
 
     fn nothing(posted: &Posted<'_>, made: Made) -> Self {
+        Self::nothing_of(posted, None, made)
+    }
+
+    /// What can be told of an event of which nothing is delivered.
+    fn nothing_of(posted: &Posted<'_>, received_ms: Option<i64>, made: Made) -> Self {
+        let parts = vec![Part { mapping: None, was_matched: false, made }];
+        if let Ok(event) = posted.undelivered() {
+            return Self { parts, ..Self::told(event, received_ms) };
+        }
         let mut fate = Self {
             event: None,
             message_id: None,
             call: posted.call.map_or("?", super::door::Call::name).to_owned(),
             name: None,
-            time_ms: None,
-            parts: vec![Part { mapping: None, was_matched: false, made }],
+            time_ms: received_ms,
+            now_ms: received_ms.unwrap_or(UNKNOWN_MS),
+            parts,
         };
         crate::json::members(posted.raw, |name, value| {
             let text = value.string().map(|text| text.text().into_owned());
@@ -137,7 +189,7 @@ impl Fate {
 
     /// The ids of people in the event: the name of the member, and the id.
     pub fn people(&self) -> Vec<(&'static str, &str)> {
-        let of = |name: &'static str| Some((name, self.event.as_ref()?.text(&[name])?));
+        let of = |name: &'static str| Some((name, self.event.as_ref()?.text(&[name]).filter(|id| !id.is_empty())?));
         PEOPLE.into_iter().filter_map(of).collect()
     }
 

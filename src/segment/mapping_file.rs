@@ -92,7 +92,16 @@ fn read(tree: &Node, remarks: &mut Vec<Fault>) -> Result<Destination, Vec<Fault>
         }
         None => Destination::presets().mappings,
     };
-    if reader.faults.is_empty() { Ok(Destination::new(settings, mappings)) } else { Err(reader.faults) }
+    if !reader.faults.is_empty() {
+        return Err(reader.faults);
+    }
+    let at = root.get("settings").map_or(tree.at, |node| node.at);
+    let destination = Destination::new(settings, mappings);
+    if let Some(words) = destination.refused_settings() {
+        let message = format!("the settings: the destination refuses every event for these: {words}");
+        remarks.push(Fault { at, message });
+    }
+    Ok(destination)
 }
 
 fn mapping(node: &Node, index: usize, reader: &mut Reader, remarks: &mut Vec<Fault>) -> Option<Mapping> {

@@ -3,12 +3,16 @@
 //! Only what tells events from other JSON, and what a batch says of all its events, is looked at here; what Segment
 //! makes of an event on its way to the destination is [`super::delivery`]'s.
 
+use super::delivery;
+use super::destination::EventError;
 use super::door::{Call, Door};
+use super::value::Value as JavaScript;
 use crate::json::{self, Value, Walker};
 use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 
 /// A Segment event in a body.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Posted<'a> {
     /// The event as it was written: an object.
     pub raw: &'a str,
@@ -30,7 +34,7 @@ impl Posted<'_> {
 }
 
 /// The members of a batch that hold for its events, as they were written.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch<'a> {
     /// `context`: an object.
     pub context: Option<&'a str>,
@@ -38,10 +42,34 @@ pub struct Batch<'a> {
     pub integrations: Option<&'a str>,
     /// `sentAt`: JSON.
     pub sent_at: Option<Value<'a>>,
+    /// The first two, read: once for all events, for a batch may say as much as all of them together.
+    shared: Option<Arc<OnceLock<Result<Shared, EventError>>>>,
+}
+
+/// What holds for all events of a batch.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Shared {
+    pub(super) context: Option<JavaScript>,
+    pub(super) integrations: Option<JavaScript>,
+}
+
+impl Batch<'_> {
+    /// What holds for all its events.
+    pub(super) fn shared(&self) -> Result<Shared, EventError> {
+        let read = || {
+            let part = |text: Option<&str>| text.map(delivery::read).transpose();
+            Ok(Shared { context: part(self.context)?, integrations: part(self.integrations)? })
+        };
+        match &self.shared {
+            Some(shared) => shared.get_or_init(read).clone(),
+            None => Ok(Shared::default()),
+        }
+    }
 }
 
 /// An object of a body, as Segment would take it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)]
 pub(crate) enum Object<'a> {
     /// An event.
     Event(Posted<'a>),
@@ -74,7 +102,8 @@ pub(crate) fn look(raw: &str, offset: usize, door: Option<Door>) -> Option<Objec
         && let Some((array, at)) = members.batch
         && (door.is_some() || (!members.has_kind && begins_with_event(array)))
     {
-        return Some(Object::Batch(members.shared, offset + at));
+        let shared = Some(Arc::default());
+        return Some(Object::Batch(Batch { shared, ..members.shared }, offset + at));
     }
     let is_event = door.is_some() || (!members.has_kind && members.has_type && members.has_more);
     is_event.then_some(Object::Event(Posted { raw, offset, call, batch: Batch::default(), is_raw }))

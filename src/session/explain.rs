@@ -11,7 +11,7 @@ use crate::explain::segment::{self, Origin};
 use crate::explain::{Explainer, Subject, Verdicts};
 use crate::intake;
 use crate::json::{MAX_SHOWN, Walker, pretty, shorten};
-use crate::reason::{ReasonCode, fill};
+use crate::reason::{Category, ReasonCode, fill};
 use crate::segment::fate::Made;
 use crate::verdicts::{self, Judged};
 use crate::view::{Explanation, Ladder, Outcome, Rung};
@@ -23,7 +23,10 @@ impl Session {
         let entry = self.journal.entry(number)?;
         let text = body::text(&entry.envelope).ok();
         let raw = text.as_ref().and_then(|text| text.get(entry.range.clone()));
-        let fate = text.as_ref().and_then(|text| self.fate(entry, text));
+        let fate = text
+            .as_ref()
+            .filter(|_| entry.row.segment.is_some())
+            .and_then(|text| intake::fate_at(&entry.envelope, text, &entry.range, &self.catalog.destination));
         let part = fate
             .as_ref()
             .zip(entry.row.segment)
@@ -33,7 +36,7 @@ impl Session {
             (Some(fate), _) => raw.map(|raw| Event::of_another(&fate.call, fate.name.as_deref(), fate.time_ms, raw)),
             (None, _) => raw.and_then(|raw| decode::event(&mut Walker::new(raw)).ok()?.ok()),
         };
-        let ladders = match (&event, part.and_then(|part| part.made.words())) {
+        let ladders = match (&event, part.and_then(|part| part.made.reason())) {
             (Some(event), None) => self.ladders(entry, event),
             // The rules of attribution are asked nothing where LaunchDarkly gets nothing.
             (Some(_), Some(words)) => vec![lone_rung(entry.row.code, words)],
@@ -43,7 +46,7 @@ impl Session {
         };
         Some(Explanation {
             segment: fate.as_ref().zip(entry.row.segment).map(|(fate, through)| {
-                let origin = Origin { fate, through, received_ms: entry.envelope.arrival(), raw };
+                let origin = Origin { fate, through, raw };
                 segment::view(&Explainer::new(&self.state, &self.catalog), origin, &entry.row)
             }),
             event_text: event_text(entry, raw, event.is_some()),
@@ -224,7 +227,7 @@ fn lone_rung(code: ReasonCode, detail: &str) -> Ladder {
         revised: false,
         other_clock: None,
         rungs: vec![Rung {
-            outcome: Outcome::Failed,
+            outcome: if code.category() == Category::NotAbout { Outcome::NotJudged } else { Outcome::Failed },
             rule: reason.rule,
             grade: reason.grade,
             code: Some(code),

@@ -7,7 +7,6 @@ mod checkpoint;
 mod explain;
 mod journal;
 pub(crate) mod rows;
-mod segment;
 mod senders;
 mod units;
 

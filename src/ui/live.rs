@@ -185,7 +185,10 @@ fn draw_verdict(app: &App<'_>, strip: &mut Strip<'_>, row: &EventRow) {
 /// them fit they are told in short, and cut between words.
 fn note_within(row: &EventRow, note: &str, width: usize) -> String {
     let fits = |text: &str| Untrusted::from(text).columns() <= width;
-    if row.segment.is_none() || row.code != ReasonCode::SegmentRejected || fits(note) {
+    if row.segment.is_none()
+        || !matches!(row.code, ReasonCode::SegmentRejected | ReasonCode::SegmentRefused)
+        || fits(note)
+    {
         return note.to_owned();
     }
     let mut brief = reading::brief(note);

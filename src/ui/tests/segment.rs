@@ -110,7 +110,7 @@ fn rows_say_that_segment_is_between_and_cut_its_words_where_they_can_be_cut() {
             "│12:03:06 custom   Order Completed user/u-1       ✗  KIND  event-lacks-unit  n…",
             "│12:03:06 track    Order Completed userId/u-2     ✗ segment-rejected  Metric…",
             "│12:03:06 page     Home            anonymousId/a… · segment-not-subscribed",
-            "│12:03:06 track    Order Completed                ✗ segment-rejected  no_user_…",
+            "│12:03:06 track    Order Completed                ✗ segment-refused  no_user_a…",
         ]
     );
     act(&mut app, [Action::Zoom]);
