@@ -39,6 +39,10 @@ pub struct Cli {
 pub enum Command {
     /// Watch live: an events endpoint for SDKs, and the screen.
     Listen(Listen),
+    /// Receive without a screen, for as long as the machine runs: record, and let others look on (exptap attach).
+    Collect(Collect),
+    /// Watch what a collector receives, on this machine or another.
+    Attach(Attach),
     /// Watch a simulated shop, with the faults that are common, through the same endpoint.
     Demo(Demo),
     /// Watch a recording on the screen: play, pause, step, go back.
@@ -170,6 +174,12 @@ pub struct Listen {
     /// Whether to record.
     #[command(flatten)]
     pub recording: Recording,
+    /// Let others look on meanwhile: exptap attach, at the usual socket or where --socket and --feed say.
+    #[arg(long)]
+    pub share: bool,
+    /// Who may look on.
+    #[command(flatten)]
+    pub feed: Feed,
     /// Options of the screen.
     #[command(flatten)]
     pub screen: Screen,
@@ -179,6 +189,118 @@ pub struct Listen {
     /// With --no-tui: write one verdict per event, iteration and metric to this file at the end.
     #[arg(long, value_name = "FILE", requires = "no_tui")]
     pub verdicts: Option<PathBuf>,
+}
+
+/// Who may look on from elsewhere.
+#[derive(Debug, Clone, Args)]
+pub struct Feed {
+    /// Socket for viewers (default: exptap/collector.sock in $XDG_RUNTIME_DIR). Only its owner can open it.
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// Address for viewers beside the socket (ws://), and for /metrics and /healthz; whoever has the token may use it.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub feed: Option<std::net::SocketAddr>,
+    /// Another name viewers may ask --feed by. May be given several times.
+    #[arg(long, value_name = "NAME", requires = "feed")]
+    pub feed_host: Vec<String>,
+    /// File with the token of --feed (default: exptap/token in $XDG_CONFIG_HOME, or the variable EXPTAP_TOKEN). Where
+    /// there is none a token is made, and shown once.
+    #[arg(long, value_name = "FILE", requires = "feed")]
+    pub token_file: Option<PathBuf>,
+    /// How much of what was received last is kept for viewers that come later, or are slow.
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = parse_size)]
+    pub backlog: u64,
+}
+
+/// Options of `collect`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Example:
+  exptap collect --record events.exptap.zst --rotate 256MiB
+  exptap attach                                # on the same machine
+  exptap attach ssh://staging                  # from another one
+
+As a service of yours, so that a restart loses nothing: exptap collect --print-unit says how.")]
+pub struct Collect {
+    /// What is measured: a catalog in TOML or JSON. It is recorded, and viewers judge by it unless they have their own.
+    #[arg(long, value_name = "FILE")]
+    pub catalog: Option<PathBuf>,
+    /// What Segment's LaunchDarkly destination does with Segment events, likewise.
+    #[arg(long, value_name = "FILE")]
+    pub mapping: Option<PathBuf>,
+    /// Address to listen on (default: port 8033 of 127.0.0.1 and of [::1]); port 0 is any free one.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<ListenOn>,
+    /// Allow addresses that others can reach, for --listen and for --feed.
+    #[arg(long)]
+    pub public: bool,
+    /// Hand every request on, byte for byte, to LaunchDarkly (https://events.launchdarkly.com) or a Relay Proxy, and
+    /// its answer back.
+    #[arg(long, value_name = "URL")]
+    pub forward: Option<ForwardUrl>,
+    /// The same for mobile SDKs (/mobile…); without it they go to --forward.
+    #[arg(long, value_name = "URL")]
+    pub forward_mobile: Option<ForwardUrl>,
+    /// Since when every event has been seen; without it, since exptap was started. RFC 3339 or epoch ms.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub observed_from: Option<i64>,
+    /// Whether to record.
+    #[command(flatten)]
+    pub recording: Recording,
+    /// Put the recording aside once it has this size, under a name with the time in it, and go on in a new file.
+    #[arg(long, value_name = "SIZE", requires = "record", value_parser = parse_size)]
+    pub rotate: Option<u64>,
+    /// Put it aside once it is so old: 24h, 30m.
+    #[arg(long, value_name = "AGE", requires = "record", value_parser = parse_age)]
+    pub rotate_every: Option<std::time::Duration>,
+    /// Who may look on.
+    #[command(flatten)]
+    pub feed: Feed,
+    /// Print the units that make this a service of yours under systemd, with the options given here, and end.
+    #[arg(long)]
+    pub print_unit: bool,
+}
+
+/// Options of `attach`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Example:
+  exptap attach                                # the collector on this machine
+  exptap attach ssh://staging                  # one on another, by your own ssh: no port, no token
+  exptap attach ws://localhost:9000 --token-file token      # through a tunnel: ssh -L 9000:localhost:8034 staging")]
+pub struct Attach {
+    /// The collector: ssh://[USER@]HOST[:PORT], ws://HOST:PORT, wss://HOST, or the path of a socket. Without it, the usual
+    /// socket on this machine.
+    #[arg(value_name = "URL")]
+    pub target: Option<crate::attach::Target>,
+    /// How to judge; without a catalog here, by the collector's.
+    #[command(flatten)]
+    pub judging: Judging,
+    /// Since when every event has been seen, instead of what the collector says. RFC 3339 or epoch ms.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub observed_from: Option<i64>,
+    /// Have the collector send only requests with an event that matches (kind, key, unit, source, since, until, texts).
+    /// What it does not send is missing in every count; --filter narrows what is shown, and counts everything.
+    #[arg(long, value_name = "EXPR")]
+    pub only: Option<String>,
+    /// File with the token of ws:// and wss:// (default: exptap/token in $XDG_CONFIG_HOME, or the variable EXPTAP_TOKEN).
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// The program that is run for ssh://.
+    #[arg(long, value_name = "PROGRAM", default_value = "ssh", env = "EXPTAP_SSH")]
+    pub ssh: PathBuf,
+    /// What it runs on the other machine, where exptap is not on the path there.
+    #[arg(long, value_name = "PROGRAM", default_value = "exptap")]
+    pub remote_program: String,
+    /// No screen: pass standard input and output on to the collector's socket. What ssh:// runs on the other machine.
+    #[arg(long, conflicts_with_all = ["only", "token_file", "catalog", "mapping", "observed_from", "record", "filter"])]
+    pub stdio: bool,
+    /// Whether to record.
+    #[command(flatten)]
+    pub recording: Recording,
+    /// Options of the screen.
+    #[command(flatten)]
+    pub screen: Screen,
 }
 
 /// Options of `replay`.
@@ -556,6 +678,30 @@ fn parse_percent(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A number of bytes, with or without a unit.
+fn parse_size(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 7] = [
+        ("", 1),
+        ("kB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+    ];
+    let digits = text.len() - text.trim_start_matches(|it: char| it.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let unit = UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit.trim())).map(|(_, bytes)| *bytes);
+    let bytes = number.parse::<u64>().ok().zip(unit).and_then(|(number, unit)| number.checked_mul(unit));
+    bytes.filter(|bytes| *bytes > 0).ok_or_else(|| "expected a size such as 256MiB".to_owned())
+}
+
+/// A time that passes.
+fn parse_age(text: &str) -> Result<std::time::Duration, String> {
+    let age = text.parse::<jiff::SignedDuration>().ok().and_then(|age| age.try_into().ok());
+    age.filter(|age: &std::time::Duration| !age.is_zero()).ok_or_else(|| "expected a time such as 24h or 30m".to_owned())
+}
+
 /// RFC 3339 or epoch milliseconds.
 fn parse_time(text: &str) -> Result<i64, String> {
     if let Ok(epoch_ms) = text.parse() {
@@ -581,6 +727,17 @@ mod tests {
         let parse = |option: &str| Cli::try_parse_from(["exptap", "--no-tui", option, "5"]).map(|_| ());
         let kinds = ["--filter", "--fps"].map(|option| parse(option).map_err(|error| error.kind()));
         assert_eq!(kinds, [Err(clap::error::ErrorKind::ArgumentConflict); 2]);
+    }
+
+    #[test]
+    fn sizes_and_ages_have_units() {
+        let sizes = ["1", "2kB", "256MiB", "1 GiB", "3mb"].map(parse_size);
+        assert_eq!(sizes, [Ok(1), Ok(2_000), Ok(256 << 20), Ok(1 << 30), Ok(3_000_000)]);
+        for wrong in ["", "0", "MiB", "1.5GiB", "-1", "1TB", "99999999999GiB"] {
+            assert!(parse_size(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(parse_age("30m"), Ok(std::time::Duration::from_secs(1_800)));
+        assert!(["", "0s", "-1h", "soon"].into_iter().all(|wrong| parse_age(wrong).is_err()));
     }
 
     #[test]

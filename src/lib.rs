@@ -9,6 +9,7 @@
 //! The core names no terminal, no async runtime and no clock: time comes in with the data.
 
 pub mod app;
+pub mod attach;
 pub mod attribution;
 pub mod bucketing;
 pub mod catalog;
@@ -19,6 +20,7 @@ pub mod endpoint;
 pub mod envelope;
 pub mod event;
 pub mod explain;
+pub mod feed;
 pub mod findings;
 pub mod guide;
 pub mod headless;
@@ -26,6 +28,7 @@ pub mod input;
 pub mod intake;
 pub mod json;
 pub mod near_miss;
+pub mod protocol;
 pub mod pull;
 pub mod query;
 pub mod reason;

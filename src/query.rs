@@ -158,6 +158,11 @@ impl Query {
         self.expression.is_none()
     }
 
+    /// The first of some fields that a condition is about.
+    pub fn first_of(&self, fields: &[Field]) -> Option<Field> {
+        self.expression.as_ref().and_then(|expression| expression.first_of(fields))
+    }
+
     /// Whether it lets an event through. `since` and `until` compare the instant on the judging clock, or the
     /// arrival where the event has none.
     pub fn matches(&self, row: &EventRow, names: &Names) -> bool {
@@ -192,6 +197,15 @@ impl Expression {
             Self::Any(members) => members.iter().any(|member| member.holds(subject, scope)),
             Self::Not(inner) => !inner.holds(subject, scope),
             Self::Term(term) => term.holds(subject, scope),
+        }
+    }
+
+    fn first_of(&self, fields: &[Field]) -> Option<Field> {
+        match self {
+            Self::All(members) | Self::Any(members) => members.iter().find_map(|member| member.first_of(fields)),
+            Self::Not(inner) => inner.first_of(fields),
+            Self::Term(Term::Field(field, _)) => Some(*field).filter(|field| fields.contains(field)),
+            Self::Term(_) => None,
         }
     }
 

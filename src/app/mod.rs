@@ -11,6 +11,7 @@ pub mod export;
 pub(crate) mod fixture;
 pub mod keymap;
 pub mod layout;
+mod link;
 mod listing;
 mod live;
 mod overlay;
@@ -24,6 +25,7 @@ mod trial;
 mod views;
 
 pub use action::{Action, Edit, Kinds, Pane, Transport};
+pub use link::{Hole, Holes};
 pub use listing::{Item, Listing, Scroll};
 pub use live::{Criteria, Live, Narrowing, Rows, is_kind_mismatch, is_unmatched_key};
 pub use overlay::{Line, LineError, LinePurpose, Overlay};
@@ -33,6 +35,7 @@ pub use replay::{ReplayCommand, ReplayView};
 pub use trial::{Trial, TrialNews, TrialRequest, TrialResult, TrialState};
 pub use views::{BOTH_SIDES, Bucket, Detail, Side, View, Why};
 
+use crate::attach::Link;
 use crate::endpoint::{Delivery, Received};
 use crate::query::{Query, QueryError, Situation};
 use crate::recorder::Snapshot;
@@ -81,6 +84,8 @@ pub struct Health {
     pub segment_upstream: Delivery,
     /// One sentence about what went wrong last.
     pub trouble: Option<String>,
+    /// How it stands with the collector that is attached to; none: everything is received here.
+    pub link: Option<Link>,
 }
 
 /// Time, as the loop saw it.
@@ -209,6 +214,8 @@ pub struct App<'a> {
     frames: u64,
     health: Health,
     lost_requests: u64,
+    /// Where requests are missing among the events.
+    holes: Holes,
     /// The recording that is played.
     replay: Option<ReplayView>,
     /// The cell of its bar that keys have moved the cursor to, while the recording may not be there yet.
@@ -250,6 +257,7 @@ impl<'a> App<'a> {
             frames: 0,
             health: Health::default(),
             lost_requests: 0,
+            holes: Holes::default(),
             replay: None,
             aimed_cell: None,
             recording: None,
@@ -292,9 +300,12 @@ impl<'a> App<'a> {
                             // What a recording lost, its own queue did not lose just now.
                             if self.replay.is_none() {
                                 self.lost_requests += loss.requests;
+                                let why = "they came faster than they could be judged";
+                                self.holes.add(self.store.next(), Some(loss.requests), loss.last_ms, why);
                             }
                             self.store.lose(loss.requests);
                         }
+                        Received::Missed(missed) => self.miss(missed),
                     }
                 }
                 self.rate.add(self.store.next() - before);

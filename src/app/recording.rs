@@ -63,7 +63,7 @@ impl App<'_> {
         if self.recording.is_some() {
             return effects.push(Effect::StopRecording);
         }
-        if self.setting.addresses.is_empty() {
+        if self.setting.addresses.is_empty() && self.link().is_none() {
             return self.remark("nothing is received here that could be recorded");
         }
         let time = jiff::Timestamp::from_millisecond(self.now_ms).unwrap_or_default().to_zoned(self.zone.clone());

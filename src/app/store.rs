@@ -16,6 +16,8 @@ pub trait Store {
     fn receive(&mut self, envelope: &Envelope);
     /// Notes that requests were lost before they could be looked at.
     fn lose(&mut self, requests: u64);
+    /// Notes a time in between of which nothing is known.
+    fn interrupt(&mut self) {}
     /// Lets time pass, to this instant (epoch ms): pending verdicts become definite.
     fn advance(&mut self, now_ms: i64);
     /// Number of the oldest event still held.
@@ -61,6 +63,9 @@ impl Store for Session {
     }
     fn lose(&mut self, requests: u64) {
         self.lose(requests);
+    }
+    fn interrupt(&mut self) {
+        self.interrupt();
     }
     fn advance(&mut self, now_ms: i64) {
         self.advance(now_ms);

@@ -431,7 +431,7 @@ fn the_clock_is_wanted_only_while_time_can_change_something() {
 
 fn recording(state: crate::recorder::State) -> crate::recorder::Snapshot {
     let (path, moved) = ("folder/buy-flow.exptap".into(), None);
-    crate::recorder::Snapshot { path, state, requests: 1, marks: 0, lost: 0, bytes: 4_299_999, moved }
+    crate::recorder::Snapshot { path, state, requests: 1, marks: 0, lost: 0, bytes: 4_299_999, moved, put_aside: 0 }
 }
 
 #[test]

@@ -8,7 +8,7 @@
 //! A channel from a library would bound the count only, and would have to report a loss beside the queue instead
 //! of in it.
 
-use super::tap::{Tap, Taps};
+use super::tap::{Open, Place, Taps};
 use crate::envelope::Envelope;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -48,6 +48,17 @@ pub struct Loss {
     pub last_ms: i64,
 }
 
+/// Requests that somebody else received and did not hand on: a collector whose backlog did not reach back so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missed {
+    /// How many; none: nobody knows.
+    pub requests: Option<u64>,
+    /// When that was noticed, epoch milliseconds.
+    pub t_ms: i64,
+    /// Why, in words.
+    pub why: Arc<str>,
+}
+
 /// What the core takes from the intake, in the order it happened.
 // It lives on the stack between the queue and its reader; a box would be an allocation per request.
 #[allow(clippy::large_enum_variant)]
@@ -57,6 +68,8 @@ pub enum Received {
     Envelope(Envelope),
     /// Requests that are missing at this place.
     Lost(Loss),
+    /// Requests that are missing at this place because they never came so far.
+    Missed(Missed),
 }
 
 /// What waiting for a limited time brought.
@@ -85,7 +98,7 @@ pub fn intake(caps: Caps) -> (Intake, IntakeReceiver) {
             requests: 0,
             senders: 1,
             receiver_gone: false,
-            tap: None,
+            taps: Open::default(),
         }),
         is_tapped: AtomicBool::new(false),
         blocking: Condvar::new(),
@@ -112,12 +125,13 @@ pub(super) struct Queue {
     requests: u64,
     senders: usize,
     receiver_gone: bool,
-    pub(super) tap: Option<Arc<dyn Tap>>,
+    pub(super) taps: Open,
 }
 
 pub(super) enum Waiting {
     Envelope { envelope: Envelope, held_bytes: u64 },
     Lost(Loss),
+    Missed(Missed),
 }
 
 impl Shared {
@@ -139,6 +153,7 @@ impl Shared {
                 Some(Received::Envelope(envelope))
             }
             Waiting::Lost(loss) => Some(Received::Lost(loss)),
+            Waiting::Missed(missed) => Some(Received::Missed(missed)),
         }
     }
 }
@@ -160,6 +175,24 @@ impl Intake {
                 false
             }
         }
+    }
+
+    /// Notes that requests are missing at this place which were never handed on to here. They have numbers, so that
+    /// what comes has the same number here as where it was received.
+    pub fn miss(&self, missed: Missed) {
+        let mut queue = self.shared.lock();
+        queue.requests += missed.requests.unwrap_or(0);
+        queue.taps.each().for_each(|tap| tap.miss(&missed));
+        if !queue.receiver_gone {
+            queue.waiting.push_back(Waiting::Missed(missed));
+        }
+        drop(queue);
+        self.shared.wake();
+    }
+
+    /// Whether nobody takes from it any more.
+    pub fn is_abandoned(&self) -> bool {
+        self.shared.lock().receiver_gone
     }
 
     /// Requests lost since the start.
@@ -193,10 +226,19 @@ impl Intake {
         let mut queue = self.shared.lock();
         queue.requests += 1;
         envelope.request = queue.requests;
-        if let Some(tap) = &queue.tap {
-            let mut copy = copy.unwrap_or_else(|| envelope.clone());
+        if let Some(mut copy) = copy.or_else(|| (!queue.taps.is_none()).then(|| envelope.clone())) {
             copy.request = envelope.request;
-            tap.take(copy);
+            // Nearly always there is one tap at most, which takes the copy itself.
+            let mut taps = queue.taps.each().peekable();
+            while let Some(tap) = taps.next() {
+                match taps.peek() {
+                    Some(_) => tap.take(copy.clone()),
+                    None => {
+                        tap.take(copy);
+                        break;
+                    }
+                }
+            }
         }
         if !has_room || queue.envelopes >= self.shared.caps.requests || queue.receiver_gone {
             self.lose_in(&mut queue, envelope.wire_bytes, envelope.arrival_ms);
@@ -216,9 +258,7 @@ impl Intake {
     pub(super) fn lose(&self, bytes: u64, arrival_ms: i64) {
         let mut queue = self.shared.lock();
         queue.requests += 1;
-        if let Some(tap) = &queue.tap {
-            tap.lose(1, arrival_ms);
-        }
+        queue.taps.each().for_each(|tap| tap.lose(1, arrival_ms));
         self.lose_in(&mut queue, bytes, arrival_ms);
         drop(queue);
         self.shared.wake();
@@ -301,7 +341,12 @@ pub struct IntakeReceiver {
 impl IntakeReceiver {
     /// Lets a recorder take a copy of everything.
     pub fn taps(&self) -> Taps {
-        Taps { shared: Arc::clone(&self.shared) }
+        Taps { shared: Arc::clone(&self.shared), place: Place::Recorder }
+    }
+
+    /// Lets a feed take a copy of everything.
+    pub fn feed(&self) -> Taps {
+        Taps { shared: Arc::clone(&self.shared), place: Place::Feed }
     }
 
     /// What waits at the front, if anything does.
@@ -461,6 +506,9 @@ mod tests {
         fn lose(&self, requests: u64, _: i64) {
             self.0.lock().unwrap().push(-i64::try_from(requests).unwrap());
         }
+        fn miss(&self, missed: &Missed) {
+            self.0.lock().unwrap().push(-100 - i64::try_from(missed.requests.unwrap_or(0)).unwrap());
+        }
     }
 
     #[test]
@@ -483,6 +531,29 @@ mod tests {
         intake.offer(envelope(7, b"nobody records any more"));
         assert_eq!(tap.0.lock().unwrap().len(), 5);
         assert_eq!(intake.lost_requests(), 4);
+    }
+
+    #[test]
+    fn what_was_missed_elsewhere_has_numbers_and_is_told_where_it_is_missing_to_both_taps() {
+        let (intake, mut receiver) = intake(Caps::default());
+        let (recorder, feed) = (Arc::new(Numbers::default()), Arc::new(Numbers::default()));
+        receiver.taps().open(Arc::<Numbers>::clone(&recorder));
+        receiver.feed().open(Arc::<Numbers>::clone(&feed));
+        let missed = |requests| Missed { requests, t_ms: 5, why: "kept no longer".into() };
+        intake.miss(missed(Some(7)));
+        assert!(intake.offer(envelope(1, b"the eighth")));
+        intake.miss(missed(None));
+        assert!(matches!(receiver.try_next(), Some(Received::Missed(Missed { requests: Some(7), .. }))));
+        assert_eq!(request_of(receiver.try_next()), 8);
+        assert!(matches!(receiver.try_next(), Some(Received::Missed(Missed { requests: None, .. }))));
+        for tap in [recorder, feed] {
+            assert_eq!(*tap.0.lock().unwrap(), [-107, 8, -100]);
+        }
+        receiver.taps().close();
+        assert!(intake.offer(envelope(1, b"for the feed")));
+        assert!(!intake.is_abandoned());
+        drop(receiver);
+        assert!(intake.is_abandoned());
     }
 
     #[test]

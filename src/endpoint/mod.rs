@@ -32,7 +32,7 @@ mod write_key;
 pub use bind::{BindError, DEFAULT_PORT, ListenError, ListenOn};
 pub use forward::{ForwardUrl, ForwardUrlError};
 pub use holder::Holder;
-pub use intake::{Caps, Intake, IntakeReceiver, Loss, Received, Waited, intake};
+pub use intake::{Caps, Intake, IntakeReceiver, Loss, Missed, Received, Waited, intake};
 pub use paths::{PathKind, hint};
 pub use status::{Delivery, Figures, Note, Status};
 pub use tap::{Tap, Taps};
@@ -125,7 +125,24 @@ struct Upstreams {
 ///
 /// Why it cannot start, with what to do about it.
 pub async fn bind(options: Options) -> Result<Bound, BindError> {
-    let (listeners, note) = bind::listeners(options.listen, options.public).await?;
+    let taken = bind::listeners(options.listen, options.public).await?;
+    with_listeners(taken, options).await
+}
+
+/// As [`bind`], on sockets that somebody else listens on already, and goes on doing so while exptap is restarted.
+///
+/// # Errors
+///
+/// Why it cannot start, with what to do about it.
+pub async fn bind_inherited(sockets: Vec<std::net::TcpListener>, options: Options) -> Result<Bound, BindError> {
+    let listeners = bind::inherited(sockets, options.public)?;
+    with_listeners((listeners, None), options).await
+}
+
+async fn with_listeners(
+    (listeners, note): (Vec<TcpListener>, Option<String>),
+    options: Options,
+) -> Result<Bound, BindError> {
     let addresses: Vec<SocketAddr> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
     let limits = options.limits;
     let upstream = async |url, option, service| upstream(url, option, service, &addresses, limits).await;

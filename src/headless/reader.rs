@@ -7,7 +7,7 @@ use crate::catalog::Environment;
 use crate::envelope::Envelope;
 use crate::input::{Chunk, Piece};
 use crate::intake::{self, Received};
-use crate::recording::{self, Header, LineError, Record};
+use crate::recording::{self, Gap, Header, LineError, Record};
 
 /// How many damaged lines of a recording are told one by one.
 const TOLD: usize = 3;
@@ -147,6 +147,8 @@ impl<'a> Reader<'a> {
                         visit(state, Some(&envelope), received);
                     });
                 }
+                // Of some gaps nobody knows how many requests they are.
+                Ok(Record::Gap(Gap { lost: 0, .. })) => state.interrupted(),
                 Ok(Record::Gap(gap)) => state.lost(gap.lost),
                 Ok(Record::Mark(_) | Record::Unknown) => {}
                 // A recording that was cut off, by a crash or because it is still being written, ends like this.

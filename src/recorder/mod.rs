@@ -20,7 +20,7 @@ pub use crate::endpoint::Caps;
 pub use open::Refusal;
 pub use storage::{Disk, Handle, Identity, Named, Storage};
 
-use crate::endpoint::Tap;
+use crate::endpoint::{Missed, Tap};
 use crate::envelope::Envelope;
 use crate::recording::{Header, Mark};
 use queue::{Item, Queue, Waited};
@@ -46,6 +46,17 @@ pub struct Start {
     pub history: Vec<Arc<Envelope>>,
     /// How much may wait to be written.
     pub caps: Caps,
+    /// When to go on in another file.
+    pub rotate: Rotate,
+}
+
+/// When to put a file aside, under a name with the time in it, and go on in a new one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rotate {
+    /// Once it has so many bytes.
+    pub bytes: Option<u64>,
+    /// Once it is so old.
+    pub age: Option<Duration>,
 }
 
 /// How a recording is doing.
@@ -98,12 +109,14 @@ pub struct Snapshot {
     pub bytes: u64,
     /// Set where another file took the place of the first.
     pub moved: Option<Moved>,
+    /// Files that were put aside, as [`Rotate`] says.
+    pub put_aside: u64,
 }
 
 impl Snapshot {
     fn opening(path: &Path) -> Self {
         let path = path.to_owned();
-        Self { path, state: State::Opening, requests: 0, marks: 0, lost: 0, bytes: 0, moved: None }
+        Self { path, state: State::Opening, requests: 0, marks: 0, lost: 0, bytes: 0, moved: None, put_aside: 0 }
     }
 
     /// The file's name without its folder.
@@ -128,6 +141,11 @@ impl fmt::Display for Snapshot {
         }
         let requests = if self.requests == 1 { "request" } else { "requests" };
         write!(formatter, "recorded {} {requests} to {path} ({})", self.requests, size(self.bytes))?;
+        match self.put_aside {
+            0 => {}
+            1 => write!(formatter, " and a file put aside before it")?,
+            files => write!(formatter, " and {files} files put aside before it")?,
+        }
         if let Some(Moved { was_removed, requests, .. }) = &self.moved {
             let what = if *was_removed { "removed" } else { "moved away" };
             write!(formatter, "; the file before it, with {requests} in it, was {what} meanwhile")?;
@@ -190,14 +208,14 @@ impl Recorder {
     /// # Errors
     /// Where there is no thread to be had.
     pub fn start(storage: impl Storage + 'static, start: Start) -> io::Result<Self> {
-        let Start { path, header, history, caps } = start;
+        let Start { path, header, history, caps, rotate } = start;
         let shared = Arc::new(Shared {
             queue: Queue::new(caps),
             told: Mutex::new(Told { snapshot: Snapshot::opening(&path), has_ended: false }),
             changed: Notify::new(),
             told_anew: Condvar::new(),
         });
-        let writer = Writer::new(storage, &path, header);
+        let writer = Writer::new(storage, &path, header).rotating(rotate);
         let theirs = Arc::clone(&shared);
         std::thread::Builder::new().name("recorder".to_owned()).spawn(move || {
             let ended = Ended(theirs);
@@ -310,6 +328,9 @@ impl Tap for Entrance {
     }
     fn lose(&self, requests: u64, arrival_ms: i64) {
         self.0.queue.lose(requests, arrival_ms);
+    }
+    fn miss(&self, missed: &Missed) {
+        self.0.queue.miss(missed);
     }
 }
 

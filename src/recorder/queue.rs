@@ -5,7 +5,7 @@
 //! a busy screen the recording.
 
 use super::Caps;
-use crate::endpoint::Tap;
+use crate::endpoint::{Missed, Tap};
 use crate::envelope::Envelope;
 use crate::recording::{Gap, Mark};
 use std::collections::VecDeque;
@@ -135,6 +135,15 @@ impl Tap for Queue {
         let mut waiting = self.lock();
         if !waiting.is_closed {
             Self::lose_in(&mut waiting, requests, arrival_ms, NO_ROOM);
+            drop(waiting);
+            self.arrived.notify_one();
+        }
+    }
+
+    fn miss(&self, missed: &Missed) {
+        let mut waiting = self.lock();
+        if !waiting.is_closed {
+            Self::lose_in(&mut waiting, missed.requests.unwrap_or(0), missed.t_ms, &missed.why);
             drop(waiting);
             self.arrived.notify_one();
         }

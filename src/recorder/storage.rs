@@ -41,6 +41,12 @@ pub trait Storage: Send {
     /// # Errors
     /// Where it cannot be opened.
     fn open(&self, path: &Path) -> io::Result<Box<dyn Handle>>;
+
+    /// Gives a file another name.
+    ///
+    /// # Errors
+    /// Where it cannot have it.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 }
 
 /// An open file. What is written goes to its end.
@@ -113,6 +119,10 @@ impl Storage for Disk {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let _ = File::open(folder).and_then(|folder| folder.sync_all());
         Ok(Box::new(file))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
     }
 }
 

@@ -95,6 +95,12 @@ impl Storage for Memory {
         world.inodes.entry(inode).or_default();
         Ok(Box::new(Opened { world: self.clone(), inode, position: 0 }))
     }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.fault()?;
+        Memory::rename(self, &from.to_string_lossy(), Some(to.to_string_lossy().into_owned()));
+        Ok(())
+    }
 }
 
 impl Opened {

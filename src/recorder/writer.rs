@@ -5,7 +5,7 @@
 
 use super::open::{self, Opened, Refusal, words};
 use super::storage::{Identity, Named, Storage};
-use super::{Moved, Snapshot, State};
+use super::{Moved, Rotate, Snapshot, State};
 use crate::envelope::Envelope;
 use crate::recording::frames;
 use crate::recording::{self, Gap, Header, Mark};
@@ -24,6 +24,8 @@ const LEVEL: i32 = 3;
 const SYNC_AGE: Duration = Duration::from_secs(5);
 /// How often it is looked whether the file is still where it was.
 const LOOK: Duration = Duration::from_secs(1);
+/// More files than that are not put aside within a second.
+const NAMES_TRIED: u32 = 1000;
 
 /// Now, by both clocks.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +65,10 @@ pub(super) struct Writer<S> {
     not_kept: u64,
     marks_kept: Vec<Mark>,
     look_at: Option<Instant>,
+    rotate: Rotate,
+    /// When the file that is recorded to was begun, and how many requests were in others before it.
+    begun: Option<Instant>,
+    requests_aside: u64,
     /// The file that was being recorded to, where it is closed because of a fault.
     before: Option<Before>,
     snapshot: Snapshot,
@@ -88,9 +94,18 @@ impl<S: Storage> Writer<S> {
             not_kept: 0,
             marks_kept: Vec::new(),
             look_at: None,
+            rotate: Rotate::default(),
+            begun: None,
+            requests_aside: 0,
             before: None,
             snapshot: Snapshot::opening(path),
         }
+    }
+
+    /// The same, which puts files aside.
+    pub(super) fn rotating(mut self, rotate: Rotate) -> Self {
+        self.rotate = rotate;
+        self
     }
 
     pub(super) fn snapshot(&self) -> &Snapshot {
@@ -119,6 +134,7 @@ impl<S: Storage> Writer<S> {
         self.snapshot.bytes = file.length;
         self.output = Some(Output { file, unsynced: None });
         self.look_at = Some(now.instant + LOOK);
+        self.begun = Some(now.instant);
     }
 
     /// Records requests that were received before recording began. What is missing between their numbers is a gap.
@@ -177,6 +193,52 @@ impl<S: Storage> Writer<S> {
         if !self.is_compressed || self.pending.lines.len() >= FRAME_BYTES {
             self.flush(now);
         }
+        if self.rotate.bytes.is_some_and(|bytes| self.snapshot.bytes >= bytes) {
+            self.put_aside(now);
+        }
+    }
+
+    /// Ends the file, gives it a name with the time in it, and goes on in a new one. No request is between them.
+    fn put_aside(&mut self, now: Moment) {
+        self.end_file(now);
+        if self.is_stopped() {
+            return;
+        }
+        let opened = self.name_aside(now).and_then(|name| {
+            self.storage.rename(&self.path, &name)?;
+            open::open(&self.storage, &self.path, None).map_err(|refusal| io::Error::other(refusal.to_string()))
+        });
+        match opened {
+            Ok(file) => {
+                self.snapshot.put_aside += 1;
+                self.requests_aside = self.snapshot.requests;
+                self.begin(file, self.later_header(now), now);
+                self.flush(now);
+            }
+            Err(error) => {
+                // Tried again and again it would fail again and again, and cost what comes meanwhile.
+                self.rotate = Rotate::default();
+                self.stop(format!("no further file can be begun, and the last will grow: {}", words(&error)), now);
+            }
+        }
+    }
+
+    /// A name that nothing has yet: the file's own, with the time before what its kind is told by.
+    fn name_aside(&self, now: Moment) -> io::Result<PathBuf> {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let (stem, kind) = match name.find('.').filter(|at| *at > 0) {
+            Some(at) => name.split_at(at),
+            None => (name.as_str(), ""),
+        };
+        let time = jiff::Timestamp::from_millisecond(now.epoch_ms).unwrap_or_default().strftime("%Y%m%dT%H%M%SZ");
+        for attempt in 1..=NAMES_TRIED {
+            let more = if attempt == 1 { String::new() } else { format!("-{attempt}") };
+            let path = self.path.with_file_name(format!("{stem}-{time}{more}{kind}"));
+            if self.storage.look(&path)? == Named::Nothing {
+                return Ok(path);
+            }
+        }
+        Err(io::Error::other("every name with the time in it is taken"))
     }
 
     #[cfg(test)]
@@ -263,7 +325,8 @@ impl<S: Storage> Writer<S> {
 
     /// Takes a file in place of the one there was. What is gone with that one is a gap in this.
     fn replace(&mut self, file: Opened, was_removed: bool, now: Moment) {
-        let requests = std::mem::take(&mut self.snapshot.requests);
+        // What was put aside before is where it was put.
+        let requests = std::mem::take(&mut self.snapshot.requests) - std::mem::take(&mut self.requests_aside);
         self.snapshot.marks = 0;
         self.snapshot.moved = Some(Moved { at_ms: now.epoch_ms, was_removed, requests });
         // What was renamed is where it was moved to; what was removed is nowhere, and nor are the gaps that stood in it.
@@ -295,6 +358,10 @@ impl<S: Storage> Writer<S> {
             && output.unsynced.is_some_and(|since| now.instant >= since + SYNC_AGE)
         {
             self.sync(now);
+        }
+        let is_old = self.rotate.age.zip(self.begun).is_some_and(|(age, begun)| now.instant >= begun + age);
+        if is_old && self.snapshot.requests > self.requests_aside {
+            self.put_aside(now);
         }
         if self.look_at.is_some_and(|at| now.instant >= at) {
             self.look_at = Some(now.instant + LOOK);

@@ -153,7 +153,11 @@ impl Head {
                 What::Request
             }
             Entry::Record(Record::Gap(gap)) => {
-                self.session.lose(gap.lost);
+                match gap.lost {
+                    // Of some gaps nobody knows how many requests they are.
+                    0 => self.session.interrupt(),
+                    lost => self.session.lose(lost),
+                }
                 What::Gap(gap.lost, gap.why)
             }
             Entry::Record(Record::Mark(mark)) => What::Mark(mark.note),

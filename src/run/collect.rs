@@ -1,86 +1,106 @@
-//! `listen --no-tui`: receive until interrupted, then say what it came to. For scripts and CI.
+//! `collect`: receive for as long as the machine runs, record, and let others look on. Nothing is judged here.
 
+use super::feed::{self, Doors, Recorded, Served};
 use super::live::{self, Live};
 use super::recording::Desk;
-use super::{BAD_INPUT, say};
-use crate::attribution::judge::Judge;
-use crate::attribution::state::{Options, State};
-use crate::catalog::infer::Inference;
-use crate::catalog::{Catalog, Given};
-use crate::endpoint::{Delivery, Received};
-use crate::envelope::Envelope;
-use crate::intake;
-use crate::report::{build, table};
-use crate::verdicts::{self, Judged};
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use super::service::{self, Level, Notifier, log};
+use super::{BAD_INPUT, COULD_NOT_BIND, now_ms, say};
+use crate::cli;
+use crate::endpoint::Received;
+use crate::feed::Counters;
+use crate::recorder::Rotate;
+use std::io::{self, Write};
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-
-/// What to do with what is received.
-pub(super) struct Wish {
-    /// What to judge by; a catalog that is not given is inferred at the end.
-    pub(super) given: Given,
-    /// How to judge.
-    pub(super) judging: Options,
-    /// Where to write verdicts.
-    pub(super) verdicts: Option<PathBuf>,
-}
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::MissedTickBehavior;
 
 /// How long after a fault of the file recording is tried again. Nobody is there to press a key.
 const RETRY: Duration = Duration::from_secs(5);
+/// The exit code after a second signal, as a shell has it for an interrupt.
+const INTERRUPTED: u8 = 130;
 
-/// Requests, and how many were lost between them.
-type Collected = (Vec<Envelope>, u64);
-
-/// Receives until a signal, then judges everything.
-pub(super) fn run(mut live: Live, wish: Wish, mut desk: Desk) -> ExitCode {
-    let verdicts =
-        match wish.verdicts.as_ref().map(|path| File::create(path).map_err(|error| (path, error))).transpose() {
-            Ok(file) => file,
-            Err((path, error)) => {
-                say(format_args!("{}: verdicts cannot be written there: {error}", path.display()));
-                return BAD_INPUT.into();
-            }
-        };
-    let (envelopes, lost) = match collect(&mut live, &mut desk) {
-        Ok(collected) => collected,
+/// Collects until a signal.
+pub(super) fn run(options: cli::Collect) -> ExitCode {
+    if options.print_unit {
+        return print_units(&options);
+    }
+    // First of all: the variables that tell of sockets are taken away, and there must be no threads yet.
+    let inherited = match service::inherited() {
+        Ok(inherited) => inherited,
+        Err(why) => {
+            say(why);
+            return COULD_NOT_BIND.into();
+        }
+    };
+    if !inherited.is_empty() && options.listen.is_some() {
+        say("systemd gives the sockets to listen on: leave --listen out, and change ListenStream= of the socket unit");
+        return BAD_INPUT.into();
+    }
+    let judging = cli::Judging {
+        catalog: options.catalog.clone(),
+        mapping: options.mapping.clone(),
+        clock: cli::ClockName::Creation,
+    };
+    let given = match super::given(&judging) {
+        Ok(given) => given,
         Err(code) => return code,
     };
-    let figures = live.status.figures();
-    for (name, delivery) in [("the upstream", &figures.upstream), ("Segment's upstream", &figures.segment_upstream)] {
-        undelivered(name, delivery).iter().for_each(say);
+    let observed_from_ms = options.observed_from.unwrap_or_else(now_ms);
+    // The doors first: whoever starts a second collector by mistake is to learn it before SDKs do.
+    let doors = match feed::doors(&options.feed, options.public) {
+        Ok(doors) => doors,
+        Err(code) => return code,
+    };
+    let wish = live::Wish {
+        listen: options.listen.unwrap_or_default(),
+        inherited,
+        public: options.public,
+        forward: options.forward,
+        forward_mobile: options.forward_mobile,
+    };
+    let live = match Live::start(wish) {
+        Ok(live) => live,
+        Err(code) => return code,
+    };
+    let mut desk = Desk::new(live.intake.taps(), given, options.recording.record_note);
+    desk.rotate(Rotate { bytes: options.rotate, age: options.rotate_every });
+    if let Some(path) = options.recording.record
+        && let Err(code) = desk.record(path, Some(observed_from_ms))
+    {
+        return code;
     }
-    let (recorded, is_recorded) = desk.finish();
-    recorded.iter().for_each(say);
-    let catalog = wish.given.catalog().unwrap_or_else(|inference| infer(&envelopes, inference));
-    let mut state = State::new(Arc::new(Judge::new(&catalog)), wish.judging);
-    let mut judged = Vec::new();
-    let mut first_unreadable = None;
-    for envelope in &envelopes {
-        intake::envelope(&mut state, &catalog.environment, envelope, |state, received| {
-            if let (None, intake::Received::Unreadable { unreadable, .. }) = (&first_unreadable, &received) {
-                first_unreadable =
-                    Some(format!("request {}, byte {}: {}", envelope.request, unreadable.offset, unreadable.reason));
-            }
-            if verdicts.is_some() {
-                judged.push(Judged::new(state, &received, envelope.number(), envelope.arrival()));
-            }
-        });
+    let recorded = Recorded::default();
+    recorded.set(desk.snapshot());
+    let told = told(&doors);
+    let served = match feed::open(doors, &options.feed, &live, desk.header(Some(observed_from_ms)), recorded.clone()) {
+        Ok(Some(served)) => served,
+        // There is a socket in any case.
+        Ok(None) => return COULD_NOT_BIND.into(),
+        Err(code) => return code,
+    };
+    let collecting = Collecting { live, served, desk, recorded, requests: 0, lost: 0 };
+    match live::runtime() {
+        Ok(runtime) => runtime.block_on(collecting.run(told)),
+        Err(code) => code,
     }
-    if lost > 0 {
-        state.lost(lost);
-    }
-    if let Some(first) = first_unreadable {
-        let count = state.totals().undecodable;
-        say(format_args!("{count} of the events could not be read; the first: {first}"));
-    }
-    match write(&state, &catalog, &judged, verdicts) {
-        // Whoever asked for a recording goes on with it, and must not take a part for the whole.
-        Ok(()) if !is_recorded => BAD_INPUT.into(),
+}
+
+/// Where viewers can look on.
+fn told(doors: &Doors) -> Vec<String> {
+    let socket = doors.socket.iter().map(|path| format!("viewers at {}", path.display()));
+    socket.chain(doors.address.iter().map(|address| format!("viewers at ws://{address}, with the token"))).collect()
+}
+
+fn print_units(options: &cli::Collect) -> ExitCode {
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => {
+            say(format_args!("what this program is called is not known: {error}"));
+            return BAD_INPUT.into();
+        }
+    };
+    match io::stdout().lock().write_all(service::units(&program, options).as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
@@ -90,107 +110,99 @@ pub(super) fn run(mut live: Live, wish: Wish, mut desk: Desk) -> ExitCode {
     }
 }
 
-/// What an upstream did not take, in words; none: it took everything, or there is none.
-fn undelivered(name: &str, delivery: &Delivery) -> Option<String> {
-    let delivered = delivery.delivered();
-    let requests = delivery.answered() + delivery.unanswered;
-    if requests == delivered {
-        return None;
-    }
-    let mut note = format!("of {requests} requests {name} took {delivered}");
-    for (status, count) in delivery.refused() {
-        note.push_str(&format!(", answered {count} with {status}"));
-    }
-    if delivery.unanswered > 0 {
-        note.push_str(&format!(", left {} unanswered", delivery.unanswered));
-    }
-    if let Some(failure) = &delivery.last_failure {
-        note.push_str(&format!("; the latest: {}", failure.text));
-    }
-    Some(note)
+struct Collecting {
+    live: Live,
+    served: Served,
+    desk: Desk,
+    recorded: Recorded,
+    requests: u64,
+    lost: u64,
 }
 
-fn write(state: &State, catalog: &Catalog, judged: &[Judged], verdicts: Option<File>) -> io::Result<()> {
-    if let Some(file) = verdicts {
-        let mut file = BufWriter::new(file);
-        for event in judged {
-            for row in verdicts::rows(state, catalog, event) {
-                serde_json::to_writer(&mut file, &row)?;
-                file.write_all(b"\n")?;
-            }
-        }
-        file.flush()?;
-    }
-    let mut output = io::stdout().lock();
-    output.write_all(table::text(&build::report(state, catalog)).as_bytes())?;
-    output.flush()
-}
-
-/// Takes in requests until a signal comes and what was under way is finished.
-fn collect(live: &mut Live, desk: &mut Desk) -> Result<Collected, ExitCode> {
-    let runtime = live::runtime()?;
-    let (mut envelopes, mut lost) = (Vec::new(), 0);
-    runtime.block_on(async {
-        let (mut terminate, mut interrupt, mut hangup) = signals().map_err(|error| {
-            say(format_args!("cannot listen for signals: {error}"));
-            ExitCode::from(BAD_INPUT)
-        })?;
-        // Whoever starts this waits for these lines; a signal that comes right after them must find us ready.
-        for address in &live.addresses {
-            say(format_args!("listening on http://{address}"));
-        }
-        let mut stopping = false;
+impl Collecting {
+    async fn run(mut self, told: Vec<String>) -> ExitCode {
+        let signals = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+        let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = signals else {
+            say("cannot listen for signals");
+            return BAD_INPUT.into();
+        };
+        let notifier = Notifier::new();
+        let mut alive = tokio::time::interval(notifier.interval());
+        alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut retry = tokio::time::interval(RETRY);
-        retry.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Whoever starts this waits for these lines; a signal that comes right after them must find us ready.
+        for address in &self.live.addresses {
+            log(Level::Notice, format_args!("listening on http://{address}"));
+        }
+        told.iter().for_each(|line| log(Level::Notice, line));
+        notifier.ready(&self.status());
+        let mut is_stopping = false;
         loop {
-            tokio::select! {
+            let is_told = tokio::select! {
                 biased;
-                _ = terminate.recv(), if !stopping => { stopping = true; live.stop(); }
-                _ = interrupt.recv(), if !stopping => { stopping = true; live.stop(); }
-                _ = hangup.recv(), if !stopping => { stopping = true; live.stop(); }
-                () = desk.changed() => desk.tell(),
-                _ = retry.tick(), if desk.is_stopped() => desk.retry(),
-                received = live.intake.next() => match received {
-                    Some(Received::Envelope(envelope)) => envelopes.push(envelope),
-                    Some(Received::Lost(loss)) => lost += loss.requests,
-                    None => return Ok::<(), ExitCode>(()),
+                _ = terminate.recv() => true,
+                _ = interrupt.recv() => true,
+                _ = hangup.recv(), if !is_stopping => true,
+                () = self.desk.changed() => {
+                    self.recorded.set(self.desk.snapshot());
+                    self.desk.tell();
+                    false
+                }
+                _ = retry.tick(), if self.desk.is_stopped() => {
+                    self.desk.retry();
+                    false
+                }
+                _ = alive.tick() => {
+                    notifier.alive(&self.status());
+                    false
+                }
+                received = self.live.intake.next() => match received {
+                    // Recorder and viewers have theirs already; that it comes as far as here says that all is well.
+                    Some(Received::Envelope(_)) => {
+                        self.requests += 1;
+                        false
+                    }
+                    Some(Received::Lost(loss)) => {
+                        self.lose(loss.requests);
+                        false
+                    }
+                    Some(Received::Missed(_)) => false,
+                    None => break,
                 },
+            };
+            if is_told && is_stopping {
+                log(Level::Warning, "told to stop a second time: what was under way is left");
+                return INTERRUPTED.into();
+            }
+            if is_told {
+                is_stopping = true;
+                notifier.stopping();
+                log(Level::Notice, "stopping: what is under way is finished first");
+                self.live.stop();
             }
         }
-    })?;
-    live.join();
-    Ok((envelopes, lost))
-}
+        self.live.join();
+        self.end()
+    }
 
-/// SIGTERM, SIGINT, SIGHUP.
-fn signals() -> io::Result<(Signal, Signal, Signal)> {
-    Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?))
-}
+    fn lose(&mut self, requests: u64) {
+        self.lost += requests;
+        log(Level::Warning, format_args!("{requests} requests were answered and lost: there was no room for them"));
+    }
 
-fn infer(envelopes: &[Envelope], mut inference: Inference) -> Catalog {
-    envelopes.iter().for_each(|envelope| inference.observe_request(envelope));
-    inference.catalog()
-}
+    fn status(&self) -> String {
+        let viewers = Counters::read(&self.served.hub.counters.viewers);
+        format!("{} requests, {} lost, {viewers} viewers", self.requests, self.lost)
+    }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::endpoint::Note;
-    use std::collections::BTreeMap;
-
-    #[test]
-    fn what_the_upstream_did_not_take_is_told_at_the_end() {
-        let mut delivery = Delivery { answers: BTreeMap::from([(202, 7)]), ..Delivery::default() };
-        assert_eq!(undelivered("the upstream", &delivery), None);
-        delivery.answers.insert(401, 2);
-        delivery.unanswered = 1;
-        delivery.last_failure = Some(Note { at_ms: 0, text: "it could not be reached".into() });
-        assert_eq!(
-            undelivered("the upstream", &delivery).as_deref(),
-            Some(
-                "of 10 requests the upstream took 7, answered 2 with 401, left 1 unanswered; the latest: it could not be \
-                 reached"
-            )
-        );
+    /// Nothing is received any more: what there is goes to the file and to viewers.
+    fn end(mut self) -> ExitCode {
+        self.served.stop();
+        let (recorded, is_recorded) = self.desk.finish();
+        self.served.join();
+        log(Level::Notice, format_args!("received {} requests, lost {}", self.requests, self.lost));
+        recorded.iter().for_each(|line| log(Level::Notice, line));
+        if is_recorded { ExitCode::SUCCESS } else { BAD_INPUT.into() }
     }
 }

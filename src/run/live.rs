@@ -1,9 +1,9 @@
 //! A live source: the endpoint on threads of its own, so that answering an SDK never waits for judging or drawing.
 
 use super::{COULD_NOT_BIND, say};
-use crate::endpoint::{self, Bound, Caps, ForwardUrl, IntakeReceiver, Limits, ListenOn, Status};
+use crate::endpoint::{self, Caps, ForwardUrl, IntakeReceiver, Limits, ListenOn, Status};
 use crate::segment::webhook::Secret;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -21,7 +21,7 @@ pub(super) struct Live {
     serving: Serving,
 }
 
-/// The endpoint's thread. It is stopped, and waited for, when this is dropped.
+/// A thread that serves. It is stopped, and waited for, when this is dropped.
 pub(super) struct Serving {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -32,6 +32,8 @@ pub(super) struct Serving {
 pub(super) struct Wish {
     /// Where to listen.
     pub(super) listen: ListenOn,
+    /// Sockets that are listened on already, instead.
+    pub(super) inherited: Vec<TcpListener>,
     /// Whether others may reach it.
     pub(super) public: bool,
     /// Where to forward.
@@ -60,7 +62,13 @@ impl Live {
             segment_secret: wish.segment_secret,
             limits: Limits::default(),
         };
-        let bound = runtime.block_on(endpoint::bind(options)).map_err(|error| {
+        let binding = async {
+            match wish.inherited {
+                sockets if sockets.is_empty() => endpoint::bind(options).await,
+                sockets => endpoint::bind_inherited(sockets, options).await,
+            }
+        };
+        let bound = runtime.block_on(binding).map_err(|error| {
             say(error);
             ExitCode::from(COULD_NOT_BIND)
         })?;
@@ -69,19 +77,15 @@ impl Live {
         }
         let (addresses, status) = (bound.addresses().to_vec(), bound.status());
         let (sender, intake) = endpoint::intake(Caps::default());
-        let (stop, stopped) = oneshot::channel::<()>();
-        let serve = move |bound: Bound| {
-            runtime.block_on(bound.serve(sender, async {
-                // A dropped sender means the same as a message.
-                let _ = stopped.await;
-            }));
+        let serve = move |stopped: oneshot::Receiver<()>| {
+            // A dropped sender means the same as a message.
+            bound.serve(sender, async { drop(stopped.await) })
         };
-        let thread =
-            std::thread::Builder::new().name("endpoint".to_owned()).spawn(move || serve(bound)).map_err(|error| {
-                say(format_args!("cannot start a thread for the endpoint: {error}"));
-                ExitCode::from(COULD_NOT_BIND)
-            })?;
-        Ok(Self { addresses, intake, status, serving: Serving { stop: Some(stop), thread: Some(thread) } })
+        let serving = Serving::start("endpoint", runtime, serve).map_err(|error| {
+            say(format_args!("cannot start a thread for the endpoint: {error}"));
+            ExitCode::from(COULD_NOT_BIND)
+        })?;
+        Ok(Self { addresses, intake, status, serving })
     }
 
     /// The parts, for one who takes requests from another thread; the endpoint serves until the last is dropped.
@@ -101,14 +105,32 @@ impl Live {
 }
 
 impl Serving {
-    fn stop(&mut self) {
+    /// Serves on a thread of its own, until told to stop.
+    ///
+    /// # Errors
+    /// Where there is no thread to be had.
+    pub(super) fn start<Served>(
+        name: &str,
+        runtime: Runtime,
+        serve: impl FnOnce(oneshot::Receiver<()>) -> Served + Send + 'static,
+    ) -> std::io::Result<Self>
+    where
+        Served: Future<Output = ()>,
+    {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let run = move || runtime.block_on(async { serve(stopped).await });
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run)?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+
+    pub(super) fn stop(&mut self) {
         if let Some(stop) = self.stop.take() {
             // The endpoint may have ended already.
             let _ = stop.send(());
         }
     }
 
-    fn join(&mut self) {
+    pub(super) fn join(&mut self) {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

@@ -1,19 +1,23 @@
 //! The edge: commands, files, sockets and the terminal meet the core here.
 
 mod answer;
+mod attach;
 mod bucket;
 mod catalog;
 mod check;
 mod collect;
 mod explain;
+mod feed;
 mod live;
 mod map;
 mod pace;
+mod receive;
 pub mod recording;
 mod redact;
 mod replay;
 mod screen;
 mod secret;
+mod service;
 mod tail;
 mod trial;
 pub mod tui;
@@ -70,6 +74,8 @@ pub fn main() -> ExitCode {
         Command::Check(options) => check::run(options),
         Command::Listen(options) => listen(options),
         Command::Demo(options) => demo(options),
+        Command::Collect(options) => collect::run(options),
+        Command::Attach(options) => attach::run(options),
         Command::Replay(options) => replay::run(options),
         Command::Tail(options) => tail::run(options),
         Command::Redact(options) => redact::run(&options),
@@ -131,6 +137,7 @@ fn listen(options: cli::Listen) -> ExitCode {
     };
     let wish = live::Wish {
         listen: options.listen.unwrap_or_default(),
+        inherited: Vec::new(),
         public: options.public,
         forward: options.forward,
         forward_mobile: options.forward_mobile,
@@ -140,6 +147,10 @@ fn listen(options: cli::Listen) -> ExitCode {
     let forward = Forwarding {
         launchdarkly: wish.forward.as_ref().map(ToString::to_string),
         segment: wish.forward_segment.as_ref().map(ToString::to_string),
+    };
+    let doors = match feed::doors_of_listen(&options.feed, options.share, options.public) {
+        Ok(doors) => doors,
+        Err(code) => return code,
     };
     let live = match Live::start(wish) {
         Ok(live) => live,
@@ -154,10 +165,16 @@ fn listen(options: cli::Listen) -> ExitCode {
     {
         return code;
     }
+    // Before anybody takes from the intake: what comes later, viewers get too, and what came before as well.
+    let header = desk.header(Some(observed_from_ms));
+    let _feed = match feed::open(doors, &options.feed, &live, header, feed::Recorded::default()) {
+        Ok(feed) => feed,
+        Err(code) => return code,
+    };
     if options.no_tui {
         let judging =
             Options { clock, observed_from_ms: Some(observed_from_ms), segment_delivery_percent, ..Options::default() };
-        return collect::run(live, collect::Wish { given, judging, verdicts: options.verdicts }, desk);
+        return receive::run(live, receive::Wish { given, judging, verdicts: options.verdicts }, desk);
     }
     let session_options =
         SessionOptions { clock, segment_delivery_percent, ..SessionOptions::from_now(observed_from_ms) };

@@ -4,7 +4,7 @@ use super::{BAD_INPUT, say};
 use crate::catalog::Given;
 use crate::endpoint::Taps;
 use crate::envelope::Envelope;
-use crate::recorder::{Caps, Disk, FINISH, Recorder, Snapshot, Start, State};
+use crate::recorder::{Caps, Disk, FINISH, Recorder, Rotate, Snapshot, Start, State};
 use crate::recording::{Header, Mark};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,6 +15,7 @@ use std::sync::Arc;
 pub struct Desk {
     taps: Option<Taps>,
     header: Header,
+    rotate: Rotate,
     recorder: Option<Recorder>,
     /// What was said of a fault last, where there is no screen to show it.
     told: Option<String>,
@@ -30,6 +31,16 @@ impl Desk {
         let mapping = given.destination.map(|destination| destination.to_json());
         let header = Header { tool, note, catalog: given.catalog, mapping, ..Header::default() };
         Self { taps: Some(taps), header, ..Self::default() }
+    }
+
+    /// What every recording of this session has in its header.
+    pub(super) fn header(&self, observed_from_ms: Option<i64>) -> Header {
+        Header { observed_from_ms, ..self.header.clone() }
+    }
+
+    /// Puts files aside from now on.
+    pub(super) fn rotate(&mut self, rotate: Rotate) {
+        self.rotate = rotate;
     }
 
     /// Records from the start. A file that cannot be recorded to is said.
@@ -57,8 +68,9 @@ impl Desk {
         history: Vec<Arc<Envelope>>,
     ) -> Result<(), String> {
         let Some(taps) = &self.taps else { return Err("nothing is received here that could be recorded".to_owned()) };
-        let header = Header { observed_from_ms, ..self.header.clone() };
-        let recorder = Recorder::start(Disk, Start { path, header, history, caps: Caps::default() })
+        let header = self.header(observed_from_ms);
+        let start = Start { path, header, history, caps: Caps::default(), rotate: self.rotate };
+        let recorder = Recorder::start(Disk, start)
             .map_err(|error| format!("recording needs a thread: {error}"))?;
         taps.open(recorder.tap());
         self.recorder = Some(recorder);

@@ -68,6 +68,7 @@ pub(super) fn run(options: cli::Replay) -> ExitCode {
         reading: None,
         forward: Forwarding::default(),
         health: None,
+        link: None,
         theme: options.screen.theme,
         fps: options.screen.fps,
         filter: options.screen.filter,

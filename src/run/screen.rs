@@ -5,6 +5,7 @@ use super::recording::Desk;
 use super::tui::{self, TuiOptions};
 use super::{BAD_INPUT, now_ms, say};
 use crate::app::{Forwarding, Health};
+use crate::attach::Board;
 use crate::cli;
 use crate::demo::Shop;
 use crate::demo::sender::Sender;
@@ -75,6 +76,7 @@ pub(super) fn show(
         reading: None,
         forward,
         health: Some(Box::new(move || health(&status))),
+        link: None,
         theme: options.theme,
         fps: options.fps,
         filter: options.filter,
@@ -90,6 +92,7 @@ pub(super) fn show_read(
     reading: String,
     options: cli::Screen,
     health: Box<dyn Fn() -> Health>,
+    link: Option<Arc<Board>>,
     desk: Desk,
 ) -> ExitCode {
     let runtime = match live::runtime() {
@@ -104,6 +107,7 @@ pub(super) fn show_read(
         reading: Some(reading),
         forward: Forwarding::default(),
         health: Some(health),
+        link,
         theme: options.theme,
         fps: options.fps,
         filter: options.filter,
@@ -135,5 +139,5 @@ fn health(status: &Arc<Status>) -> Health {
     let failures = [&figures.upstream, &figures.segment_upstream].map(|delivery| delivery.last_failure.as_ref());
     let latest = failures.into_iter().flatten().max_by_key(|note| note.at_ms);
     let trouble = latest.or(figures.last_hint.as_ref()).map(|note| note.text.clone());
-    Health { upstream: figures.upstream, segment_upstream: figures.segment_upstream, trouble }
+    Health { upstream: figures.upstream, segment_upstream: figures.segment_upstream, trouble, link: None }
 }

@@ -80,7 +80,7 @@ pub(super) fn run(options: cli::Tail) -> ExitCode {
     }
     let health =
         move || Health { trouble: told.lock().unwrap_or_else(PoisonError::into_inner).clone(), ..Health::default() };
-    let code = screen::show_read(session, intake, reading, options.screen, Box::new(health), desk);
+    let code = screen::show_read(session, intake, reading, options.screen, Box::new(health), None, desk);
     stop.store(true, Ordering::Relaxed);
     code
 }

@@ -15,6 +15,7 @@ use super::replay::{Replayed, Replaying};
 use super::trial::Trials;
 use crate::app::keymap::lookup;
 use crate::app::{Action, App, Effect, Forwarding, Health, Message, Pane, Setting, Tick, TrialNews};
+use crate::attach::Board;
 use crate::endpoint::{IntakeReceiver, Received};
 use crate::recording::Mark;
 use crate::report::{Report, table};
@@ -29,6 +30,7 @@ use jiff::tz::TimeZone;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -48,6 +50,8 @@ pub struct TuiOptions {
     pub forward: Forwarding,
     /// How forwarding is doing, asked now and then.
     pub health: Option<Box<dyn Fn() -> Health>>,
+    /// How it stands with the collector that is attached to; tells when to ask at once.
+    pub link: Option<Arc<Board>>,
     /// A theme: the name of one, or a file ending in `.toml`.
     pub theme: Option<String>,
     /// Frames per second at most; none: 30, over SSH 15.
@@ -76,8 +80,20 @@ const COPY_BYTES: usize = 100_000;
 ///
 /// Where there is no terminal ([`crate::terminal::TerminalError`]), or it fails.
 pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
-    let TuiOptions { mut session, intake, replaying, addresses, reading, forward, health, theme, fps, filter, desk } =
-        options;
+    let TuiOptions {
+        mut session,
+        intake,
+        replaying,
+        addresses,
+        reading,
+        forward,
+        health,
+        link,
+        theme,
+        fps,
+        filter,
+        desk,
+    } = options;
     let mut abilities = Abilities::read(|name| std::env::var(name).ok());
     crate::terminal::require()?;
     let mut themes = Themes::built_in();
@@ -102,6 +118,7 @@ pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
         themes,
         abilities,
         health,
+        link,
         replaying,
         desk,
         trials: Trials::default(),
@@ -169,6 +186,7 @@ struct Loop<'a> {
     themes: Themes,
     abilities: Abilities,
     health: Option<Box<dyn Fn() -> Health>>,
+    link: Option<Arc<Board>>,
     replaying: Option<Replaying>,
     desk: Desk,
     trials: Trials,
@@ -196,6 +214,7 @@ enum Woken {
     Replayed,
     Recording,
     Tried(TrialNews),
+    Link,
     Spare,
 }
 
@@ -258,6 +277,7 @@ impl Loop<'_> {
                 () = self.screen.rested(), if !self.screen.is_ready() => Woken::Time,
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now).into()), if wake.is_some() => Woken::Time,
                 () = self.desk.changed() => Woken::Recording,
+                () = link_changed(self.link.as_deref()), if self.link.is_some() => Woken::Link,
                 envelope = next_request(&mut intake), if intake.is_some() => Woken::Arrived(envelope),
                 () = replayed(self.replaying.as_ref()), if self.replaying.is_some() => Woken::Replayed,
                 news = self.trials.news() => Woken::Tried(news),
@@ -290,6 +310,7 @@ impl Loop<'_> {
                     }
                 }
                 Woken::Tried(news) => self.update(Message::Trial(Box::new(news)), Dirty::Data)?,
+                Woken::Link => self.ask_health()?,
                 Woken::Spare => self.update(Message::Spare, Dirty::Data)?,
             }
             self.ended |= self.screen.is_broken();
@@ -453,15 +474,22 @@ impl Loop<'_> {
         let dirty = if refresh || second_passed { Dirty::Data } else { Dirty::No };
         self.update(Message::Tick(tick), dirty)?;
         if refresh {
-            if let Some(health) = &self.health {
-                let health = health();
-                self.update(Message::Health(health), Dirty::Data)?;
-            }
+            self.ask_health()?;
             let ended = Instant::now();
             self.refresh_interval = REFRESH.max((ended - begun) * 10);
             self.refreshed = ended;
         }
         Ok(())
+    }
+
+    fn ask_health(&mut self) -> io::Result<()> {
+        match &self.health {
+            Some(health) => {
+                let health = health();
+                self.update(Message::Health(health), Dirty::Data)
+            }
+            None => Ok(()),
+        }
     }
 
     fn draw_if_due(&mut self) -> io::Result<()> {
@@ -489,6 +517,14 @@ impl Loop<'_> {
 async fn next_request(intake: &mut Option<IntakeReceiver>) -> Option<Received> {
     match intake {
         Some(intake) => intake.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until it stands otherwise with the collector.
+async fn link_changed(board: Option<&Board>) {
+    match board {
+        Some(board) => board.changed().await,
         None => std::future::pending().await,
     }
 }

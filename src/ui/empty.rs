@@ -16,7 +16,14 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
         return;
     }
     let Some(address) = canvas.app.setting().addresses.first().copied() else {
-        nothing(canvas, area, "no event was read yet; what comes is shown as it is read");
+        let words = match canvas.app.link() {
+            Some(_) if canvas.app.holes().requests() > 0 => {
+                "of what the collector received nothing is left; what comes is shown as it arrives there"
+            }
+            Some(_) => "the collector has received no event yet; what comes is shown as it arrives there",
+            None => "no event was read yet; what comes is shown as it is read",
+        };
+        nothing(canvas, area, words);
         return;
     };
     let name_columns = 10;

@@ -4,6 +4,7 @@ use super::paint::{Canvas, Strip, columns, fixed, grouped, short, zone_name};
 use super::replay::file_within;
 use super::theme::Role;
 use crate::app::{App, Pane, Rate, View};
+use crate::attach::{Link, LinkState};
 use crate::endpoint::Delivery;
 use crate::reason::Category;
 use crate::recorder::{Snapshot, State, size};
@@ -95,6 +96,7 @@ fn identity(app: &App<'_>, full: bool, name: bool) -> Pieces {
             pieces.push((" ● ".into(), Role::Good));
             pieces.push((format!(":{}", address.port()), Role::Text));
         }
+        None if let Some(link) = app.link() => attached(&mut pieces, link, setting.reading.as_deref(), full),
         None => match &setting.reading {
             Some(name) => pieces
                 .push((format!(" reading {}", fixed(name, columns(name).min(if full { 40 } else { 16 }))), Role::Text)),
@@ -121,6 +123,38 @@ fn identity(app: &App<'_>, full: bool, name: bool) -> Pieces {
         pieces.push((if full { " PAUSED, still counting " } else { " PAUSED " }.into(), Role::Warning));
     }
     pieces
+}
+
+/// Which collector it is attached to, whether it is at this moment, and what it does not send.
+fn attached(pieces: &mut Pieces, link: &Link, target: Option<&str>, full: bool) {
+    let target = target.unwrap_or_default();
+    // Of a path the end tells most.
+    let short_name = target.rsplit('/').next().unwrap_or_default();
+    let name = if full { fixed(target, columns(target).min(48)) } else { fixed(short_name, columns(short_name).min(16)) };
+    let (mark, role) = match &link.state {
+        LinkState::Attached => (" ● ", Role::Good),
+        LinkState::Waiting { .. } | LinkState::Connecting { .. } => (" ○ ", Role::Warning),
+        LinkState::Ended { .. } => (" ✗ ", Role::Alert),
+    };
+    pieces.push((mark.to_owned(), role));
+    pieces.push((name, Role::Text));
+    let why = |why: &str| if full { format!(": {}", fixed(why, columns(why).min(60))) } else { String::new() };
+    match &link.state {
+        LinkState::Attached if full => pieces.push((" attached".to_owned(), Role::Good)),
+        LinkState::Attached => {}
+        LinkState::Waiting { seconds, why: reason } => {
+            let words = if full { "reconnecting in" } else { "again in" };
+            pieces.push((format!(" {words} {seconds} s{} ", why(reason)), Role::Warning));
+        }
+        LinkState::Connecting { why: reason } => {
+            pieces.push((format!(" reconnecting…{} ", why(reason)), Role::Warning));
+        }
+        LinkState::Ended { why: reason } => pieces.push((format!(" not attached{} ", why(reason)), Role::Alert)),
+    }
+    if let Some(only) = &link.only {
+        let what = if full { format!(": {only}") } else { String::new() };
+        pieces.push((format!(" PART ONLY{what}, {} not sent ", grouped(link.not_asked)), Role::Warning));
+    }
 }
 
 /// An upstream's address without its scheme.

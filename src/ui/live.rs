@@ -6,7 +6,7 @@ use super::theme::Role;
 use super::{empty, frame_pane, mark_selection, nothing, rows};
 use crate::app::export::units_text;
 use crate::app::layout::rows_inside;
-use crate::app::{App, Kinds, Pane, is_kind_mismatch, is_unmatched_key};
+use crate::app::{App, Hole, Kinds, Pane, is_kind_mismatch, is_unmatched_key};
 use crate::catalog::Iteration;
 use crate::reason::ReasonCode;
 use crate::segment::reading;
@@ -34,7 +34,14 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let columns = Columns::of(usize::from(inside.width));
     let source = live.rows(app.store());
     let selected = live.selected();
-    for (event, area) in live.visible(usize::from(inside.height)).zip(rows(inside)) {
+    for (line, area) in lines(app, usize::from(inside.height)).into_iter().zip(rows(inside)) {
+        let event = match line {
+            Line::Event(event) => event,
+            Line::Hole(hole) => {
+                draw_hole(app, &mut canvas.strip(area), hole, &columns);
+                continue;
+            }
+        };
         let Some(row) = source.row(event) else { continue };
         let mut strip = canvas.strip(area);
         draw_row(app, &mut strip, row, &columns);
@@ -42,6 +49,54 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
             mark_selection(canvas, Pane::Live, area);
         }
     }
+}
+
+/// A line of the list.
+enum Line<'a> {
+    Event(u64),
+    Hole(&'a Hole),
+}
+
+/// The events that are on screen with the holes between them, as many lines as fit: with the newest at the end where
+/// it is followed, and with the selected event in any case.
+fn lines<'a>(app: &'a App<'_>, height: usize) -> Vec<Line<'a>> {
+    let (live, holes) = (app.live(), app.holes());
+    let mut lines = Vec::new();
+    let mut before: Option<u64> = None;
+    for event in live.visible(height) {
+        // In front of the oldest event that is held stands what is missing before it, and in front of the topmost one
+        // of many, what is missing right there.
+        let from = before.unwrap_or_else(|| if event == app.store().first() { 0 } else { event.saturating_sub(1) });
+        let is_first = before.is_none() && from == 0;
+        if is_first {
+            lines.extend(holes.at_start().map(Line::Hole));
+        }
+        lines.extend(holes.between(from, event).map(Line::Hole));
+        lines.push(Line::Event(event));
+        before = Some(event);
+    }
+    let selected = lines.iter().position(|line| matches!(line, Line::Event(event) if live.selected() == Some(*event)));
+    if live.is_following() && !live.is_frozen() {
+        lines.extend(holes.between(before.unwrap_or(0), u64::MAX).map(Line::Hole));
+        let surplus = lines.len().saturating_sub(height);
+        lines.drain(..surplus);
+    } else if let Some(selected) = selected {
+        let surplus = (selected + 1).saturating_sub(height);
+        lines.drain(..surplus);
+    }
+    lines
+}
+
+/// What is missing here: as many requests, and why.
+fn draw_hole(app: &App<'_>, strip: &mut Strip<'_>, hole: &Hole, columns: &Columns) {
+    let time = time_of_day(app.zone(), hole.t_ms, columns.milliseconds);
+    strip.cell(&time, if columns.milliseconds { 12 } else { 8 }, Role::Muted);
+    let missing = match hole.requests {
+        Some(1) => "1 request is missing here".to_owned(),
+        Some(requests) => format!("{} requests are missing here", grouped(requests)),
+        None => "what was sent here is not known".to_owned(),
+    };
+    strip.text(&format!("⚠ {missing}: "), Role::Warning).text(&hole.why, Role::Warning);
 }
 
 /// What the title says after the name: kinds, filters, whether it follows.

@@ -1,0 +1,128 @@
+//! What `/metrics` says, as Prometheus reads it.
+
+use super::Kept;
+use crate::endpoint::Figures;
+use crate::recorder::{Snapshot, State};
+use std::fmt::{Display, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a feed's viewers come to.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Viewers that are attached.
+    pub viewers: AtomicU64,
+    /// Viewers that have been.
+    pub attached: AtomicU64,
+    /// Requests sent to viewers, once for each of them.
+    pub sent: AtomicU64,
+    /// Requests that viewers were told to be missing because they were slow, or came late.
+    pub gone: AtomicU64,
+    /// Requests of web pages, or for somebody else, that were refused.
+    pub refused_pages: AtomicU64,
+    /// Requests with a wrong token, or without one, that were refused.
+    pub refused_tokens: AtomicU64,
+}
+
+impl Counters {
+    /// Reads one.
+    pub fn read(counter: &AtomicU64) -> u64 {
+        counter.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn add(counter: &AtomicU64, more: u64) {
+        counter.fetch_add(more, Ordering::Relaxed);
+    }
+
+    pub(super) fn take(counter: &AtomicU64) {
+        counter.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Everything that is told.
+pub(super) fn page(figures: &Figures, kept: Kept, counters: &Counters, recording: Option<&Snapshot>) -> String {
+    let mut page = Page(String::new());
+    let read = Counters::read;
+    page.counter("requests", "Requests received, lost ones included.", kept.last);
+    page.counter("event_requests", "Requests on event paths.", figures.event_requests);
+    page.counter("event_bytes", "Bytes of bodies received on event paths.", figures.event_bytes);
+    page.gauge("connections", "Connections of SDKs that are open.", figures.connections_open);
+    page.counter("connections_accepted", "Connections of SDKs accepted.", figures.connections);
+    page.counter("connections_timed_out", "Connections closed because nothing came.", figures.connections_timed_out);
+    page.counter("other_requests", "Requests on paths that carry no events.", figures.other_requests);
+    page.counter("refused_requests", "Requests whose framing was ambiguous.", figures.refused);
+    page.family("upstream_answers", "counter", "Answers of the upstream.");
+    for (status, count) in &figures.upstream_answers {
+        page.sample("upstream_answers_total", &format!("{{status=\"{status}\"}}"), count);
+    }
+    page.counter("upstream_failures", "Requests the upstream gave no answer to.", figures.upstream_failures);
+    page.gauge("backlog_requests", "Requests kept for viewers.", kept.requests);
+    page.gauge("backlog_bytes", "Bytes kept for viewers.", kept.bytes);
+    page.gauge("viewers", "Viewers that are attached.", read(&counters.viewers));
+    page.counter("viewers_attached", "Viewers that have been attached.", read(&counters.attached));
+    page.counter("sent_requests", "Requests sent to viewers, once for each.", read(&counters.sent));
+    page.counter("missed_requests", "Requests that viewers missed, once for each.", read(&counters.gone));
+    page.counter("refused_pages", "Requests refused: a web page's, or by another name.", read(&counters.refused_pages));
+    page.counter("refused_tokens", "Requests refused for want of the token.", read(&counters.refused_tokens));
+    if let Some(recording) = recording {
+        let is_recording = u8::from(!matches!(recording.state, State::Stopped { .. } | State::Refused(_)));
+        page.gauge("recording", "Whether what comes is recorded.", is_recording);
+        page.gauge("recording_bytes", "Bytes of the file recorded to.", recording.bytes);
+        page.gauge("recording_requests", "Requests in the file recorded to.", recording.requests);
+        page.gauge("recording_lost", "Requests missing in it.", recording.lost);
+    }
+    page.0
+}
+
+struct Page(String);
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let suffix = if kind == "counter" { "_total" } else { "" };
+        let _ = writeln!(self.0, "# HELP exptap_{name}{suffix} {help}\n# TYPE exptap_{name}{suffix} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &str, value: impl Display) {
+        let _ = writeln!(self.0, "exptap_{name}{labels} {value}");
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: impl Display) {
+        self.family(name, "counter", help);
+        self.sample(&format!("{name}_total"), "", value);
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
+        self.family(name, "gauge", help);
+        self.sample(name, "", value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn every_sample_follows_its_help_and_type_and_names_stand_once() {
+        let figures = Figures { upstream_answers: BTreeMap::from([(202, 7), (401, 1)]), ..Figures::default() };
+        let kept = Kept { first: 3, last: 9, requests: 7, bytes: 700 };
+        let page = page(&figures, kept, &Counters::default(), None);
+        let mut family = String::new();
+        let mut families = Vec::new();
+        for line in page.lines() {
+            if let Some(rest) = line.strip_prefix("# TYPE ") {
+                family = rest.split(' ').next().unwrap_or_default().to_owned();
+                families.push(family.clone());
+            } else if !line.starts_with('#') {
+                let name = line.split([' ', '{']).next().unwrap_or_default();
+                assert_eq!(name, family, "{line}");
+                assert!(line.rsplit(' ').next().is_some_and(|value| value.parse::<f64>().is_ok()), "{line}");
+            }
+        }
+        let count = families.len();
+        families.sort();
+        families.dedup();
+        assert_eq!(families.len(), count);
+        assert!(page.contains("exptap_requests_total 9\n"), "{page}");
+        assert!(page.contains("exptap_upstream_answers_total{status=\"401\"} 1\n"), "{page}");
+    }
+}
