@@ -699,7 +699,8 @@ fn parse_size(text: &str) -> Result<u64, String> {
 /// A time that passes.
 fn parse_age(text: &str) -> Result<std::time::Duration, String> {
     let age = text.parse::<jiff::SignedDuration>().ok().and_then(|age| age.try_into().ok());
-    age.filter(|age: &std::time::Duration| !age.is_zero()).ok_or_else(|| "expected a time such as 24h or 30m".to_owned())
+    age.filter(|age: &std::time::Duration| !age.is_zero())
+        .ok_or_else(|| "expected a time such as 24h or 30m".to_owned())
 }
 
 /// RFC 3339 or epoch milliseconds.

@@ -3,223 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use portable_pty::{CommandBuilder, ExitStatus, MasterPty, PtySize, native_pty_system};
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::num::NonZero;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
+mod pty;
 
-/// Longer than any step takes on a busy machine; a step that takes longer has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-const CATALOG: &str = r#"
-[[metrics]]
-key = "checkout-conversion"
-event_key = "checkout"
-units = ["user", "device"]
-
-[[experiments]]
-key = "checkout-cta-test"
-flag = "checkout-cta"
-randomization_unit = "device"
-variations = [ { index = 0, name = "control" }, { index = 1, name = "treatment" } ]
-metrics = ["checkout-conversion"]
-started_at = "2026-01-01T00:00:00Z"
-"#;
-
-/// Two contexts are exposed, one conversion counts, one lacks the unit, one key has no metric.
-fn batch() -> String {
-    let now_ms = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
-    let event = |text: &str| text.replace("NOW", &now_ms.to_string());
-    let exposure = r#"{"kind":"feature","creationDate":NOW,"key":"checkout-cta","version":3,"variation":1,"value":true,
-        "context":{"kind":"device","key":"d-9"},"reason":{"kind":"FALLTHROUGH","inExperiment":true}}"#;
-    let counted = r#"{"kind":"custom","creationDate":NOW,"key":"checkout","context":{"kind":"device","key":"d-9"}}"#;
-    let wrong_kind = r#"{"kind":"custom","creationDate":NOW,"key":"checkout","context":{"kind":"user","key":"u-1"}}"#;
-    let wrong_key = r#"{"kind":"custom","creationDate":NOW,"key":"Checkout","context":{"kind":"device","key":"d-9"}}"#;
-    let hostile = r#"{"kind":"custom","creationDate":NOW,"key":"x\u001b]0;owned\u0007\u001b[2J","context":{"kind":"device","key":"d-9"}}"#;
-    format!("[{}]", [exposure, counted, wrong_kind, wrong_key, hostile].map(event).join(","))
-}
-
-fn some(number: u16) -> NonZero<u16> {
-    NonZero::new(number).unwrap()
-}
-
-/// A screen as the emulator has it, and a signal that it changed.
-struct Shown {
-    parser: Mutex<vt100::Parser>,
-    changed: Condvar,
-    /// The emulator lets go of the terminal when it next reads.
-    closing: AtomicBool,
-}
-
-struct Terminal {
-    master: Option<Box<dyn MasterPty + Send>>,
-    keys: Option<Box<dyn Write + Send>>,
-    shown: Arc<Shown>,
-    child: Box<dyn portable_pty::Child + Send + Sync>,
-    _folder: tempfile::TempDir,
-}
-
-impl Terminal {
-    /// Starts `exptap listen` on a free port.
-    fn listening((columns, rows): (u16, u16), environment: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let catalog: PathBuf = folder.path().join("catalog.toml");
-        std::fs::write(&catalog, CATALOG).unwrap();
-        let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
-        let pair = native_pty_system().openpty(size).unwrap();
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_exptap"));
-        command.args(["listen", "--listen", "127.0.0.1:0", "--catalog"]);
-        command.arg(&catalog);
-        command.cwd(folder.path());
-        command.env_clear();
-        for (name, value) in [("TERM", "xterm-256color"), ("LANG", "C.UTF-8"), ("TZ", "UTC")].iter().chain(environment)
-        {
-            command.env(name, value);
-        }
-        let child = pair.slave.spawn_command(command).unwrap();
-        drop(pair.slave);
-        let shown = Arc::new(Shown {
-            parser: Mutex::new(vt100::Parser::new(some(rows), some(columns), 0)),
-            changed: Condvar::new(),
-            closing: AtomicBool::new(false),
-        });
-        let mut output = pair.master.try_clone_reader().unwrap();
-        let emulator = Arc::clone(&shown);
-        std::thread::spawn(move || {
-            let mut bytes = [0; 8192];
-            while let Ok(count @ 1..) = output.read(&mut bytes) {
-                if emulator.closing.load(Ordering::SeqCst) {
-                    return;
-                }
-                emulator.parser.lock().unwrap().process(&bytes[..count]);
-                emulator.changed.notify_all();
-            }
-            emulator.changed.notify_all();
-        });
-        let keys = pair.master.take_writer().unwrap();
-        Self { master: Some(pair.master), keys: Some(keys), shown, child, _folder: folder }
-    }
-
-    fn press(&mut self, keys: &str) {
-        let writer = self.keys.as_mut().unwrap();
-        writer.write_all(keys.as_bytes()).unwrap();
-        writer.flush().unwrap();
-    }
-
-    /// Waits until the screen is as it must be, and reads something from it.
-    fn wait<T>(&self, what: &str, read: impl Fn(&vt100::Screen) -> Option<T>) -> T {
-        let deadline = Instant::now() + PATIENCE;
-        let mut parser = self.shown.parser.lock().unwrap();
-        loop {
-            if let Some(value) = read(parser.screen()) {
-                return value;
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "waited for {what}; the screen was:\n{}", parser.screen().contents());
-            (parser, _) = self.shown.changed.wait_timeout(parser, left).unwrap();
-        }
-    }
-
-    fn wait_for(&self, text: &str) {
-        self.wait(text, |screen| screen.contents().contains(text).then_some(()));
-    }
-
-    fn wait_until_gone(&self, text: &str) {
-        self.wait(&format!("{text} to go"), |screen| (!screen.contents().contains(text)).then_some(()));
-    }
-
-    fn contents(&self) -> String {
-        self.shown.parser.lock().unwrap().screen().contents()
-    }
-
-    /// The port it says it listens on.
-    fn port(&self) -> u16 {
-        self.wait("the port", |screen| {
-            let contents = screen.contents();
-            let after = contents.split(":").nth(1)?;
-            let digits: String = after.chars().take_while(char::is_ascii_digit).collect();
-            digits.parse().ok()
-        })
-    }
-
-    fn send(&self, body: &str) {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port())).unwrap();
-        write!(
-            stream,
-            "POST /bulk HTTP/1.1\r\nhost: localhost\r\nauthorization: sdk-fake-0000\r\nx-launchdarkly-event-schema: 4\r\n\
-             content-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
-    }
-
-    fn resize(&self, (columns, rows): (u16, u16)) {
-        let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
-        self.shown.parser.lock().unwrap().screen_mut().set_size(some(rows), some(columns));
-        self.master.as_ref().unwrap().resize(size).unwrap();
-    }
-
-    fn signal(&self, signal: rustix::process::Signal) {
-        let id = i32::try_from(self.child.process_id().unwrap()).unwrap();
-        rustix::process::kill_process(rustix::process::Pid::from_raw(id).unwrap(), signal).unwrap();
-    }
-
-    /// Closes the terminal's window: nobody holds its other end any more.
-    fn close(&mut self) {
-        self.shown.closing.store(true, Ordering::SeqCst);
-        // The emulator is waiting for output; the help is some.
-        self.press("?");
-        self.keys = None;
-        self.master = None;
-    }
-
-    /// Waits until the program has stopped, as a shell does.
-    fn wait_until_stopped(&self) {
-        use rustix::process::{Pid, WaitOptions, waitpid};
-        let id = Pid::from_raw(i32::try_from(self.child.process_id().unwrap()).unwrap()).unwrap();
-        let (_, status) = waitpid(Some(id), WaitOptions::UNTRACED).unwrap().unwrap();
-        assert!(status.stopped(), "{status:?}");
-    }
-
-    /// Waits for the program to end.
-    fn end(&mut self) -> ExitStatus {
-        let mut killer = self.child.clone_killer();
-        let (ended, waiting) = channel();
-        std::thread::scope(|scope| {
-            let child = &mut self.child;
-            scope.spawn(move || ended.send(child.wait().unwrap()).unwrap());
-            match waiting.recv_timeout(PATIENCE) {
-                Ok(status) => status,
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                    killer.kill().unwrap();
-                    panic!("the program does not end");
-                }
-            }
-        })
-    }
-
-    /// Waits until the terminal is as it was before.
-    fn wait_until_restored(&self) {
-        self.wait("the terminal to be restored", |screen| {
-            (!screen.alternate_screen() && !screen.hide_cursor() && !screen.bracketed_paste()).then_some(())
-        });
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        // A test that failed half-way leaves nothing running.
-        let _ = self.child.kill();
-    }
-}
+use pty::{Terminal, batch};
 
 #[test]
 fn a_session_from_the_first_batch_to_the_farewell() {
@@ -362,7 +148,7 @@ fn without_a_terminal_it_says_so_and_what_to_use_instead() {
 
 /// The lines of a file in the folder the program runs in.
 fn lines_of(terminal: &Terminal, name: &str) -> Vec<String> {
-    let text = std::fs::read_to_string(terminal._folder.path().join(name)).unwrap();
+    let text = std::fs::read_to_string(terminal.folder().join(name)).unwrap();
     text.lines().map(str::to_owned).collect()
 }
 
@@ -415,7 +201,7 @@ fn a_recording_is_whole_however_the_screens_are_left() {
             None => terminal.press("q"),
         }
         terminal.end();
-        let file = std::fs::read(terminal._folder.path().join("left.exptap.zst")).unwrap();
+        let file = std::fs::read(terminal.folder().join("left.exptap.zst")).unwrap();
         let index = exptap::recording::frames::FrameIndex::read(&mut std::io::Cursor::new(&file)).unwrap();
         assert!(!index.is_rebuilt, "the table is there: {signal:?}");
         let text = zstd::stream::decode_all(file.as_slice()).unwrap();

@@ -84,9 +84,8 @@ impl Connector {
 
     async fn greet(&self, is_first: bool) -> Result<(Connection, Greeting), ConnectError> {
         let (stream, words) = self.open(is_first).await?;
-        let limits = WebSocketConfig::default()
-            .max_message_size(Some(MAX_TOLD_BYTES))
-            .max_frame_size(Some(MAX_TOLD_BYTES));
+        let limits =
+            WebSocketConfig::default().max_message_size(Some(MAX_TOLD_BYTES)).max_frame_size(Some(MAX_TOLD_BYTES));
         let shaken = client_async_with_config(self.request()?, stream, Some(limits)).await;
         let greeted = match shaken {
             Ok((mut connection, _)) => self.greeting(&mut connection).await.map(|greeting| (connection, greeting)),

@@ -3,9 +3,7 @@
 use super::connect::{ConnectError, Connection, Connector, Greeting};
 use super::link::{Board, LinkState};
 use crate::endpoint::{Intake, Missed};
-use crate::protocol::{
-    self, Bye, Cause, Control, Line, Missing, Position, Resume, Step, Unpacker, VERSION,
-};
+use crate::protocol::{self, Bye, Cause, Control, Line, Missing, Position, Resume, Step, Unpacker, VERSION};
 use crate::recording::Record;
 use futures_util::{SinkExt, StreamExt};
 use std::sync::Arc;
@@ -78,13 +76,7 @@ enum Ended {
 
 impl Follower {
     /// One that was attached nowhere yet.
-    pub fn new(
-        connector: Connector,
-        intake: Intake,
-        board: Arc<Board>,
-        wanted: Wanted,
-        now_ms: fn() -> i64,
-    ) -> Self {
+    pub fn new(connector: Connector, intake: Intake, board: Arc<Board>, wanted: Wanted, now_ms: fn() -> i64) -> Self {
         board.change(|link| link.only.clone_from(&wanted.only));
         Self { connector, intake, board, wanted, position: Position::default(), now_ms }
     }

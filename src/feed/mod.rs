@@ -24,5 +24,5 @@ pub use hub::{Hub, Item, Kept};
 pub use metrics::Counters;
 pub use serve::{Door, Feed, FeedError, Options, PATH, Patience, open};
 pub use socket::{Socket, SocketError, default_path};
-pub use viewer::only;
 pub use token::{MIN_TOKEN_BYTES, Token, TokenError, default_file};
+pub use viewer::only;

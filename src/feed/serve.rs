@@ -183,11 +183,8 @@ impl Feed {
 }
 
 /// Takes connections at a door until the feed stops.
-async fn accept_all<Stream>(
-    accept: impl AsyncFn() -> io::Result<Stream>,
-    guard: Guard,
-    shared: Arc<Shared>,
-) where
+async fn accept_all<Stream>(accept: impl AsyncFn() -> io::Result<Stream>, guard: Guard, shared: Arc<Shared>)
+where
     Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let guard = Arc::new(guard);
@@ -259,8 +256,7 @@ fn answer(
     match path {
         "/metrics" if matches!(*request.method(), Method::GET | Method::HEAD) => {
             let recording = (shared.recording)();
-            let page =
-                metrics::page(&shared.status.figures(), shared.hub.kept(), counters, recording.as_ref());
+            let page = metrics::page(&shared.status.figures(), shared.hub.kept(), counters, recording.as_ref());
             let mut response = text(StatusCode::OK, page);
             let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
             response.headers_mut().insert(CONTENT_TYPE, kind);

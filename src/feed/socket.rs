@@ -120,8 +120,7 @@ impl Drop for Socket {
 
 /// Whether nobody else can put something else under a name in this folder.
 fn check_folder(folder: &Path) -> Result<(), SocketError> {
-    let metadata =
-        fs::metadata(folder).map_err(|error| SocketError::Refused { path: folder.to_owned(), error })?;
+    let metadata = fs::metadata(folder).map_err(|error| SocketError::Refused { path: folder.to_owned(), error })?;
     let user = rustix::process::getuid().as_raw();
     let is_ours = metadata.uid() == user || metadata.uid() == 0;
     let mode = metadata.permissions().mode();

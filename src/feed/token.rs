@@ -56,8 +56,8 @@ impl Token {
     /// [`TokenError::Unfit`].
     pub fn of(text: &str, whence: &str) -> Result<Self, TokenError> {
         let text = text.trim();
-        let is_fit =
-            (MIN_TOKEN_BYTES..=MAX_TOKEN_BYTES).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        let is_fit = (MIN_TOKEN_BYTES..=MAX_TOKEN_BYTES).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_graphic());
         if is_fit { Ok(Self(text.to_owned())) } else { Err(TokenError::Unfit(whence.to_owned())) }
     }
 
@@ -147,7 +147,8 @@ mod tests {
         assert!(Token::read(&path).unwrap_err().to_string().contains("chmod 600"));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         assert!(Token::read(&path).unwrap().is_some());
-        for unfit in ["short", "two words are not one token", "0123456789abcdef\n0123456789abcdef", &"x".repeat(2_000)] {
+        for unfit in ["short", "two words are not one token", "0123456789abcdef\n0123456789abcdef", &"x".repeat(2_000)]
+        {
             fs::write(&path, unfit).unwrap();
             assert!(Token::read(&path).unwrap_err().to_string().contains("expected one line"), "{unfit}");
         }

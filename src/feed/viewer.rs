@@ -151,20 +151,18 @@ impl Viewing {
             changes.mark_unchanged();
             let Some(items) = shared.hub.after(self.after, MESSAGE_BYTES as u64, now_ms()) else { return true };
             if items.is_empty() {
-                let last_heard = *heard.borrow();
                 // What was heard before the ping answers nothing.
-                let unanswered = pinged_at.filter(|pinged_at| last_heard < *pinged_at);
-                let wake = unanswered.map_or(ping_at, |pinged_at| ping_at.min(pinged_at + patience.answer));
+                let unanswered = || pinged_at.filter(|pinged_at| *heard.borrow() < *pinged_at);
+                // One that has not answered yet is not asked again, but given the time it has.
+                let wake = unanswered().map_or(ping_at, |pinged_at| pinged_at + patience.answer);
                 tokio::select! {
                     _ = changes.changed() => continue,
                     () = sleep_until(wake) => {}
                 }
-                let last_heard = *heard.borrow();
-                let now = Instant::now();
-                if pinged_at.is_some_and(|pinged_at| last_heard < pinged_at && now >= pinged_at + patience.answer) {
+                if unanswered().is_some_and(|pinged_at| Instant::now() >= pinged_at + patience.answer) {
                     return false;
                 }
-                if now >= ping_at {
+                if unanswered().is_none() && Instant::now() >= ping_at {
                     if !send(sink, Message::Ping(bytes::Bytes::new()), patience.message).await {
                         return false;
                     }

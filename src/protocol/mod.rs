@@ -243,9 +243,10 @@ mod tests {
     fn what_a_later_version_says_is_passed_over_and_a_newer_one_is_told_whatever_else_is_in_it() {
         assert_eq!(parse(r#"{"feed":"weather","sun":[1]}"#), Ok(Line::Control(Control::Unknown)));
         let later_cause = parse(r#"{"feed":"gap","from":1,"to":2,"t":0,"cause":"eaten","by":"a dog"}"#).unwrap();
-        assert!(
-            matches!(later_cause, Line::Control(Control::Gap(Missing { cause: Cause::Other, from: 1, to: 2, .. })))
-        );
+        assert!(matches!(
+            later_cause,
+            Line::Control(Control::Gap(Missing { cause: Cause::Other, from: 1, to: 2, .. }))
+        ));
         assert_eq!(parse(r#"{"feed":"hello","version":2,"epoch":{}}"#), Err(LineError::Newer(2)));
     }
 

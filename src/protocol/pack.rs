@@ -93,7 +93,8 @@ mod tests {
     #[test]
     fn messages_come_out_as_they_went_in_each_by_itself_and_the_second_like_it_costs_little() {
         let (mut packer, mut unpacker) = (Packer::new().unwrap(), Unpacker::new().unwrap());
-        let message: Vec<u8> = (0..2_000_u32).flat_map(|number| format!("{:x},", number * 7_919).into_bytes()).collect();
+        let message: Vec<u8> =
+            (0..2_000_u32).flat_map(|number| format!("{:x},", number * 7_919).into_bytes()).collect();
         let (first, empty, second) = (packer.pack(&message), packer.pack(b""), packer.pack(&message));
         let (first, second) = (first.unwrap(), second.unwrap());
         assert!(second.len() * 20 < first.len(), "{} after {}", second.len(), first.len());

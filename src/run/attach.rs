@@ -62,11 +62,8 @@ pub(super) fn run(options: cli::Attach) -> ExitCode {
     {
         return code;
     }
-    let session_options = SessionOptions {
-        clock: options.judging.clock.into(),
-        observed_from_ms,
-        ..SessionOptions::from_now(now_ms())
-    };
+    let session_options =
+        SessionOptions { clock: options.judging.clock.into(), observed_from_ms, ..SessionOptions::from_now(now_ms()) };
     let board = Arc::new(Board::default());
     // On this machine it costs more to compress than to send.
     let wanted = Wanted { only: options.only, compress: !matches!(target, Target::Socket(_)) };
@@ -75,7 +72,11 @@ pub(super) fn run(options: cli::Attach) -> ExitCode {
     let asked = Arc::clone(&board);
     let health = move || {
         let link = asked.link();
-        Health { trouble: link.remark.clone(), link: Some(link), ..Health::default() }
+        let trouble = match &link.state {
+            LinkState::Attached => link.remark.clone(),
+            LinkState::Waiting { why, .. } | LinkState::Connecting { why } | LinkState::Ended { why } => Some(why.clone()),
+        };
+        Health { trouble, link: Some(link), ..Health::default() }
     };
     let session = Session::of(given, session_options);
     let (link, reading) = (Some(Arc::clone(&board)), target.to_string());

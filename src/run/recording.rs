@@ -70,8 +70,7 @@ impl Desk {
         let Some(taps) = &self.taps else { return Err("nothing is received here that could be recorded".to_owned()) };
         let header = self.header(observed_from_ms);
         let start = Start { path, header, history, caps: Caps::default(), rotate: self.rotate };
-        let recorder = Recorder::start(Disk, start)
-            .map_err(|error| format!("recording needs a thread: {error}"))?;
+        let recorder = Recorder::start(Disk, start).map_err(|error| format!("recording needs a thread: {error}"))?;
         taps.open(recorder.tap());
         self.recorder = Some(recorder);
         Ok(())

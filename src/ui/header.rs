@@ -130,7 +130,12 @@ fn attached(pieces: &mut Pieces, link: &Link, target: Option<&str>, full: bool) 
     let target = target.unwrap_or_default();
     // Of a path the end tells most.
     let short_name = target.rsplit('/').next().unwrap_or_default();
-    let name = if full { fixed(target, columns(target).min(48)) } else { fixed(short_name, columns(short_name).min(16)) };
+    // Where it is not attached, why not says more than the whole of a path.
+    let name = if full && link.state == LinkState::Attached {
+        fixed(target, columns(target).min(48))
+    } else {
+        fixed(short_name, columns(short_name).min(16))
+    };
     let (mark, role) = match &link.state {
         LinkState::Attached => (" ● ", Role::Good),
         LinkState::Waiting { .. } | LinkState::Connecting { .. } => (" ○ ", Role::Warning),
@@ -143,8 +148,7 @@ fn attached(pieces: &mut Pieces, link: &Link, target: Option<&str>, full: bool) 
         LinkState::Attached if full => pieces.push((" attached".to_owned(), Role::Good)),
         LinkState::Attached => {}
         LinkState::Waiting { seconds, why: reason } => {
-            let words = if full { "reconnecting in" } else { "again in" };
-            pieces.push((format!(" {words} {seconds} s{} ", why(reason)), Role::Warning));
+            pieces.push((format!(" reconnecting in {seconds} s{} ", why(reason)), Role::Warning));
         }
         LinkState::Connecting { why: reason } => {
             pieces.push((format!(" reconnecting…{} ", why(reason)), Role::Warning));

@@ -427,7 +427,16 @@ fn a_recording_is_in_sight_on_every_screen_and_a_fault_of_it_stays() {
     let mut app = app(&mut store);
     let recording = |state| {
         let (path, moved) = ("folder/buy-flow.exptap".into(), None);
-        Message::Recording(Snapshot { path, state, requests: 1, marks: 0, lost: 0, bytes: 4_299_999, moved, put_aside: 0 })
+        Message::Recording(Snapshot {
+            path,
+            state,
+            requests: 1,
+            marks: 0,
+            lost: 0,
+            bytes: 4_299_999,
+            moved,
+            put_aside: 0,
+        })
     };
     app.update(recording(State::Recording));
     for (size, expected) in [
