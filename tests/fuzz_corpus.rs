@@ -74,6 +74,12 @@ const QUERIES: [&str; 5] = [
     "until:1767225600000 source:NodeJSClient",
     "or not ) (",
 ];
+/// What is said on a feed.
+const FEEDS: [&str; 3] = [
+    "{\"feed\":\"hello\",\"version\":1,\"tool\":\"exptap 0.1.0\",\"epoch\":\"a1\",\"first\":3,\"last\":9,\"now\":5}\n{\"exptap\":1,\"redacted\":false,\"part\":{\"of\":\"a\",\"number\":2}}\n{\"feed\":\"gap\",\"from\":1,\"to\":2,\"t\":5,\"cause\":\"gone\"}\n{\"t\":5,\"n\":3,\"path\":\"/bulk\",\"body\":[]}\n{\"t\":5,\"n\":18446744073709551615,\"path\":\"/bulk\",\"body\":[]}\n",
+    "{\"feed\":\"resume\",\"version\":1,\"epoch\":\"a1\",\"after\":7,\"only\":\"key:\\\"a b\\\"\",\"compress\":true}\n{\"feed\":\"weather\"}\n{\"feed\":\"bye\",\"last\":9,\"why\":\"\\u001b[2J\",\"is_final\":true}\n",
+    "{\"feed\":\"gap\",\"from\":9,\"to\":2,\"t\":-1,\"cause\":\"eaten\"}\n{\"feed\":\"gap\",\"from\":1,\"to\":18446744073709551615,\"t\":0,\"cause\":\"not-asked\"}\n",
+];
 /// What follows the header of a recording.
 const REPLAYED: [&str; 3] = [
     concat!(
@@ -179,6 +185,16 @@ fn the_corpora_of_the_other_rooms_hold() {
     MAPPINGS.iter().for_each(|text| targets::segment(text.as_bytes()));
     UNTRUSTED.iter().for_each(|text| targets::untrusted(text.as_bytes()));
     RECORDINGS.iter().for_each(|text| targets::recording(text.as_bytes()));
+    FEEDS.iter().for_each(|text| targets::feed(text.as_bytes()));
+}
+
+#[test]
+fn feeds_hold_at_every_cut() {
+    for text in FEEDS {
+        (0..=text.len()).for_each(|cut| targets::feed(&text.as_bytes()[..cut]));
+        let packed = exptap::protocol::Packer::new().unwrap().pack(text.as_bytes()).unwrap();
+        (0..=packed.len()).for_each(|cut| targets::feed(&packed[..cut]));
+    }
 }
 
 /// Texts as a compressed recording of one frame each, with its table.
@@ -309,6 +325,11 @@ proptest! {
     #[test]
     fn damaged_expectations_hold(bytes in prop_oneof![8 => damaged(&CHECKS), 1 => arbitrary()]) {
         targets::check(&bytes);
+    }
+
+    #[test]
+    fn damaged_feeds_hold(bytes in prop_oneof![8 => damaged(&FEEDS), 1 => arbitrary()]) {
+        targets::feed(&bytes);
     }
 
     #[test]

@@ -417,6 +417,7 @@ impl Drop for IntakeReceiver {
 #[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
+    use crate::endpoint::Tap;
     use bytes::Bytes;
 
     fn envelope(arrival_ms: i64, body: &'static [u8]) -> Envelope {

@@ -73,7 +73,11 @@ impl Guard {
         let (Some(host), None) = (asked.next(), asked.next()) else { return Err(Refusal::Host) };
         // What cannot be read as a name and a port is nobody's.
         let authority: Option<Authority> = host.to_str().ok().and_then(|host| host.parse().ok());
-        let name = authority.filter(|it| !it.as_str().contains('@')).map(|it| it.host().to_ascii_lowercase());
+        let name = authority.and_then(|authority| {
+            let port = authority.as_str().strip_prefix(authority.host())?;
+            let is_whole = port.is_empty() || port.strip_prefix(':')?.parse::<u16>().is_ok();
+            is_whole.then(|| authority.host().to_ascii_lowercase())
+        });
         if name.is_some_and(|name| hosts.contains(&name)) { Ok(()) } else { Err(Refusal::Host) }
     }
 

@@ -148,7 +148,13 @@ impl Sources {
             notes.extend(fill(&mut catalog, flags));
         }
         // What happened between two recordings nobody saw, so only since the latest beginning is everything known.
-        let recorded = texts.iter().filter_map(|text| text.header.as_ref()?.observed_from_ms).max();
+        let headers = || texts.iter().map(|text| text.header.as_ref());
+        let before = std::iter::once(None).chain(headers());
+        // But a recording that was put aside in parts is one, where each part follows the one before it.
+        let begins = headers().zip(before).filter_map(|(header, before)| {
+            header.filter(|header| !before.is_some_and(|before| header.goes_on_from(before)))
+        });
+        let recorded = begins.filter_map(|header| header.observed_from_ms).max();
         Ok(Self { observed_from_ms: request.observed_from_ms.or(recorded), texts, catalog, notes })
     }
 }

@@ -34,12 +34,15 @@ impl Position {
 
     /// Takes a request by its number.
     pub fn take(&mut self, number: u64) -> Step {
-        let expected = self.after.saturating_add(1);
-        if number < expected {
+        let before = self.after;
+        if number <= before {
             return Step::Seen;
         }
         self.after = number;
-        if number == expected { Step::Next } else { Step::After(number - expected) }
+        match number - before {
+            1 => Step::Next,
+            more => Step::After(more - 1),
+        }
     }
 
     /// Takes a gap: how many requests are missing that were not known to be.

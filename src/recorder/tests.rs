@@ -597,3 +597,73 @@ fn a_refused_file_is_told_to_whoever_waits_for_it() {
 fn sizes_are_told_in_the_unit_a_person_would_take() {
     assert_eq!([0, 999, 1000, 4_299_999, 7_050_000_000].map(size), ["0 B", "999 B", "1.0 kB", "4.2 MB", "7.0 GB"]);
 }
+
+#[test]
+fn a_file_that_is_large_enough_is_put_aside_whole_and_the_next_says_that_it_follows() {
+    use crate::recording::Part;
+    for name in ["all.exptap", "all.exptap.zst"] {
+        let (memory, mut clock) = (Memory::default(), Clock(Instant::now(), 0));
+        let header = Header { part: Some(Part { of: "a1".into(), number: 1 }), ..Header::default() };
+        let rotate = Rotate { bytes: Some(400), age: Some(Duration::from_secs(60)) };
+        let mut writer = Writer::new(memory.clone(), Path::new(name), header).rotating(rotate);
+        writer.open(clock.now()).unwrap();
+        for number in 1..=12 {
+            writer.request(&envelope(number, b"[]"), clock.now());
+            writer.flush(clock.now());
+        }
+        let aside = writer.snapshot().put_aside;
+        assert!(aside >= 2, "{name}: {:?}", writer.snapshot());
+        // By age as well, once there is something in it; twice as old and empty it stays.
+        writer.request(&envelope(13, b"[]"), clock.now());
+        clock.1 = 61_000;
+        writer.tick(clock.now());
+        assert_eq!(writer.snapshot().put_aside, aside + 1, "{name}");
+        clock.1 = 200_000;
+        writer.tick(clock.now());
+        assert_eq!(writer.snapshot().put_aside, aside + 1, "{name}");
+        writer.request(&envelope(14, b"[]"), clock.now());
+        writer.close(clock.now());
+        let told = writer.snapshot();
+        assert_eq!((&told.state, told.requests, told.lost), (&State::Closed, 14, 0), "{name}");
+        let names: Vec<String> = {
+            let world = memory.0.lock().unwrap();
+            let mut named: Vec<_> = world.names.iter().map(|(name, inode)| (*inode, name.clone())).collect();
+            named.sort();
+            named.into_iter().map(|(_, name)| name.to_string_lossy().into_owned()).collect()
+        };
+        assert_eq!(names.len() as u64, aside + 2, "{names:?}");
+        assert!(names[0].starts_with("all-19700101T000005Z") && names[0].ends_with(&name[3..]), "{names:?}");
+        let mut seen = Vec::new();
+        for (index, name) in names.iter().enumerate() {
+            let content = memory.content(name);
+            let text =
+                if name.ends_with("zst") { zstd::stream::decode_all(&content[..]).unwrap() } else { content.clone() };
+            let first = String::from_utf8(text).unwrap().lines().next().unwrap().to_owned();
+            let header = recording::parse_header(&first, name).unwrap();
+            assert_eq!(header.part, Some(Part { of: "a1".into(), number: index as u64 + 1 }));
+            let (records, bad) = read(&content);
+            assert_eq!(bad, 0, "{name}");
+            seen.extend(requests(&records));
+        }
+        assert_eq!(seen, (1..=14).collect::<Vec<u64>>(), "{name}");
+    }
+}
+
+#[test]
+fn where_no_further_file_can_be_begun_the_last_one_grows() {
+    let (memory, clock) = (Memory::default(), Clock(Instant::now(), 0));
+    let rotate = Rotate { bytes: Some(1), age: None };
+    let mut writer = Writer::new(memory.clone(), Path::new("a"), Header::default()).rotating(rotate);
+    writer.open(clock.now()).unwrap();
+    // The record is written and synced; the file cannot be renamed.
+    memory.will_fail([Fault::None, Fault::None, Fault::Error(Errno::ACCESS, 0)]);
+    writer.request(&envelope(1, b"[]"), clock.now());
+    let stopped = matches!(&writer.snapshot().state, State::Stopped { why, .. } if why.contains("the last will grow"));
+    assert!(stopped, "{:?}", writer.snapshot());
+    writer.request(&envelope(2, b"[]"), clock.now());
+    writer.retry(clock.now());
+    writer.request(&envelope(3, b"[]"), clock.now());
+    writer.close(clock.now());
+    let (records, bad) = read(&memory.content("a"));
+    assert_eq!((requests(&records), bad, gaps(&records).len()), (vec![1, 3], 0, 1));
+}

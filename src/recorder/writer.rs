@@ -8,7 +8,7 @@ use super::storage::{Identity, Named, Storage};
 use super::{Moved, Rotate, Snapshot, State};
 use crate::envelope::Envelope;
 use crate::recording::frames;
-use crate::recording::{self, Gap, Header, Mark};
+use crate::recording::{self, Gap, Header, Mark, Part};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -212,7 +212,8 @@ impl<S: Storage> Writer<S> {
             Ok(file) => {
                 self.snapshot.put_aside += 1;
                 self.requests_aside = self.snapshot.requests;
-                self.begin(file, self.later_header(now), now);
+                let header = self.later_header(now);
+                self.begin(file, header, now);
                 self.flush(now);
             }
             Err(error) => {
@@ -338,11 +339,14 @@ impl<S: Storage> Writer<S> {
             self.pending.lines.splice(0..0, line);
             self.pending.lost += lost;
         }
-        self.begin(file, self.later_header(now), now);
+        let header = self.later_header(now);
+        self.begin(file, header, now);
     }
 
     /// The header of a file that takes the place of another one: what came before is not in it.
-    fn later_header(&self, now: Moment) -> Header {
+    fn later_header(&mut self, now: Moment) -> Header {
+        // Counted whatever became of the one before: where that is gone no reader can take this for what follows it.
+        self.header.part = self.header.part.as_ref().map(Part::next);
         Header { observed_from_ms: Some(now.epoch_ms), ..self.header.clone() }
     }
 

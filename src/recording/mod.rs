@@ -41,12 +41,35 @@ pub struct Header {
     pub mapping: Option<String>,
     /// Whether keys and values were replaced by stand-ins.
     pub redacted: bool,
+    /// Which part of a recording it is that is kept in several files.
+    pub part: Option<Part>,
+}
+
+/// A part of a recording that is kept in several files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Names the recording: one sitting of one recorder.
+    pub of: String,
+    /// Parts are counted from 1.
+    pub number: u64,
+}
+
+impl Part {
+    /// The part that follows it.
+    pub fn next(&self) -> Self {
+        Self { of: self.of.clone(), number: self.number.saturating_add(1) }
+    }
 }
 
 impl Header {
     /// What it says of what to judge by.
     pub fn given(&self) -> Given {
         Given { catalog: self.catalog.clone(), destination: self.destination().ok().flatten().map(Arc::new) }
+    }
+
+    /// Whether it goes on right where another one ends, with nothing between them.
+    pub fn goes_on_from(&self, before: &Self) -> bool {
+        self.part.is_some() && self.part == before.part.as_ref().map(Part::next)
     }
 
     /// The mapping, read.
@@ -241,6 +264,7 @@ mod tests {
             tool: Some("exptap 0.1.0".into()),
             note: Some("the \"buy\" button".into()),
             redacted: true,
+            part: Some(Part { of: "a1".into(), number: 3 }),
             ..Header::default()
         };
         let mut line = Vec::new();

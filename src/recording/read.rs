@@ -1,6 +1,6 @@
 //! Reading: a line at a time, and no more of it than is needed.
 
-use super::{Gap, Header, Mark, Record, VERSION};
+use super::{Gap, Header, Mark, Part, Record, VERSION};
 use crate::catalog::load::{self, Format};
 use crate::catalog::{Catalog, Origin};
 use crate::envelope::{Answer, AnsweredBy, BodyLoss, Credential, Envelope, Signature, Via};
@@ -83,6 +83,7 @@ pub fn parse_header(line: &str, file: &str) -> Result<Header, HeaderError> {
                 header.mapping = Some(text.to_owned());
             }
         }
+        "part" => header.part = part(value),
         "redacted" => header.redacted = matches!(value, Value::Bool(true)),
         _ => {}
     });
@@ -255,6 +256,17 @@ fn answer(value: Value<'_>) -> Option<Answer> {
         _ => {}
     });
     Some(Answer { status: status?, from })
+}
+
+fn part(value: Value<'_>) -> Option<Part> {
+    let Value::Object(object) = value else { return None };
+    let (mut of, mut number) = (None, None);
+    json::members(object, |name, value| match name.text().as_ref() {
+        "of" => of = string(value),
+        "number" => number = value.integer().and_then(|number| u64::try_from(number).ok()),
+        _ => {}
+    });
+    Some(Part { of: of?, number: number? })
 }
 
 fn string(value: Value<'_>) -> Option<String> {

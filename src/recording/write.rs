@@ -23,6 +23,9 @@ pub fn write_header(line: &mut Vec<u8>, header: &Header) {
     let mapping = header.mapping.as_deref().and_then(|text| serde_json::from_str(text).ok());
     member(line, "mapping", &mapping.unwrap_or(Value::Null));
     member(line, "redacted", &json!(header.redacted));
+    if let Some(part) = &header.part {
+        member(line, "part", &json!({"of": part.of, "number": part.number}));
+    }
     line.extend_from_slice(b"}\n");
 }
 

@@ -74,7 +74,9 @@ pub(super) fn run(options: cli::Attach) -> ExitCode {
         let link = asked.link();
         let trouble = match &link.state {
             LinkState::Attached => link.remark.clone(),
-            LinkState::Waiting { why, .. } | LinkState::Connecting { why } | LinkState::Ended { why } => Some(why.clone()),
+            LinkState::Waiting { why, .. } | LinkState::Connecting { why } | LinkState::Ended { why } => {
+                Some(why.clone())
+            }
         };
         Health { trouble, link: Some(link), ..Health::default() }
     };

@@ -5,7 +5,7 @@ use crate::catalog::Given;
 use crate::endpoint::Taps;
 use crate::envelope::Envelope;
 use crate::recorder::{Caps, Disk, FINISH, Recorder, Rotate, Snapshot, Start, State};
-use crate::recording::{Header, Mark};
+use crate::recording::{Header, Mark, Part};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -68,7 +68,14 @@ impl Desk {
         history: Vec<Arc<Envelope>>,
     ) -> Result<(), String> {
         let Some(taps) = &self.taps else { return Err("nothing is received here that could be recorded".to_owned()) };
-        let header = self.header(observed_from_ms);
+        let mut header = self.header(observed_from_ms);
+        if self.rotate != Rotate::default() {
+            let mut chance = [0; 8];
+            // Without chance there is no name, and parts are taken for recordings of their own: less is known then.
+            let is_named = getrandom::fill(&mut chance).is_ok();
+            let of = chance.iter().map(|byte| format!("{byte:02x}")).collect();
+            header.part = is_named.then_some(Part { of, number: 1 });
+        }
         let start = Start { path, header, history, caps: Caps::default(), rotate: self.rotate };
         let recorder = Recorder::start(Disk, start).map_err(|error| format!("recording needs a thread: {error}"))?;
         taps.open(recorder.tap());

@@ -19,6 +19,7 @@ use exptap::headless::{self, Request};
 use exptap::input::Source;
 use exptap::intake;
 use exptap::json::Walker;
+use exptap::protocol::{self, Control, Line, Packer, Position, Unpacker};
 use exptap::query::{Query, Situation};
 use exptap::recording::frames::{FrameIndex, Frames, Step, decode_frame};
 use exptap::recording::{self, Record};
@@ -361,6 +362,50 @@ impl Read for Pieces<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let piece = buffer.len().min(self.1);
         self.0.read(&mut buffer[..piece])
+    }
+}
+
+/// What a collector or a viewer says: whatever it is it is read or refused, every number is accounted for once, and a
+/// line of the conversation reads back from what it is written as. Compressed, it is the same or nothing.
+pub fn feed(bytes: &[u8]) {
+    let mut position = Position::default();
+    let mut known: u64 = 0;
+    for line in String::from_utf8_lossy(bytes).lines() {
+        match protocol::parse(line) {
+            Ok(Line::Control(control)) => {
+                match &control {
+                    Control::Hello(hello) => {
+                        position.greet(hello);
+                        known = position.after;
+                    }
+                    Control::Gap(missing) => known = known.saturating_add(position.skip(missing)),
+                    _ => {}
+                }
+                let mut written = Vec::new();
+                protocol::write(&mut written, &control);
+                let written = String::from_utf8(written).expect("JSON is text");
+                assert_eq!(protocol::parse(written.trim_end()), Ok(Line::Control(control)), "{written}");
+            }
+            Ok(Line::Record(record)) => {
+                if let Record::Request(envelope) = &*record {
+                    known = known.saturating_add(match position.take(envelope.request) {
+                        protocol::Step::Seen => 0,
+                        protocol::Step::Next => 1,
+                        protocol::Step::After(skipped) => skipped.saturating_add(1),
+                    });
+                }
+            }
+            Ok(Line::Header(_)) => {}
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
+        assert_eq!(known, position.after, "every number once: {line}");
+    }
+    let mut packer = Packer::new().expect("there is memory");
+    let packed = packer.pack(bytes).expect("there is memory");
+    let unpack = |packed: &[u8]| Unpacker::new().expect("there is memory").unpack(packed);
+    assert_eq!(unpack(&packed).expect("it was packed"), bytes);
+    if let Ok(text) = unpack(bytes) {
+        assert!(text.len() <= protocol::MAX_TOLD_BYTES);
     }
 }
 
