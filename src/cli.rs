@@ -241,6 +241,14 @@ pub struct Collect {
     /// The same for mobile SDKs (/mobile…); without it they go to --forward.
     #[arg(long, value_name = "URL")]
     pub forward_mobile: Option<ForwardUrl>,
+    /// The same for Segment's libraries (/v1/track, /v1/batch…): on to Segment (https://api.segment.io); without it they
+    /// get Segment's usual answer from exptap. Webhooks are not handed on.
+    #[arg(long, value_name = "URL")]
+    pub forward_segment: Option<ForwardUrl>,
+    /// Check the signatures of Segment's webhooks with the shared secret in this file; or with the one in the environment
+    /// variable EXPTAP_SEGMENT_SECRET.
+    #[arg(long, value_name = "FILE")]
+    pub segment_secret_file: Option<PathBuf>,
     /// Since when every event has been seen; without it, since exptap was started. RFC 3339 or epoch ms.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub observed_from: Option<i64>,

@@ -67,7 +67,7 @@ fn left(running: Running) -> Vec<Envelope> {
     received
         .map(|received| match received {
             Received::Envelope(envelope) => envelope,
-            Received::Lost(loss) => panic!("{loss:?}"),
+            other => panic!("{other:?}"),
         })
         .collect()
 }

@@ -154,19 +154,27 @@ pub(super) async fn listeners(listen: ListenOn, public: bool) -> Result<(Vec<Tcp
     }
 }
 
-/// Takes over sockets that are listened on already.
-pub(super) fn inherited(sockets: Vec<std::net::TcpListener>, public: bool) -> Result<Vec<TcpListener>, BindError> {
+/// Takes over sockets that are listened on already. It is asynchronous because the runtime must get to know them.
+pub(super) async fn inherited(
+    sockets: Vec<std::net::TcpListener>,
+    public: bool,
+) -> Result<Vec<TcpListener>, BindError> {
     let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-    let take = |socket: std::net::TcpListener| {
-        let address = socket.local_addr().map_err(|source| BindError::Refused { address: nowhere, source })?;
+    let mut listeners = Vec::new();
+    for socket in sockets {
+        let address = match socket.local_addr() {
+            Ok(address) => address,
+            Err(source) => return Err(BindError::Refused { address: nowhere, source }),
+        };
         if !public && !address.ip().to_canonical().is_loopback() {
             return Err(BindError::NotLoopback { address });
         }
-        let refused = |source| BindError::Refused { address, source };
-        socket.set_nonblocking(true).map_err(refused)?;
-        TcpListener::from_std(socket).map_err(refused)
-    };
-    sockets.into_iter().map(take).collect()
+        match socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket)) {
+            Ok(listener) => listeners.push(listener),
+            Err(source) => return Err(BindError::Refused { address, source }),
+        }
+    }
+    Ok(listeners)
 }
 
 async fn loopback(port: u16) -> Result<(Vec<TcpListener>, Option<String>), BindError> {

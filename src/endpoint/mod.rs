@@ -135,7 +135,7 @@ pub async fn bind(options: Options) -> Result<Bound, BindError> {
 ///
 /// Why it cannot start, with what to do about it.
 pub async fn bind_inherited(sockets: Vec<std::net::TcpListener>, options: Options) -> Result<Bound, BindError> {
-    let listeners = bind::inherited(sockets, options.public)?;
+    let listeners = bind::inherited(sockets, options.public).await?;
     with_listeners((listeners, None), options).await
 }
 

@@ -1,7 +1,7 @@
 //! What `/metrics` says, as Prometheus reads it.
 
 use super::Kept;
-use crate::endpoint::Figures;
+use crate::endpoint::{Delivery, Figures};
 use crate::recorder::{Snapshot, State};
 use std::fmt::{Display, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -50,11 +50,8 @@ pub(super) fn page(figures: &Figures, kept: Kept, counters: &Counters, recording
     page.counter("connections_timed_out", "Connections closed because nothing came.", figures.connections_timed_out);
     page.counter("other_requests", "Requests on paths that carry no events.", figures.other_requests);
     page.counter("refused_requests", "Requests whose framing was ambiguous.", figures.refused);
-    page.family("upstream_answers", "counter", "Answers of the upstream.");
-    for (status, count) in &figures.upstream_answers {
-        page.sample("upstream_answers_total", &format!("{{status=\"{status}\"}}"), count);
-    }
-    page.counter("upstream_failures", "Requests the upstream gave no answer to.", figures.upstream_failures);
+    page.delivery("upstream", "LaunchDarkly's upstream", &figures.upstream);
+    page.delivery("segment_upstream", "Segment's upstream", &figures.segment_upstream);
     page.gauge("backlog_requests", "Requests kept for viewers.", kept.requests);
     page.gauge("backlog_bytes", "Bytes kept for viewers.", kept.bytes);
     page.gauge("viewers", "Viewers that are attached.", read(&counters.viewers));
@@ -85,6 +82,16 @@ impl Page {
         let _ = writeln!(self.0, "exptap_{name}{labels} {value}");
     }
 
+    fn delivery(&mut self, name: &str, whose: &str, delivery: &Delivery) {
+        let answers = format!("{name}_answers");
+        self.family(&answers, "counter", &format!("Answers of {whose}."));
+        for (status, count) in &delivery.answers {
+            self.sample(&format!("{answers}_total"), &format!("{{status=\"{status}\"}}"), count);
+        }
+        let help = format!("Requests {whose} gave no answer to.");
+        self.counter(&format!("{name}_failures"), &help, delivery.unanswered);
+    }
+
     fn counter(&mut self, name: &str, help: &str, value: impl Display) {
         self.family(name, "counter", help);
         self.sample(&format!("{name}_total"), "", value);
@@ -103,7 +110,8 @@ mod tests {
 
     #[test]
     fn every_sample_follows_its_help_and_type_and_names_stand_once() {
-        let figures = Figures { upstream_answers: BTreeMap::from([(202, 7), (401, 1)]), ..Figures::default() };
+        let upstream = Delivery { answers: BTreeMap::from([(202, 7), (401, 1)]), ..Delivery::default() };
+        let figures = Figures { upstream, ..Figures::default() };
         let kept = Kept { first: 3, last: 9, requests: 7, bytes: 700 };
         let page = page(&figures, kept, &Counters::default(), None);
         let mut family = String::new();

@@ -4,7 +4,7 @@ use super::feed::{self, Doors, Recorded, Served};
 use super::live::{self, Live};
 use super::recording::Desk;
 use super::service::{self, Level, Notifier, log};
-use super::{BAD_INPUT, COULD_NOT_BIND, now_ms, say};
+use super::{BAD_INPUT, COULD_NOT_BIND, now_ms, say, secret};
 use crate::cli;
 use crate::endpoint::Received;
 use crate::feed::Counters;
@@ -40,6 +40,7 @@ pub(super) fn run(options: cli::Collect) -> ExitCode {
     let judging = cli::Judging {
         catalog: options.catalog.clone(),
         mapping: options.mapping.clone(),
+        flags: None,
         clock: cli::ClockName::Creation,
     };
     let given = match super::given(&judging) {
@@ -52,12 +53,21 @@ pub(super) fn run(options: cli::Collect) -> ExitCode {
         Ok(doors) => doors,
         Err(code) => return code,
     };
+    let segment_secret = match secret::read(options.segment_secret_file.as_deref()) {
+        Ok(secret) => secret,
+        Err(why) => {
+            say(why);
+            return BAD_INPUT.into();
+        }
+    };
     let wish = live::Wish {
         listen: options.listen.unwrap_or_default(),
         inherited,
         public: options.public,
         forward: options.forward,
         forward_mobile: options.forward_mobile,
+        forward_segment: options.forward_segment,
+        segment_secret,
     };
     let live = match Live::start(wish) {
         Ok(live) => live,

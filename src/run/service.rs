@@ -157,6 +157,8 @@ fn command(program: &Path, options: &cli::Collect) -> String {
         ("--mapping", options.mapping.as_ref().map(absolute)),
         ("--forward", options.forward.as_ref().map(|url| text(url))),
         ("--forward-mobile", options.forward_mobile.as_ref().map(|url| text(url))),
+        ("--forward-segment", options.forward_segment.as_ref().map(|url| text(url))),
+        ("--segment-secret-file", options.segment_secret_file.as_ref().map(absolute)),
         ("--record", recording.record.as_ref().map(absolute)),
         ("--record-note", recording.record_note.clone()),
         ("--rotate", options.rotate.as_ref().map(bytes)),

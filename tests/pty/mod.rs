@@ -111,7 +111,7 @@ impl Terminal {
             emulator.changed.notify_all();
         });
         let keys = pair.master.take_writer().unwrap();
-        Self { master: Some(pair.master), keys: Some(keys), shown, child, folder: folder }
+        Self { master: Some(pair.master), keys: Some(keys), shown, child, folder }
     }
 
     pub fn press(&mut self, keys: &str) {
