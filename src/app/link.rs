@@ -69,7 +69,10 @@ impl App<'_> {
 
     /// Notes that requests are missing which a collector received.
     pub(super) fn miss(&mut self, missed: &Missed) {
-        self.holes.add(self.store.next(), missed.requests, missed.t_ms, &missed.why);
+        // What was asked to be left out is no surprise, and would stand between all the rest; the header counts it.
+        if !missed.is_intended {
+            self.holes.add(self.store.next(), missed.requests, missed.t_ms, &missed.why);
+        }
         match missed.requests {
             Some(requests) => self.store.lose(requests),
             None => self.store.interrupt(),

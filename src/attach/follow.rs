@@ -140,7 +140,7 @@ impl Follower {
         let hello = &greeting.hello;
         if self.position.greet(hello) {
             let why = "the collector was started anew; of what was sent meanwhile nothing is known";
-            self.intake.miss(Missed { requests: None, t_ms: (self.now_ms)(), why: why.into() });
+            self.intake.miss(Missed { requests: None, t_ms: (self.now_ms)(), why: why.into(), is_intended: false });
         }
         let skew_ms = hello.now.saturating_sub((self.now_ms)());
         let remark = (skew_ms.abs() >= SKEW_MS).then(|| {
@@ -236,7 +236,7 @@ impl Follower {
         match missing.cause {
             Cause::NotAsked => {
                 self.board.change(|link| link.not_asked += requests);
-                self.miss(requests, "not asked for (--only)");
+                self.miss_as(requests, "not asked for (--only)", true);
             }
             Cause::Gone => self.miss(requests, "the collector keeps only the newest, and they were older"),
             Cause::Lost => self.miss(requests, "the collector had no room for them"),
@@ -245,8 +245,13 @@ impl Follower {
     }
 
     fn miss(&self, requests: u64, why: &str) {
+        self.miss_as(requests, why, false);
+    }
+
+    fn miss_as(&self, requests: u64, why: &str, is_intended: bool) {
         if requests > 0 {
-            self.intake.miss(Missed { requests: Some(requests), t_ms: (self.now_ms)(), why: why.into() });
+            let t_ms = (self.now_ms)();
+            self.intake.miss(Missed { requests: Some(requests), t_ms, why: why.into(), is_intended });
         }
     }
 

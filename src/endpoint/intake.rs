@@ -57,6 +57,8 @@ pub struct Missed {
     pub t_ms: i64,
     /// Why, in words.
     pub why: Arc<str>,
+    /// Whether whoever is shown the rest asked for that.
+    pub is_intended: bool,
 }
 
 /// What the core takes from the intake, in the order it happened.
@@ -540,7 +542,7 @@ mod tests {
         let (recorder, feed) = (Arc::new(Numbers::default()), Arc::new(Numbers::default()));
         receiver.taps().open(Arc::<Numbers>::clone(&recorder));
         receiver.feed().open(Arc::<Numbers>::clone(&feed));
-        let missed = |requests| Missed { requests, t_ms: 5, why: "kept no longer".into() };
+        let missed = |requests| Missed { requests, t_ms: 5, why: "kept no longer".into(), is_intended: false };
         intake.miss(missed(Some(7)));
         assert!(intake.offer(envelope(1, b"the eighth")));
         intake.miss(missed(None));

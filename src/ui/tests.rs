@@ -16,6 +16,7 @@ use ratatui::buffer::Buffer;
 use ratatui::style::Color;
 use std::time::Duration;
 
+mod attached;
 mod replay;
 mod segment;
 
