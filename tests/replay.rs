@@ -310,6 +310,8 @@ fn fresh(text: &[u8], catalog: &Catalog, observed_from_ms: Option<i64>, rows: us
         }
         match record {
             Ok(Record::Request(envelope)) => session.receive(&envelope),
+            // Of how many requests nobody knows.
+            Ok(Record::Gap(Gap { lost: 0, .. })) => session.interrupt(),
             Ok(Record::Gap(gap)) => session.lose(gap.lost),
             Ok(Record::Mark(_) | Record::Unknown) => {}
             Err(()) => session.lose(1),
