@@ -42,6 +42,7 @@ pub(super) fn run(options: cli::Collect) -> ExitCode {
         mapping: options.mapping.clone(),
         flags: None,
         clock: cli::ClockName::Creation,
+        segment_delivery: crate::attribution::state::SEGMENT_DELIVERY_PERCENT,
     };
     let given = match super::given(&judging) {
         Ok(given) => given,
