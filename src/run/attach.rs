@@ -62,8 +62,12 @@ pub(super) fn run(options: cli::Attach) -> ExitCode {
     {
         return code;
     }
-    let session_options =
-        SessionOptions { clock: options.judging.clock.into(), observed_from_ms, ..SessionOptions::from_now(now_ms()) };
+    let session_options = SessionOptions {
+        clock: options.judging.clock.into(),
+        observed_from_ms,
+        segment_delivery_percent: options.judging.segment_delivery,
+        ..SessionOptions::from_now(now_ms())
+    };
     let board = Arc::new(Board::default());
     // On this machine it costs more to compress than to send.
     let wanted = Wanted { only: options.only, compress: !matches!(target, Target::Socket(_)) };
