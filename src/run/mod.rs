@@ -5,6 +5,7 @@ mod bucket;
 mod catalog;
 mod check;
 mod collect;
+mod diff;
 mod explain;
 mod live;
 mod map;
@@ -72,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Demo(options) => demo(options),
         Command::Replay(options) => replay::run(options),
         Command::Tail(options) => tail::run(options),
+        Command::Diff(options) => diff::run(options),
         Command::Redact(options) => redact::run(&options),
         Command::Bucket(options) => bucket::run(&options),
         Command::Map(options) => map::run(&options),
@@ -224,19 +226,31 @@ fn judged(
     };
     match run(&request) {
         Ok(read) => {
-            read.notes.iter().for_each(say);
-            if let Some(Unreadable { count, first }) = &read.unreadable {
-                say(format_args!("{count} of the events could not be read; the first: {first}"));
-            } else if read.state.totals().events == 0 {
-                say("no events: the sources are empty");
-            }
+            tell(&read);
             // The process ends here; giving millions of small pieces back one by one would only make the user wait.
             std::mem::forget(read);
             ExitCode::SUCCESS
         }
+        Err(failure) => failed(failure),
+    }
+}
+
+/// Says what a person should know of what was read.
+fn tell(read: &Read) {
+    read.notes.iter().for_each(say);
+    if let Some(Unreadable { count, first }) = &read.unreadable {
+        say(format_args!("{count} of the events could not be read; the first: {first}"));
+    } else if read.state.totals().events == 0 {
+        say("no events: the sources are empty");
+    }
+}
+
+/// Says why a command cannot do its work.
+fn failed(failure: Failure) -> ExitCode {
+    match failure {
         // A reader that has seen enough closes the pipe; that is not a fault.
-        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(failure) => {
+        Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        failure => {
             say(failure);
             BAD_INPUT.into()
         }
