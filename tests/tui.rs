@@ -66,14 +66,20 @@ struct Terminal {
 
 impl Terminal {
     /// Starts `exptap listen` on a free port.
-    fn listening((columns, rows): (u16, u16), environment: &[(&str, &str)]) -> Self {
+    fn listening(size: (u16, u16), environment: &[(&str, &str)]) -> Self {
+        Self::starting(&["listen", "--listen", "127.0.0.1:0"], size, environment)
+    }
+
+    /// Starts exptap with the catalog.
+    fn starting(arguments: &[&str], (columns, rows): (u16, u16), environment: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let catalog: PathBuf = folder.path().join("catalog.toml");
         std::fs::write(&catalog, CATALOG).unwrap();
         let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).unwrap();
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_exptap"));
-        command.args(["listen", "--listen", "127.0.0.1:0", "--catalog"]);
+        command.args(arguments);
+        command.arg("--catalog");
         command.arg(&catalog);
         command.cwd(folder.path());
         command.env_clear();
@@ -109,6 +115,13 @@ impl Terminal {
         let writer = self.keys.as_mut().unwrap();
         writer.write_all(keys.as_bytes()).unwrap();
         writer.flush().unwrap();
+    }
+
+    /// Writes the catalog anew as editors do it: a new file is put in the place of the old one.
+    fn write_catalog(&self, text: &str) {
+        let (new, catalog) = (self._folder.path().join("new"), self._folder.path().join("catalog.toml"));
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(&new, &catalog).unwrap();
     }
 
     /// Waits until the screen is as it must be, and reads something from it.
@@ -253,6 +266,41 @@ fn a_session_from_the_first_batch_to_the_farewell() {
     assert!(terminal.end().success());
     terminal.wait_until_restored();
     terminal.wait_for("it is not LaunchDarkly's result");
+}
+
+#[test]
+fn a_catalog_that_is_written_anew_is_read_at_once_and_what_changed_is_marked() {
+    let mut terminal = Terminal::listening((120, 40), &[]);
+    terminal.wait_for("Nothing has arrived yet");
+    terminal.send(&batch());
+    terminal.wait_for("✗  KIND  event-lacks");
+    terminal.write_catalog(&CATALOG.replace("randomization_unit", "randomisation_unit"));
+    terminal.wait_for("catalog.toml:10:1: ");
+    terminal.wait_for("✗  KIND  event-lacks");
+
+    terminal.write_catalog(&CATALOG.replace("event_key = \"checkout\"", "event_key = \"Checkout\""));
+    terminal.wait_for("catalog re-read: 3 verdicts changed");
+    terminal.press("z");
+    terminal.wait_for("✗  KEY  no-metric-for-key  revised  “Checkout”?");
+    terminal.wait_until_gone("✗  KIND  event-lacks");
+    terminal.press("q");
+    assert!(terminal.end().success());
+    terminal.wait_until_restored();
+}
+
+#[test]
+fn a_recording_is_judged_again_where_it_stands_when_its_catalog_is_written_anew() {
+    let recording = concat!(env!("CARGO_MANIFEST_DIR"), "/recordings/healthy.exptap");
+    let mut terminal = Terminal::starting(&["replay", recording], (120, 40), &[]);
+    // By devices nobody is exposed.
+    terminal.wait_for("event-lacks-unit");
+    terminal.wait_for("record 4 of 4");
+    terminal.write_catalog(&CATALOG.replace("\"device\"\nvariations", "\"user\"\nvariations"));
+    terminal.wait_for("catalog re-read: 130 verdicts changed");
+    terminal.wait_until_gone("event-lacks-unit");
+    terminal.press("q");
+    assert!(terminal.end().success());
+    terminal.wait_until_restored();
 }
 
 #[test]

@@ -86,7 +86,8 @@ fn is_changed(difference: &Difference) -> bool {
 }
 
 fn verdicts(sides: Pair<&Side>) -> Vec<VerdictDifference> {
-    let names: BTreeSet<&'static str> = both(sides).flat_map(|side| side.report.totals.verdicts.keys().copied()).collect();
+    let names: BTreeSet<&'static str> =
+        both(sides).flat_map(|side| side.report.totals.verdicts.keys().copied()).collect();
     let row = |verdict: &'static str| {
         let events = Pair::of(sides, |side| side.report.totals.verdicts.get(verdict).copied().unwrap_or_default());
         VerdictDifference { verdict, events, per_thousand: per_thousand(events, events_of(sides)) }
@@ -246,9 +247,7 @@ fn source_counts(counts: Pair<BySource>) -> Vec<SourceCount> {
 
 /// Who sent the events of a verdict.
 fn sent_by(sides: Pair<&Side>, place: &Place, code: ReasonCode) -> Pair<BySource> {
-    Pair::of(sides, |side| {
-        side.verdicts.get(place).and_then(|codes| codes.get(&code)).cloned().unwrap_or_default()
-    })
+    Pair::of(sides, |side| side.verdicts.get(place).and_then(|codes| codes.get(&code)).cloned().unwrap_or_default())
 }
 
 /// Who evaluated: by events, and by summaries where they tell of evaluations that sent none.
@@ -347,7 +346,8 @@ fn event_keys(sides: Pair<&Side>) -> Vec<KeyDifference> {
 type Subject<'a> = (ReasonCode, Option<&'a str>, Option<&'a str>);
 
 fn findings(sides: Pair<&Side>) -> Vec<FindingDifference> {
-    let subjects: BTreeSet<Subject<'_>> = both(sides).flat_map(|side| side.report.findings.iter().map(subject)).collect();
+    let subjects: BTreeSet<Subject<'_>> =
+        both(sides).flat_map(|side| side.report.findings.iter().map(subject)).collect();
     let row = |about: Subject<'_>| {
         let of = |side: &Side| -> Vec<Finding> {
             side.report.findings.iter().filter(|finding| subject(finding) == about).cloned().collect()
@@ -382,7 +382,9 @@ fn findings(sides: Pair<&Side>) -> Vec<FindingDifference> {
         Presence::Gone => 1,
         Presence::Both => 2,
     };
-    rows.sort_by_key(|row| (order(row.presence), Reverse(row.severity), Reverse(row.events.before.max(row.events.after))));
+    rows.sort_by_key(|row| {
+        (order(row.presence), Reverse(row.severity), Reverse(row.events.before.max(row.events.after)))
+    });
     rows
 }
 
@@ -405,7 +407,9 @@ fn evaluations(sides: Pair<&Side>) -> Vec<EvaluationsDifference> {
             sampled: Pair::of(sides, |side| side.sampled_flags.iter().any(|flag| **flag == *name.0)),
         })
     };
-    names.into_iter().filter_map(row).collect()
+    let mut rows: Vec<EvaluationsDifference> = names.into_iter().filter_map(row).collect();
+    rows.sort_by_key(|row| !row.is_unexplained());
+    rows
 }
 
 fn unsent(of: &Pair<Evaluations>, counted: Pair<u64>) -> Vec<UnsentDifference> {

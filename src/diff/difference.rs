@@ -88,7 +88,7 @@ pub struct Difference {
     pub event_keys: Vec<KeyDifference>,
     /// Findings of either: new ones first, then those that are gone.
     pub findings: Vec<FindingDifference>,
-    /// Evaluations that summaries count, less the events that were sent of them.
+    /// Evaluations that summaries count, less the events that were sent of them; what nothing explains first.
     pub evaluations: Vec<EvaluationsDifference>,
 }
 

@@ -22,7 +22,8 @@ fn write_all(out: &mut String, difference: &Difference) -> fmt::Result {
     let recordings = &difference.recordings;
     for (title, recording) in [("Before", &recordings.before), ("After", &recordings.after)] {
         let span = span(recording).map_or_else(String::new, |span| format!(", {span}"));
-        let lost = if recording.lost > 0 { format!(", at least {} lost", grouped(recording.lost)) } else { String::new() };
+        let lost =
+            if recording.lost > 0 { format!(", at least {} lost", grouped(recording.lost)) } else { String::new() };
         let (name, events) = (code(&recording.name), grouped(recording.events));
         writeln!(out, "- **{title}:** {name}: {events} events{span}{lost}; catalog: {}", recording.catalog)?;
     }

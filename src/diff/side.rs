@@ -167,8 +167,7 @@ impl Gathering {
             (Kind::Summary, _, Some(features)) => {
                 for flag in summary::flags(features) {
                     let Some(judged) = running(&flag.flag) else { continue };
-                    let of_flag =
-                        self.evaluations.entry((flag.flag.as_ref().into(), Arc::clone(source))).or_default();
+                    let of_flag = self.evaluations.entry((flag.flag.as_ref().into(), Arc::clone(source))).or_default();
                     for counter in &flag.counters {
                         let (code, _) = why_unsent(judged, event, &flag, *counter, arrival.environment);
                         of_flag.counted = of_flag.counted.saturating_add(counter.count);

@@ -26,33 +26,39 @@ pub fn text(difference: &Difference) -> String {
 /// What changed, in one sentence.
 pub fn sentence(difference: &Difference) -> String {
     let Pair { before, after } = difference.recordings.clone().map(|it| it.events);
-    let noun = |events: u64| if events == 1 { "event" } else { "events" };
     if before == 0 && after == 0 {
         return "Neither recording holds an event: there is nothing to compare.".to_owned();
     }
     if !difference.changed {
         let amount = if before == after {
-            format!("{} {} in each", grouped(before), noun(before))
+            format!("{} in each", counted(before, "event", "events"))
         } else {
-            format!("{} {}, then {}", grouped(before), noun(before), grouped(after))
+            format!("{}, then {}", counted(before, "event", "events"), grouped(after))
         };
-        return format!("Nothing changed: {amount}, the same senders, event keys and findings, and the same share of every verdict.");
+        return format!(
+            "Nothing changed: {amount}, the same senders, event keys and findings, and the same share of every verdict."
+        );
     }
     let new = difference.findings.iter().filter(|finding| finding.presence == Presence::New).count() as u64;
     let gone = difference.findings.iter().filter(|finding| finding.presence == Presence::Gone).count() as u64;
-    let findings = |count: u64| format!("{} {}", grouped(count), if count == 1 { "finding" } else { "findings" });
+    let findings = |count: u64| counted(count, "finding", "findings");
     let told = match (new, gone) {
         (0, 0) => "no finding is new or gone".to_owned(),
         (new, 0) => format!("{} new", findings(new)),
         (0, gone) => format!("{} gone", findings(gone)),
         (new, gone) => format!("{} new, {} gone", findings(new), grouped(gone)),
     };
-    let counted = difference.verdicts.iter().find(|it| it.verdict == "counted");
-    let counted = counted.map_or_else(String::new, |it| {
+    let that_count = difference.verdicts.iter().find(|it| it.verdict == "counted");
+    let that_count = that_count.map_or_else(String::new, |it| {
         let share = it.per_thousand.map(share);
         format!(" {} of 1 000 events count, then {}.", share.before, share.after)
     });
-    format!("Changed: {told}.{counted}")
+    format!("Changed: {told}.{that_count}")
+}
+
+/// `1 event`, `2 events`.
+fn counted(count: u64, one: &str, several: &str) -> String {
+    format!("{} {}", grouped(count), if count == 1 { one } else { several })
 }
 
 /// `4 → 24`, or `4` where it stays.
@@ -72,7 +78,8 @@ pub(super) fn share(share: Option<f64>) -> String {
 /// Who the events of a verdict come from, those of the side that has more of them first; names made harmless by
 /// `name`.
 pub(super) fn from(verdict: &CodeDifference, name: impl Fn(&str) -> String) -> String {
-    let names = verdict.sources.iter().take(SOURCES_SHOWN).map(|it| format!("{} {}", name(&it.source), counts(it.events)));
+    let names =
+        verdict.sources.iter().take(SOURCES_SHOWN).map(|it| format!("{} {}", name(&it.source), counts(it.events)));
     let mut words: Vec<String> = names.collect();
     if verdict.sources.len() > SOURCES_SHOWN {
         words.push(format!("{} more", verdict.sources.len() - SOURCES_SHOWN));
@@ -85,8 +92,8 @@ pub(super) fn figure(metric: &ArmMetricDifference, complete: Pair<bool>) -> Stri
     let one = |rate: Option<f64>, mean: Option<f64>, interval: Option<[f64; 2]>, complete: bool| match (rate, mean) {
         _ if !complete => "partial".to_owned(),
         (Some(rate), _) => {
-            let interval = interval
-                .map_or_else(String::new, |[low, high]| format!(" [{:.2}, {:.2}]", low * 100.0, high * 100.0));
+            let interval =
+                interval.map_or_else(String::new, |[low, high]| format!(" [{:.2}, {:.2}]", low * 100.0, high * 100.0));
             format!("{:.2} %{interval}", rate * 100.0)
         }
         (_, Some(mean)) => {
@@ -125,16 +132,17 @@ pub(super) fn span(recording: &Recording) -> Option<String> {
 fn write_all(out: &mut String, difference: &Difference) -> fmt::Result {
     let recordings = &difference.recordings;
     for (title, recording) in [("before", &recordings.before), ("after", &recordings.after)] {
-        write!(out, "{title:<6}  {}: {} events", safe(&recording.name), grouped(recording.events))?;
+        write!(out, "{title:<6}  {}: {}", safe(&recording.name), counted(recording.events, "event", "events"))?;
         if recording.requests > 0 {
-            write!(out, " in {} requests", grouped(recording.requests))?;
+            write!(out, " in {}", counted(recording.requests, "request", "requests"))?;
         }
         if let Some(span) = span(recording) {
             write!(out, ", {span}")?;
         }
         writeln!(out, "; catalog: {}", recording.catalog)?;
         if recording.lost > 0 {
-            writeln!(out, "        at least {} requests were lost before anything could be looked at", grouped(recording.lost))?;
+            let lost = counted(recording.lost, "request was", "requests were");
+            writeln!(out, "        at least {lost} lost before anything could be looked at")?;
         }
     }
     if !difference.same_catalog {
@@ -189,7 +197,9 @@ fn write_experiment(out: &mut String, experiment: &ExperimentDifference) -> fmt:
     let (key, iteration, flag) = (safe(&experiment.key), safe(&experiment.iteration), safe(&experiment.flag));
     writeln!(out, "\n{key} · iteration {iteration} · flag {flag} · {unit}")?;
     let mut table = Table::default();
-    table.row(["arm", "units", "of 1 000", "metric", "converting", "conversions", "rate or mean"].map(ToOwned::to_owned));
+    table.row(
+        ["arm", "units", "of 1 000", "metric", "converting", "conversions", "rate or mean"].map(ToOwned::to_owned),
+    );
     for arm in &experiment.arms {
         let head = [safe(&arm.name), counts(arm.units), arrow(arm.per_thousand.map(share))];
         if arm.metrics.is_empty() {
@@ -301,9 +311,16 @@ fn write_evaluations(out: &mut String, difference: &Difference) -> fmt::Result {
         return Ok(());
     }
     writeln!(out, "\nEvaluations that summaries count, less the events sent of them")?;
+    if difference.evaluations.iter().all(|it| it.unsent.is_empty()) {
+        let counted = Pair {
+            before: difference.evaluations.iter().map(|it| it.counted.before).sum(),
+            after: difference.evaluations.iter().map(|it| it.counted.after).sum(),
+        };
+        return writeln!(out, "  every one of {} was sent", counts(counted));
+    }
     let mut table = Table::default();
     table.row(["flag", "from", "counted", "sent", "sent no event", ""].map(ToOwned::to_owned));
-    for it in &difference.evaluations {
+    for it in difference.evaluations.iter().filter(|it| !it.unsent.is_empty()) {
         let rest = Pair {
             before: it.unsent.iter().map(|unsent| unsent.evaluations.before).sum(),
             after: it.unsent.iter().map(|unsent| unsent.evaluations.after).sum(),

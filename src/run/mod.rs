@@ -18,6 +18,7 @@ mod secret;
 mod tail;
 mod trial;
 pub mod tui;
+mod watch;
 mod what_if;
 
 use crate::app::Forwarding;
@@ -39,6 +40,7 @@ use recording::Desk;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
+use watch::Watch;
 
 /// Exit code where an expectation does not hold.
 pub const CHECK_FAILED: u8 = 1;
@@ -101,7 +103,10 @@ fn read_flags(judging: &cli::Judging) -> Result<Option<Payload>, ExitCode> {
 }
 
 /// What a command that shows what comes in is to judge by: the catalog has the rollouts of the flags named beside it.
-fn given(judging: &cli::Judging) -> Result<Given, ExitCode> {
+/// With it come the files that it was read from, to be watched.
+fn given(judging: &cli::Judging) -> Result<(Given, Watch), ExitCode> {
+    // What is written while they are read is seen to be another file later.
+    let mut watch = Watch::new(judging);
     let mut given = named(judging)?;
     if let Some(flags) = read_flags(judging)? {
         let Some(catalog) = &mut given.catalog else {
@@ -109,13 +114,14 @@ fn given(judging: &cli::Judging) -> Result<Given, ExitCode> {
             return Err(ExitCode::from(BAD_INPUT));
         };
         fill(catalog, &flags).iter().for_each(say);
+        watch.fill_with(flags);
     }
-    Ok(given)
+    Ok((given, watch))
 }
 
 fn listen(options: cli::Listen) -> ExitCode {
-    let given = match given(&options.judging) {
-        Ok(given) => given,
+    let (given, watch) = match given(&options.judging) {
+        Ok(read) => read,
         Err(code) => return code,
     };
     let started_ms = now_ms();
@@ -163,7 +169,8 @@ fn listen(options: cli::Listen) -> ExitCode {
     }
     let session_options =
         SessionOptions { clock, segment_delivery_percent, ..SessionOptions::from_now(observed_from_ms) };
-    screen::show(Session::of(given, session_options), live, forward, options.screen, None, desk)
+    let session = Session::of(given, session_options);
+    screen::show(session, live, forward, options.screen, screen::Beside { watch, ..screen::Beside::new(desk) })
 }
 
 fn demo(options: cli::Demo) -> ExitCode {
@@ -185,7 +192,8 @@ fn demo(options: cli::Demo) -> ExitCode {
     }
     // Nothing happened in the shop before it opened, so what is seen is all there is.
     let session = Session::new(Some(shop.catalog()), SessionOptions::from_now(shop.opened_at_ms()));
-    screen::show(session, live, Forwarding::default(), options.screen, Some(shop), desk)
+    let beside = screen::Beside { shop: Some(shop), ..screen::Beside::new(desk) };
+    screen::show(session, live, Forwarding::default(), options.screen, beside)
 }
 
 fn sources() -> ExitCode {

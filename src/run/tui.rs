@@ -13,6 +13,7 @@ use super::pace::{Dirty, Pace};
 use super::recording::Desk;
 use super::replay::{Replayed, Replaying};
 use super::trial::Trials;
+use super::watch::{News, Watch};
 use crate::app::keymap::lookup;
 use crate::app::{Action, App, Effect, Forwarding, Health, Message, Pane, Setting, Tick, TrialNews};
 use crate::endpoint::{IntakeReceiver, Received};
@@ -56,6 +57,8 @@ pub struct TuiOptions {
     pub filter: Option<String>,
     /// Where recordings are started and ended.
     pub desk: Desk,
+    /// The files that everything is judged by.
+    pub(super) watch: Watch,
 }
 
 /// One slice of judging.
@@ -76,8 +79,20 @@ const COPY_BYTES: usize = 100_000;
 ///
 /// Where there is no terminal ([`crate::terminal::TerminalError`]), or it fails.
 pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
-    let TuiOptions { mut session, intake, replaying, addresses, reading, forward, health, theme, fps, filter, desk } =
-        options;
+    let TuiOptions {
+        mut session,
+        intake,
+        replaying,
+        addresses,
+        reading,
+        forward,
+        health,
+        theme,
+        fps,
+        filter,
+        desk,
+        watch,
+    } = options;
     let mut abilities = Abilities::read(|name| std::env::var(name).ok());
     crate::terminal::require()?;
     let mut themes = Themes::built_in();
@@ -105,6 +120,7 @@ pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
         replaying,
         desk,
         trials: Trials::default(),
+        watch,
         started: Instant::now(),
         second: 0,
         frames: 0,
@@ -172,6 +188,7 @@ struct Loop<'a> {
     replaying: Option<Replaying>,
     desk: Desk,
     trials: Trials,
+    watch: Watch,
     started: Instant,
     /// The second of the last tick.
     second: u64,
@@ -196,6 +213,7 @@ enum Woken {
     Replayed,
     Recording,
     Tried(TrialNews),
+    Look,
     Spare,
 }
 
@@ -261,6 +279,7 @@ impl Loop<'_> {
                 envelope = next_request(&mut intake), if intake.is_some() => Woken::Arrived(envelope),
                 () = replayed(self.replaying.as_ref()), if self.replaying.is_some() => Woken::Replayed,
                 news = self.trials.news() => Woken::Tried(news),
+                () = self.watch.due() => Woken::Look,
                 () = std::future::ready(()), if spare => Woken::Spare,
             };
             match woken {
@@ -290,6 +309,7 @@ impl Loop<'_> {
                     }
                 }
                 Woken::Tried(news) => self.update(Message::Trial(Box::new(news)), Dirty::Data)?,
+                Woken::Look => self.look_at_files()?,
                 Woken::Spare => self.update(Message::Spare, Dirty::Data)?,
             }
             self.ended |= self.screen.is_broken();
@@ -353,6 +373,29 @@ impl Loop<'_> {
             self.update(Message::Notice(text, is_bad), Dirty::Data)?;
         }
         self.tick(true)
+    }
+
+    /// Judges by the files anew where they have changed.
+    fn look_at_files(&mut self) -> io::Result<()> {
+        match self.watch.look() {
+            News::None => Ok(()),
+            News::Mistake(why) => self.update(Message::Notice(why, true), Dirty::Data),
+            News::Given(given, what, remark) => {
+                self.desk.take_given((*given).clone());
+                if let Some(replaying) = &mut self.replaying {
+                    let shown = self.app.store().shown();
+                    if let Err(why) = replaying.take_given(*given, shown, what) {
+                        self.update(Message::Notice(format!("{what} re-read: {why}"), true), Dirty::Data)?;
+                    }
+                } else {
+                    self.update(Message::Given(given, what), Dirty::Data)?;
+                }
+                match remark {
+                    Some(remark) => self.update(Message::Notice(remark, true), Dirty::Data),
+                    None => Ok(()),
+                }
+            }
+        }
     }
 
     /// Records what the session holds, and what comes. Where events have scrolled out nothing from before the oldest
