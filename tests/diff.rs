@@ -92,6 +92,18 @@ struct Ran {
     stderr: String,
 }
 
+#[test]
+fn another_mapping_of_segment_is_said_because_it_is_a_part_of_what_changed() {
+    let recordings = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("recordings");
+    let ran = run(&recordings, &["segment-default-mapping.exptap", "segment-device-mapping.exptap"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    assert!(ran.stdout.contains("\nSegment's destination is set up differently; --mapping FILE"), "{}", ran.stdout);
+    assert!(!ran.stdout.contains("different catalogs"), "{}", ran.stdout);
+    let counted = "  counted           checkout-cta-test · products-added       0.0 → 1000.0  new   \
+                   Segment analytics-node-next/latest 0 → 70\n";
+    assert!(ran.stdout.contains(counted), "{}", ran.stdout);
+}
+
 /// Runs `exptap diff before.exptap after.exptap --catalog catalog.toml` on two recordings.
 fn diff(before: &str, after: &str, more: &[&str]) -> Ran {
     let folder = tempfile::tempdir().unwrap();

@@ -330,7 +330,7 @@ impl<'a> App<'a> {
             }
             Message::Replay(view) => effects.redraw = self.take_replay(*view),
             Message::Replaced => self.take_replacement(),
-            Message::Given(given, what) => self.take_given(*given, what),
+            Message::Given(given, what) => self.take_given(*given, what, &mut effects.effects),
             Message::Recording(snapshot) => self.take_recording(snapshot),
             Message::Trial(news) => effects.redraw = self.take_trial(*news),
             Message::Spare => (),
@@ -341,7 +341,12 @@ impl<'a> App<'a> {
     }
 
     /// Judges what is held by something else, and says what that changes.
-    fn take_given(&mut self, given: Given, what: &str) {
+    fn take_given(&mut self, given: Given, what: &str, effects: &mut Vec<Effect>) {
+        if let View::Trial(_) = self.view {
+            // It was tried on the catalog before.
+            effects.push(Effect::StopTrying);
+            self.view = View::Panes;
+        }
         let Again { changed, counted_from_held } = self.store.take_given(given);
         if counted_from_held.is_some() {
             // Events are numbered anew: what is open, or selected, would be another one.

@@ -17,13 +17,23 @@ const MOST: usize = 10;
 /// Less of a thousand is no change: it is what is left of dividing.
 const NOTHING: f64 = 1e-6;
 
+/// What is the same on both sides of what they are judged by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Same {
+    /// What is measured.
+    pub catalog: bool,
+    /// What Segment's destination makes of events.
+    pub mapping: bool,
+}
+
 /// What is different between two recordings.
-pub fn difference(sides: Pair<&Side>, same_catalog: bool) -> Difference {
+pub fn difference(sides: Pair<&Side>, Same { catalog, mapping }: Same) -> Difference {
     let experiments = experiments(sides);
     let mut difference = Difference {
         exptap_diff: FORMAT_VERSION,
         clock: sides.after.report.clock,
-        same_catalog,
+        same_catalog: catalog,
+        same_mapping: mapping,
         changed: false,
         recordings: Pair::of(sides, recording),
         verdicts: verdicts(sides),

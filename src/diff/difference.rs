@@ -3,17 +3,10 @@
 use crate::reason::{ReasonCode, Severity};
 use serde::Serialize;
 
+pub use crate::what_if::difference::Pair;
+
 /// Version of the format.
 pub const FORMAT_VERSION: u32 = 1;
-
-/// Something in the first recording and in the second.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Pair<T> {
-    /// In the first.
-    pub before: T,
-    /// In the second.
-    pub after: T,
-}
 
 impl<T> Pair<T> {
     /// What is said of both.
@@ -70,6 +63,8 @@ pub struct Difference {
     pub clock: &'static str,
     /// Whether both are judged by the same catalog.
     pub same_catalog: bool,
+    /// Whether Segment's destination is set up the same on both sides.
+    pub same_mapping: bool,
     /// Whether any share, sender, event key or finding is another one. More of the same is no change.
     pub changed: bool,
     /// The recordings.

@@ -30,6 +30,9 @@ fn write_all(out: &mut String, difference: &Difference) -> fmt::Result {
     if !difference.same_catalog {
         writeln!(out, "- The two are judged by different catalogs.")?;
     }
+    if !difference.same_mapping {
+        writeln!(out, "- Segment's destination is set up differently.")?;
+    }
     writeln!(out, "\n{}", prose(&sentence(difference)))?;
     if !difference.changed {
         return Ok(());

@@ -14,6 +14,6 @@ pub mod markdown;
 pub mod side;
 pub mod text;
 
-pub use compare::difference;
+pub use compare::{Same, difference};
 pub use difference::Difference;
 pub use side::{Gathering, Side};

@@ -148,6 +148,9 @@ fn write_all(out: &mut String, difference: &Difference) -> fmt::Result {
     if !difference.same_catalog {
         writeln!(out, "The two are judged by different catalogs; --catalog FILE judges both by one.")?;
     }
+    if !difference.same_mapping {
+        writeln!(out, "Segment's destination is set up differently; --mapping FILE makes both of one mapping.")?;
+    }
     writeln!(out, "\n{}", sentence(difference))?;
     if !difference.changed {
         return Ok(());

@@ -5,7 +5,7 @@ use super::{BAD_INPUT, failed, named, read_flags, say, tell};
 use crate::catalog::{Catalog, Given};
 use crate::cli::{self, Format};
 use crate::diff::difference::Pair;
-use crate::diff::{Gathering, Side, difference, markdown, text};
+use crate::diff::{Gathering, Same, Side, difference, markdown, text};
 use crate::headless::{Failure, Passes, Request};
 use crate::input::Source;
 use std::io::{self, BufWriter, Write};
@@ -31,6 +31,7 @@ pub(super) fn run(options: cli::Diff) -> ExitCode {
         flags: flags.clone(),
         clock: options.judging.clock.into(),
         observed_from_ms: None,
+        segment_delivery_percent: options.judging.segment_delivery,
     });
     match compare(&options, &before, &after) {
         Ok(()) => ExitCode::SUCCESS,
@@ -65,12 +66,9 @@ fn compare(options: &cli::Diff, before: &Request, after: &Request) -> Result<(),
     Ok(())
 }
 
-/// Whether both are judged by the same, wherever it was found. What Segment's mapping makes is a part of what was sent.
-fn same(before: &Catalog, after: &Catalog) -> bool {
-    let plain = |catalog: &Catalog, other: &Catalog| Catalog {
-        origin: other.origin,
-        destination: Arc::clone(&other.destination),
-        ..catalog.clone()
-    };
-    plain(before, after) == *after
+/// What of the two catalogs is the same, wherever each was found.
+fn same(before: &Catalog, after: &Catalog) -> Same {
+    let mapping = before.destination == after.destination;
+    let alike = Catalog { origin: after.origin, destination: Arc::clone(&after.destination), ..before.clone() };
+    Same { catalog: alike == *after, mapping }
 }
