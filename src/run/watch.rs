@@ -168,9 +168,7 @@ mod tests {
     fn watching(folder: &Path) -> (Watch, PathBuf) {
         let path = folder.join("catalog.toml");
         std::fs::write(&path, CATALOG).unwrap();
-        let judging =
-            cli::Judging { catalog: Some(path.clone()), mapping: None, flags: None, clock: cli::ClockName::Creation };
-        (Watch::new(&judging), path)
+        (Watch { catalog: Some(File::new(&path)), ..Watch::default() }, path)
     }
 
     fn metrics(news: News) -> Vec<String> {
