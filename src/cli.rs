@@ -59,6 +59,8 @@ pub enum Command {
     Check(Check),
     /// Judge the same events under a changed catalog, mapping or clock, and show the difference.
     WhatIf(WhatIf),
+    /// Hold two recordings against each other, such as before and after a release: by verdict, reason, sender and arm.
+    Diff(Diff),
     /// Make a copy that can be shared: what says something of anybody is replaced, the verdicts stay.
     Redact(Redact),
     /// Say where keys fall in the rollout of a flag, or find keys for each arm.
@@ -602,6 +604,30 @@ pub struct WhatIf {
     /// How to print it.
     #[arg(long, value_enum, default_value_t = DifferenceFormat::Text)]
     pub format: DifferenceFormat,
+}
+
+/// Options of `diff`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+What is compared are shares, of 1 000 events or evaluations, because two recordings are rarely of as many. A recording \
+is judged by its own catalog and mapping, unless they are named here; one without a catalog by that of the other; two \
+without by what is inferred from both. The exit code is 0 whatever changed: `check` is for CI.
+
+Example:
+  exptap diff before.exptap after.exptap --format markdown > release.md")]
+pub struct Diff {
+    /// Before: a file of events (a recording, NDJSON or a JSON array, plain, .gz or .zst); - is standard input.
+    #[arg(value_name = "BEFORE")]
+    pub before: String,
+    /// After.
+    #[arg(value_name = "AFTER")]
+    pub after: String,
+    /// How to judge both.
+    #[command(flatten)]
+    pub judging: Judging,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
 }
 
 /// Options of `redact`.

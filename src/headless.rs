@@ -5,6 +5,7 @@ mod sources;
 
 use crate::attribution::judge::{EnvironmentMatch, Judge};
 use crate::attribution::state::{Clock, Options, SEGMENT_DELIVERY_PERCENT, State};
+use crate::bucketing::fill::fill;
 use crate::bucketing::payload::Payload;
 use crate::catalog::infer::Inference;
 use crate::catalog::load::{self, Format};
@@ -330,6 +331,50 @@ impl Passes {
     pub fn read(&self, judgement: Judgement) -> Read {
         let (unreadable, notes) = self.told.take();
         Read { state: judgement.state, catalog: judgement.catalog, unreadable, notes }
+    }
+
+    /// Opens two that are to be held against each other: one without a catalog is judged by that of the other, and two
+    /// without by what is inferred from both, so that both are measured by the same rule. Each keeps what its recording
+    /// says of Segment's mapping. With them comes what a person should know of it.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub fn open_two(before: &Request, after: &Request) -> Result<(Self, Self, Option<String>), Failure> {
+        let (mut before, mut after) = (Self::open(before)?, Self::open(after)?);
+        let is_inferred = |passes: &Self| passes.sources.catalog.origin == Origin::Inferred;
+        let names = |passes: &Self| passes.request.sources.iter().map(Source::name).collect::<Vec<_>>().join(", ");
+        let words = |without: &Self, with: &Self| {
+            format!("{} holds no catalog and is judged by that of {}", names(without), names(with))
+        };
+        let note = match (is_inferred(&before), is_inferred(&after)) {
+            (false, false) => None,
+            (true, false) => {
+                before.take_catalog(after.catalog().clone());
+                Some(words(&before, &after))
+            }
+            (false, true) => {
+                after.take_catalog(before.catalog().clone());
+                Some(words(&after, &before))
+            }
+            (true, true) => {
+                let inference = Inference::new(Arc::clone(&before.catalog().destination));
+                let texts = before.sources.texts.iter().chain(&after.sources.texts);
+                let mut catalog = sources::infer(texts, inference)?;
+                if let Some(flags) = &before.request.flags {
+                    // What it has to say was noted when each was opened.
+                    fill(&mut catalog, flags);
+                }
+                before.take_catalog(catalog.clone());
+                after.take_catalog(catalog);
+                None
+            }
+        };
+        Ok((before, after, note))
+    }
+
+    fn take_catalog(&mut self, catalog: Catalog) {
+        let destination = Arc::clone(&self.sources.catalog.destination);
+        self.sources.catalog = Catalog { destination, ..catalog };
     }
 
     /// Reads and judges everything on a clock, in order, and hands on each event as it was taken in.

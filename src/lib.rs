@@ -16,6 +16,7 @@ pub mod catalog;
 pub mod check;
 pub mod cli;
 pub mod demo;
+pub mod diff;
 pub mod endpoint;
 pub mod envelope;
 pub mod event;

@@ -58,6 +58,9 @@ pub struct EventRow {
     pub note: Option<Arc<str>>,
     /// LaunchDarkly's own traffic (`$ld:` keys, `ld_ai` contexts), hidden by default.
     pub noise: bool,
+    /// Judged by another catalog or mapping it was shown as something else, and no iteration is about it any more: no
+    /// verdict is there to say so.
+    pub was_shown_otherwise: bool,
     /// Set where Segment's destination made the event, or made nothing of what Segment has.
     pub segment: Option<ThroughSegment>,
 }
@@ -92,7 +95,7 @@ impl EventRow {
     }
     /// Whether any verdict was shown as something else before.
     pub fn revised(&self) -> bool {
-        self.verdicts.iter().any(|verdict| verdict.revised)
+        self.was_shown_otherwise || self.verdicts.iter().any(|verdict| verdict.revised)
     }
 }
 

@@ -5,7 +5,7 @@
 
 mod pty;
 
-use pty::{Terminal, batch};
+use pty::{CATALOG, Terminal, batch};
 
 #[test]
 fn a_session_from_the_first_batch_to_the_farewell() {
@@ -39,6 +39,41 @@ fn a_session_from_the_first_batch_to_the_farewell() {
     assert!(terminal.end().success());
     terminal.wait_until_restored();
     terminal.wait_for("it is not LaunchDarkly's result");
+}
+
+#[test]
+fn a_catalog_that_is_written_anew_is_read_at_once_and_what_changed_is_marked() {
+    let mut terminal = Terminal::listening((120, 40), &[]);
+    terminal.wait_for("Nothing has arrived yet");
+    terminal.send(&batch());
+    terminal.wait_for("✗  KIND  event-lacks");
+    terminal.write_catalog(&CATALOG.replace("randomization_unit", "randomisation_unit"));
+    terminal.wait_for("catalog.toml:10:1: ");
+    terminal.wait_for("✗  KIND  event-lacks");
+
+    terminal.write_catalog(&CATALOG.replace("event_key = \"checkout\"", "event_key = \"Checkout\""));
+    terminal.wait_for("catalog re-read: 3 verdicts changed");
+    terminal.press("z");
+    terminal.wait_for("✗  KEY  no-metric-for-key  revised");
+    terminal.wait_until_gone("✗  KIND  event-lacks");
+    terminal.press("q");
+    assert!(terminal.end().success());
+    terminal.wait_until_restored();
+}
+
+#[test]
+fn a_recording_is_judged_again_where_it_stands_when_its_catalog_is_written_anew() {
+    let recording = concat!(env!("CARGO_MANIFEST_DIR"), "/recordings/healthy.exptap");
+    let mut terminal = Terminal::starting(&["replay", recording], (120, 40), &[]);
+    // By devices nobody is exposed.
+    terminal.wait_for("event-lacks-unit");
+    terminal.wait_for("record 4 of 4");
+    terminal.write_catalog(&CATALOG.replace("\"device\"\nvariations", "\"user\"\nvariations"));
+    terminal.wait_for("catalog re-read: 130 verdicts changed");
+    terminal.wait_until_gone("event-lacks-unit");
+    terminal.press("q");
+    assert!(terminal.end().success());
+    terminal.wait_until_restored();
 }
 
 #[test]

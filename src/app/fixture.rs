@@ -248,6 +248,7 @@ fn row(event: u64) -> EventRow {
         warnings: Vec::new(),
         note: note.map(Into::into),
         noise: false,
+        was_shown_otherwise: false,
         segment: None,
     }
 }

@@ -36,10 +36,13 @@ pub use trial::{Trial, TrialNews, TrialRequest, TrialResult, TrialState};
 pub use views::{BOTH_SIDES, Bucket, Detail, Side, View, Why};
 
 use crate::attach::Link;
+use crate::catalog::Given;
 use crate::endpoint::{Delivery, Received};
 use crate::query::{Query, QueryError, Situation};
 use crate::recorder::Snapshot;
 use crate::report::Report;
+use crate::report::table::grouped;
+use crate::session::Again;
 use crate::view::{SourceRow, UnitRow};
 use jiff::tz::TimeZone;
 use keymap::Scope;
@@ -114,6 +117,8 @@ pub enum Message<'a> {
     /// The store now holds the session as of another position: events may have gone that were there, and verdicts
     /// changed. An event has the same number in both.
     Replaced,
+    /// What to judge by was read again: what is held is judged by it, and this was changed (`catalog`, `mapping`).
+    Given(Box<Given>, &'static str),
     /// Requests arrived, or found no room in the queue before.
     Batch(&'a [Received]),
     /// The screen has a new size: columns, rows.
@@ -225,6 +230,19 @@ pub struct App<'a> {
     trials: u64,
 }
 
+/// What it came to that something was read again.
+pub fn reread(what: &str, changed: u64, counted_from_held: Option<u64>) -> String {
+    let changed = match changed {
+        0 => "no verdict changed".to_owned(),
+        1 => "1 verdict changed".to_owned(),
+        changed => format!("{} verdicts changed", grouped(changed)),
+    };
+    let held = counted_from_held.map_or_else(String::new, |held| {
+        format!("; older events have scrolled out, and counts restart from the {} that are held", grouped(held))
+    });
+    format!("{what} re-read: {changed}{held}")
+}
+
 impl<'a> App<'a> {
     /// A model of a session. `zone` is the time zone that times are shown in.
     pub fn new(store: &'a mut dyn Store, setting: Setting, zone: TimeZone) -> Self {
@@ -323,6 +341,7 @@ impl<'a> App<'a> {
             }
             Message::Replay(view) => effects.redraw = self.take_replay(*view),
             Message::Replaced => self.take_replacement(),
+            Message::Given(given, what) => self.take_given(*given, what, &mut effects.effects),
             Message::Recording(snapshot) => self.take_recording(snapshot),
             Message::Trial(news) => effects.redraw = self.take_trial(*news),
             Message::Spare => (),
@@ -330,6 +349,23 @@ impl<'a> App<'a> {
         }
         self.live.look(self.store);
         effects
+    }
+
+    /// Judges what is held by something else, and says what that changes.
+    fn take_given(&mut self, given: Given, what: &str, effects: &mut Vec<Effect>) {
+        if let View::Trial(_) = self.view {
+            // It was tried on the catalog before.
+            effects.push(Effect::StopTrying);
+            self.view = View::Panes;
+        }
+        let Again { changed, counted_from_held } = self.store.take_given(given);
+        if counted_from_held.is_some() {
+            // Events are numbered anew: what is open, or selected, would be another one.
+            self.view = View::Panes;
+            self.live.follow();
+        }
+        self.take_replacement();
+        self.notice = Some(Notice { text: reread(what, changed, counted_from_held), bad: false });
     }
 
     /// Takes what is costly to make, where anything changed.

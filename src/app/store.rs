@@ -3,10 +3,10 @@
 //! A trait and not the session itself: the screens are tested on a handful of rows written down by hand, and a
 //! remote collector can be shown by the same screens later.
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Given};
 use crate::envelope::Envelope;
 use crate::report::Report;
-use crate::session::{IterationName, Session};
+use crate::session::{Again, IterationName, Session, Shown};
 use crate::view::{EventRow, Explanation, SourceRow, UnitRow};
 use std::sync::Arc;
 
@@ -50,6 +50,15 @@ pub trait Store {
     /// same.
     fn replace(&mut self, session: Box<Session>) -> Box<Session> {
         session
+    }
+    /// Judges what is held by what was given now; a store that holds nothing to judge changes nothing.
+    fn take_given(&mut self, given: Given) -> Again {
+        let _ = given;
+        Again::default()
+    }
+    /// What is held, to be marked where another session says something else.
+    fn shown(&self) -> Option<Shown> {
+        None
     }
     /// The requests whose events are still held, in order.
     fn held(&self) -> Vec<Arc<Envelope>> {
@@ -112,6 +121,12 @@ impl Store for Session {
     fn replace(&mut self, mut session: Box<Session>) -> Box<Session> {
         std::mem::swap(self, &mut session);
         session
+    }
+    fn take_given(&mut self, given: Given) -> Again {
+        self.take_given(given)
+    }
+    fn shown(&self) -> Option<Shown> {
+        Some(self.shown())
     }
     fn held(&self) -> Vec<Arc<Envelope>> {
         self.journal().envelopes().cloned().collect()

@@ -499,3 +499,73 @@ fn without_a_finding_there_is_nothing_to_try() {
     let effects = app.update(Message::Action(Action::TryFix)).effects;
     assert!(!effects.iter().any(|effect| matches!(effect, Effect::Try(_))), "{effects:?}");
 }
+
+/// A conversion of this unit, in a request of its own.
+fn converted(number: u64, unit: &str) -> Received {
+    let body = format!(
+        r#"[{{"kind":"custom","creationDate":{START_MS},"key":"checkout","context":{{"kind":"{unit}","key":"k-{number}"}}}}]"#
+    );
+    Received::Envelope(Envelope {
+        arrival_ms: START_MS,
+        request: number,
+        method: "POST".into(),
+        path: "/bulk".into(),
+        body: body.into(),
+        ..Envelope::default()
+    })
+}
+
+/// A catalog of one experiment, randomized by this kind.
+fn given(unit: &str) -> Box<Given> {
+    let text = format!(
+        r#"
+        [[metrics]]
+        key = "checkout-conversion"
+        event_key = "checkout"
+        units = ["user", "device"]
+
+        [[experiments]]
+        key = "cta-test"
+        flag = "cta"
+        randomization_unit = "{unit}"
+        metrics = ["checkout-conversion"]
+        started_at = 0
+        "#
+    );
+    use crate::catalog::load::{Format, from_text};
+    let catalog = from_text(&text, "catalog.toml", Format::Toml, crate::catalog::Origin::File).unwrap();
+    Box::new(Given { catalog: Some(catalog), destination: None })
+}
+
+#[test]
+fn a_catalog_that_is_read_again_says_what_it_changed_and_the_open_event_is_judged_by_it() {
+    use crate::session::{Session, SessionOptions};
+    let mut session = Session::of(*given("device"), SessionOptions::from_now(0));
+    let mut app = app(&mut session);
+    app.update(Message::Batch(&[converted(1, "user"), converted(2, "user"), converted(3, "device")]));
+    tick(&mut app, 1);
+    press(&mut app, "home enter");
+    let View::Why(_) = app.view() else { panic!("the event is not open") };
+    assert!(app.update(Message::Given(given("user"), "catalog")).redraw);
+    let notice = app.notice().cloned().unwrap();
+    assert_eq!((notice.text.as_str(), notice.bad), ("catalog re-read: 3 verdicts changed", false));
+    let View::Why(_) = app.view() else { panic!("the event was closed") };
+    app.update(Message::Given(given("user"), "mapping"));
+    assert_eq!(app.notice().unwrap().text, "mapping re-read: no verdict changed");
+}
+
+#[test]
+fn where_events_have_scrolled_out_it_is_said_that_counts_restart_and_no_other_event_is_shown_as_the_open_one() {
+    use crate::session::{Session, SessionOptions};
+    let options = SessionOptions { max_events: 2, ..SessionOptions::from_now(0) };
+    let mut session = Session::of(*given("device"), options);
+    let mut app = app(&mut session);
+    app.update(Message::Batch(&[converted(1, "user"), converted(2, "user"), converted(3, "user")]));
+    tick(&mut app, 1);
+    press(&mut app, "home enter");
+    app.update(Message::Given(given("user"), "catalog"));
+    let told = "catalog re-read: 2 verdicts changed; older events have scrolled out, and counts restart from the 2 that are held";
+    assert_eq!(app.notice().unwrap().text, told);
+    assert!(matches!(app.view(), View::Panes));
+    assert_eq!(visible(&app), [0, 1]);
+}

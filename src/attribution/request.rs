@@ -4,7 +4,7 @@
 use super::all_flags::Glance;
 use super::evidence::{Evidence, SourceId};
 use super::index::Index;
-use super::judge::{EnvironmentMatch, Judge};
+use super::judge::{EnvironmentMatch, Judge, JudgedIteration};
 use super::segment::Sender;
 use super::sightings::{Named, Sighting};
 use super::state::State;
@@ -220,21 +220,8 @@ impl Request {
                 if !t_ms.is_some_and(|t_ms| judged.iteration.contains(t_ms)) {
                     continue;
                 }
-                let unit = &judged.iteration.randomization_unit;
-                let (lacks_unit, is_hint) = lacks_unit(event, &flag, unit);
                 for counter in &flag.counters {
-                    let is_arm = |variation: i64| {
-                        judged
-                            .iteration
-                            .arms
-                            .as_ref()
-                            .is_none_or(|arms| arms.iter().any(|arm| arm.variation == variation))
-                    };
-                    // What another environment evaluates says nothing of this one's contexts (E2 comes before E3).
-                    let (code, is_hint) = match environment {
-                        EnvironmentMatch::Other => (ReasonCode::WrongEnvironment, false),
-                        EnvironmentMatch::Same => (explanation(lacks_unit, *counter, is_arm), is_hint),
-                    };
+                    let (code, is_hint) = why_unsent(judged, event, &flag, *counter, environment);
                     self.counted.push(Counted {
                         iteration: *index,
                         variation: counter.variation,
@@ -248,6 +235,26 @@ impl Request {
             }
         }
     }
+}
+
+/// E13: why evaluations that a summary counts sent no event of their own, if they did not, and whether that is only a
+/// hint.
+pub fn why_unsent(
+    judged: &JudgedIteration,
+    event: &Event<'_>,
+    flag: &FlagSummary<'_>,
+    counter: Counter,
+    environment: EnvironmentMatch,
+) -> (ReasonCode, bool) {
+    // What another environment evaluates says nothing of this one's contexts (E2 comes before E3).
+    if environment == EnvironmentMatch::Other {
+        return (ReasonCode::WrongEnvironment, false);
+    }
+    let (lacks_unit, is_hint) = lacks_unit(event, flag, &judged.iteration.randomization_unit);
+    let is_arm = |variation: i64| {
+        judged.iteration.arms.as_ref().is_none_or(|arms| arms.iter().any(|arm| arm.variation == variation))
+    };
+    (explanation(lacks_unit, counter, is_arm), is_hint)
 }
 
 /// E13, first case: whether the unit was among the context kinds evaluated with, and whether that is only a hint

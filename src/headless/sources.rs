@@ -216,7 +216,10 @@ pub(super) fn recorded_mapping(texts: &[Text], notes: &mut Vec<String>) -> Optio
 }
 
 /// The catalog that the events suggest, whatever one a recording holds.
-pub(super) fn infer(texts: &[Text], mut inference: Inference) -> Result<Catalog, InputError> {
+pub(super) fn infer<'a>(
+    texts: impl IntoIterator<Item = &'a Text>,
+    mut inference: Inference,
+) -> Result<Catalog, InputError> {
     for text in texts {
         text.pieces(|piece| {
             let Piece::Text(chunk) = piece else { return };

@@ -41,6 +41,7 @@ fn row() -> EventRow {
         warnings: vec![ReasonCode::FirstSeenHere],
         note: Some("the metric analyses user".into()),
         noise: false,
+        was_shown_otherwise: false,
         segment: None,
     }
 }

@@ -225,7 +225,8 @@ fn write_keys(out: &mut String, report: &Report) -> fmt::Result {
     more(out, report.unmatched_event_keys.len(), KEYS_SHOWN)
 }
 
-fn more(out: &mut String, have: usize, shown: usize) -> fmt::Result {
+/// Says how many more there are than were shown.
+pub(crate) fn more(out: &mut String, have: usize, shown: usize) -> fmt::Result {
     if have > shown { writeln!(out, "  … and {} more (--format json has them all)", have - shown) } else { Ok(()) }
 }
 

@@ -31,17 +31,18 @@ pub(super) fn report(options: cli::Report) -> ExitCode {
     })
 }
 
-/// What the report's Markdown says beside the report. A path says where somebody keeps their files; its last part is
-/// enough to know it by.
-fn watched(sources: Vec<String>, read: &Read) -> Watched {
-    let name = |source: String| match source.as_str() {
+/// A source's name for others. A path says where somebody keeps their files; its last part is enough to know it by.
+pub(super) fn short_name(source: &str) -> String {
+    match source {
         "-" => "standard input".to_owned(),
-        path => {
-            std::path::Path::new(path).file_name().map_or(source.clone(), |name| name.to_string_lossy().into_owned())
-        }
-    };
+        path => std::path::Path::new(path).file_name().map_or(path.into(), |name| name.to_string_lossy().into_owned()),
+    }
+}
+
+/// What the report's Markdown says beside the report.
+fn watched(sources: Vec<String>, read: &Read) -> Watched {
     Watched {
-        sources: sources.into_iter().map(name).collect(),
+        sources: sources.iter().map(|source| short_name(source)).collect(),
         span_ms: read.state.totals().span_ms,
         first_unreadable: read.unreadable.as_ref().map(|unreadable| unreadable.first.to_string()),
     }

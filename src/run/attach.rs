@@ -54,7 +54,8 @@ pub(super) fn run(options: cli::Attach) -> ExitCode {
         }
     };
     let observed_from_ms = options.observed_from.or(greeting.header.observed_from_ms);
-    let given = given.or(greeting.header.given());
+    // What is read anew later stands beside what the collector says; that is only known here.
+    let given = given.0.or(greeting.header.given());
     let (sender, intake) = endpoint::intake(Caps::default());
     let mut desk = Desk::new(intake.taps(), given.clone(), options.recording.record_note);
     if let Some(path) = options.recording.record
@@ -86,7 +87,8 @@ pub(super) fn run(options: cli::Attach) -> ExitCode {
     };
     let session = Session::of(given, session_options);
     let (link, reading) = (Some(Arc::clone(&board)), target.to_string());
-    let code = screen::show_read(session, intake, reading, options.screen, Box::new(health), link, desk);
+    let code =
+        screen::show_read(session, intake, reading, options.screen, Box::new(health), link, screen::Beside::new(desk));
     if let LinkState::Ended { why } = board.link().state {
         say(format_args!("at the end it was not attached any more: {why}"));
     }

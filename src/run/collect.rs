@@ -74,7 +74,7 @@ pub(super) fn run(options: cli::Collect) -> ExitCode {
         Ok(live) => live,
         Err(code) => return code,
     };
-    let mut desk = Desk::new(live.intake.taps(), given, options.recording.record_note);
+    let mut desk = Desk::new(live.intake.taps(), given.0, options.recording.record_note);
     desk.rotate(Rotate { bytes: options.rotate, age: options.rotate_every });
     if let Some(path) = options.recording.record
         && let Err(code) = desk.record(path, Some(observed_from_ms))

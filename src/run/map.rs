@@ -48,14 +48,20 @@ pub(super) fn run(options: &cli::Map) -> ExitCode {
 
 /// Reads a mapping file, and says what the destination will not like about it.
 pub(super) fn read_mapping(path: &Path) -> Result<Destination, String> {
+    let (destination, remarks) = look_at_mapping(path)?;
+    remarks.iter().for_each(say);
+    Ok(destination)
+}
+
+/// The same, with what is to be said of it.
+pub(super) fn look_at_mapping(path: &Path) -> Result<(Destination, Vec<String>), String> {
     let name = path.display().to_string();
     let text =
         std::fs::read_to_string(path).map_err(|error| format!("{name}: the mapping file cannot be read: {error}"))?;
     let file = mapping_file::from_text(&text, &name, Format::of(&name, &text)).map_err(|error| error.to_string())?;
-    for remark in &file.remarks {
-        say(format_args!("{name}:{}:{}: {}", remark.line, remark.column, remark.message));
-    }
-    Ok(file.destination)
+    let remarks = file.remarks.iter();
+    let remarks = remarks.map(|remark| format!("{name}:{}:{}: {}", remark.line, remark.column, remark.message));
+    Ok((file.destination, remarks.collect()))
 }
 
 /// Why the command cannot do its work.

@@ -6,6 +6,7 @@ mod bucket;
 mod catalog;
 mod check;
 mod collect;
+mod diff;
 mod explain;
 mod feed;
 mod live;
@@ -21,6 +22,7 @@ mod service;
 mod tail;
 mod trial;
 pub mod tui;
+mod watch;
 mod what_if;
 
 use crate::app::Forwarding;
@@ -42,6 +44,7 @@ use recording::Desk;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
+use watch::Watch;
 
 /// Exit code where an expectation does not hold.
 pub const CHECK_FAILED: u8 = 1;
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Attach(options) => attach::run(options),
         Command::Replay(options) => replay::run(options),
         Command::Tail(options) => tail::run(options),
+        Command::Diff(options) => diff::run(options),
         Command::Redact(options) => redact::run(&options),
         Command::Bucket(options) => bucket::run(&options),
         Command::Map(options) => map::run(&options),
@@ -105,7 +109,10 @@ fn read_flags(judging: &cli::Judging) -> Result<Option<Payload>, ExitCode> {
 }
 
 /// What a command that shows what comes in is to judge by: the catalog has the rollouts of the flags named beside it.
-fn given(judging: &cli::Judging) -> Result<Given, ExitCode> {
+/// With it come the files that it was read from, to be watched.
+fn given(judging: &cli::Judging) -> Result<(Given, Watch), ExitCode> {
+    // What is written while they are read is seen to be another file later.
+    let mut watch = Watch::new(judging);
     let mut given = named(judging)?;
     if let Some(flags) = read_flags(judging)? {
         let Some(catalog) = &mut given.catalog else {
@@ -113,13 +120,14 @@ fn given(judging: &cli::Judging) -> Result<Given, ExitCode> {
             return Err(ExitCode::from(BAD_INPUT));
         };
         fill(catalog, &flags).iter().for_each(say);
+        watch.fill_with(flags);
     }
-    Ok(given)
+    Ok((given, watch))
 }
 
 fn listen(options: cli::Listen) -> ExitCode {
-    let given = match given(&options.judging) {
-        Ok(given) => given,
+    let (given, watch) = match given(&options.judging) {
+        Ok(read) => read,
         Err(code) => return code,
     };
     let started_ms = now_ms();
@@ -178,7 +186,8 @@ fn listen(options: cli::Listen) -> ExitCode {
     }
     let session_options =
         SessionOptions { clock, segment_delivery_percent, ..SessionOptions::from_now(observed_from_ms) };
-    screen::show(Session::of(given, session_options), live, forward, options.screen, None, desk)
+    let session = Session::of(given, session_options);
+    screen::show(session, live, forward, options.screen, screen::Beside { watch, ..screen::Beside::new(desk) })
 }
 
 fn demo(options: cli::Demo) -> ExitCode {
@@ -200,7 +209,8 @@ fn demo(options: cli::Demo) -> ExitCode {
     }
     // Nothing happened in the shop before it opened, so what is seen is all there is.
     let session = Session::new(Some(shop.catalog()), SessionOptions::from_now(shop.opened_at_ms()));
-    screen::show(session, live, Forwarding::default(), options.screen, Some(shop), desk)
+    let beside = screen::Beside { shop: Some(shop), ..screen::Beside::new(desk) };
+    screen::show(session, live, Forwarding::default(), options.screen, beside)
 }
 
 fn sources() -> ExitCode {
@@ -241,19 +251,31 @@ fn judged(
     };
     match run(&request) {
         Ok(read) => {
-            read.notes.iter().for_each(say);
-            if let Some(Unreadable { count, first }) = &read.unreadable {
-                say(format_args!("{count} of the events could not be read; the first: {first}"));
-            } else if read.state.totals().events == 0 {
-                say("no events: the sources are empty");
-            }
+            tell(&read);
             // The process ends here; giving millions of small pieces back one by one would only make the user wait.
             std::mem::forget(read);
             ExitCode::SUCCESS
         }
+        Err(failure) => failed(failure),
+    }
+}
+
+/// Says what a person should know of what was read.
+fn tell(read: &Read) {
+    read.notes.iter().for_each(say);
+    if let Some(Unreadable { count, first }) = &read.unreadable {
+        say(format_args!("{count} of the events could not be read; the first: {first}"));
+    } else if read.state.totals().events == 0 {
+        say("no events: the sources are empty");
+    }
+}
+
+/// Says why a command cannot do its work.
+fn failed(failure: Failure) -> ExitCode {
+    match failure {
         // A reader that has seen enough closes the pipe; that is not a fault.
-        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-        Err(failure) => {
+        Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        failure => {
             say(failure);
             BAD_INPUT.into()
         }

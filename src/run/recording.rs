@@ -28,9 +28,15 @@ impl Desk {
     /// that was inferred is inferred again from what was recorded.
     pub(super) fn new(taps: Taps, given: Given, note: Option<String>) -> Self {
         let tool = Some(concat!("exptap ", env!("CARGO_PKG_VERSION")).to_owned());
-        let mapping = given.destination.map(|destination| destination.to_json());
-        let header = Header { tool, note, catalog: given.catalog, mapping, ..Header::default() };
-        Self { taps: Some(taps), header, ..Self::default() }
+        let mut desk = Self { taps: Some(taps), header: Header { tool, note, ..Header::default() }, ..Self::default() };
+        desk.take_given(given);
+        desk
+    }
+
+    /// What recordings that are started from now on have in their header.
+    pub(super) fn take_given(&mut self, given: Given) {
+        self.header.mapping = given.destination.map(|destination| destination.to_json());
+        self.header.catalog = given.catalog;
     }
 
     /// What every recording of this session has in its header.

@@ -5,12 +5,13 @@ use super::recording::Desk;
 use super::tui::TuiOptions;
 use super::{BAD_INPUT, now_ms, say, screen};
 use crate::app::replay::{FirstSeen, Progress, Speed as ShownSpeed, Work};
-use crate::app::{Forwarding, ReplayCommand, ReplayView};
+use crate::app::{Forwarding, ReplayCommand, ReplayView, reread};
+use crate::catalog::Given;
 use crate::cli::{self, Place};
 use crate::input::Source;
 use crate::recording::{Gap, Mark};
 use crate::replay::{Command, Direction, Idle, Player, Reading, ReplayOptions, Speed, Status, Stop, Target, Timeline};
-use crate::session::{Session, SessionOptions};
+use crate::session::{Session, SessionOptions, Shown};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -23,8 +24,8 @@ pub(super) fn run(options: cli::Replay) -> ExitCode {
     if let Err(code) = screen::require_for(&source) {
         return code;
     }
-    let given = match super::given(&options.judging) {
-        Ok(given) => given,
+    let (given, watch) = match super::given(&options.judging) {
+        Ok(read) => read,
         Err(code) => return code,
     };
     let how = ReplayOptions {
@@ -34,7 +35,7 @@ pub(super) fn run(options: cli::Replay) -> ExitCode {
         segment_delivery_percent: options.judging.segment_delivery,
         ..ReplayOptions::default()
     };
-    let player = match Player::open(&source, how) {
+    let player = match Player::open(&source, how.clone()) {
         Ok(player) => player,
         Err(error) => {
             say(error);
@@ -63,7 +64,7 @@ pub(super) fn run(options: cli::Replay) -> ExitCode {
         // Empty, until the player has the first to show.
         session: Session::new(None, SessionOptions::from_now(now_ms())),
         intake: None,
-        replaying: Some(Replaying::new(player, source.name())),
+        replaying: Some(Replaying::new(player, source, how)),
         addresses: Vec::new(),
         reading: None,
         forward: Forwarding::default(),
@@ -73,6 +74,7 @@ pub(super) fn run(options: cli::Replay) -> ExitCode {
         fps: options.screen.fps,
         filter: options.screen.filter,
         desk: Desk::default(),
+        watch,
     };
     screen::run(&runtime, options)
 }
@@ -80,11 +82,25 @@ pub(super) fn run(options: cli::Replay) -> ExitCode {
 /// A recording that is played, as the loop of the screens deals with it.
 pub(super) struct Replaying {
     player: Player,
+    source: Source,
+    how: ReplayOptions,
     file: String,
+    judged_again: Option<JudgedAgain>,
     status: Option<Status>,
     timeline: Option<Arc<Timeline>>,
     /// What was told already: the last step's message, the last silence, the fault.
     told: (Option<&'static str>, Option<(i64, i64)>, bool),
+}
+
+/// What was shown before the recording was judged by something else.
+struct JudgedAgain {
+    shown: Shown,
+    /// At which position.
+    position: u64,
+    /// What was read again.
+    what: &'static str,
+    /// Whether it was said what that changed.
+    is_told: bool,
 }
 
 /// What there is to show.
@@ -98,8 +114,36 @@ pub(super) struct Replayed {
 }
 
 impl Replaying {
-    fn new(player: Player, file: String) -> Self {
-        Self { player, file, status: None, timeline: None, told: (None, None, false) }
+    fn new(player: Player, source: Source, how: ReplayOptions) -> Self {
+        let file = source.name();
+        let (status, timeline, told) = (None, None, (None, None, false));
+        Self { player, source, how, file, judged_again: None, status, timeline, told }
+    }
+
+    /// Judges the recording by something else, from its beginning: nothing that was made of it holds any more. What is
+    /// shown stays until it has come to the same place again; then what is another verdict than `shown` is marked.
+    ///
+    /// # Errors
+    /// Why it cannot be read once more.
+    pub(super) fn take_given(&mut self, given: Given, shown: Option<Shown>, what: &'static str) -> Result<(), String> {
+        if !self.source.can_be_read_again() {
+            return Err("it is of no use here: what comes through a pipe can be read only once".to_owned());
+        }
+        self.how.given = given;
+        self.player = Player::open(&self.source, self.how.clone()).map_err(|error| error.to_string())?;
+        if let Some(status) = &self.status {
+            self.player.send(Command::Idle(status.idle));
+            self.player.send(Command::Speed(status.speed));
+            if !status.is_end && !status.is_following {
+                self.player.send(Command::Seek(Target::Position(status.position)));
+            }
+            if status.is_playing {
+                self.player.send(Command::Play);
+            }
+            let position = status.position;
+            self.judged_again = shown.map(|shown| JudgedAgain { shown, position, what, is_told: false });
+        }
+        Ok(())
     }
 
     /// Waits until there is something new.
@@ -152,10 +196,22 @@ impl Replaying {
 
     /// Takes what is new.
     pub(super) fn take(&mut self) -> Replayed {
-        let update = self.player.take();
+        let mut update = self.player.take();
         self.status = update.status.or(self.status.take());
         self.timeline = update.timeline.or(self.timeline.take());
-        let news = self.news();
+        let mut news = self.news();
+        let position = self.status.as_ref().map(|status| status.position);
+        if let (Some(session), Some(again)) = (&mut update.session, &mut self.judged_again) {
+            if position == Some(again.position) {
+                let changed = session.mark_changes(&again.shown);
+                if !std::mem::replace(&mut again.is_told, true) {
+                    news.push((reread(again.what, changed, None), false));
+                }
+            } else if again.is_told {
+                // The user has gone elsewhere. Before that, it is still on its way.
+                self.judged_again = None;
+            }
+        }
         Replayed { session: update.session, view: self.view(), news }
     }
 

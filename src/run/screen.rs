@@ -3,6 +3,7 @@
 use super::live::{self, Live};
 use super::recording::Desk;
 use super::tui::{self, TuiOptions};
+use super::watch::Watch;
 use super::{BAD_INPUT, now_ms, say};
 use crate::app::{Forwarding, Health};
 use crate::attach::Board;
@@ -50,15 +51,32 @@ pub(super) fn require_for(source: &Source) -> Result<(), ExitCode> {
     }
 }
 
-/// Shows a session until the user quits. With a shop, its traffic is sent to the endpoint meanwhile.
+/// What goes on beside the screens.
+pub(super) struct Beside {
+    /// Where recordings are started.
+    pub(super) desk: Desk,
+    /// The files that everything is judged by.
+    pub(super) watch: Watch,
+    /// Its traffic is sent to the endpoint meanwhile.
+    pub(super) shop: Option<Shop>,
+}
+
+impl Beside {
+    /// Only recordings.
+    pub(super) fn new(desk: Desk) -> Self {
+        Self { desk, watch: Watch::default(), shop: None }
+    }
+}
+
+/// Shows a session until the user quits.
 pub(super) fn show(
     session: Session,
     live: Live,
     forward: Forwarding,
     options: cli::Screen,
-    shop: Option<Shop>,
-    desk: Desk,
+    beside: Beside,
 ) -> ExitCode {
+    let Beside { desk, watch, shop } = beside;
     let runtime = match live::runtime() {
         Ok(runtime) => runtime,
         Err(code) => return code,
@@ -81,6 +99,7 @@ pub(super) fn show(
         fps: options.fps,
         filter: options.filter,
         desk,
+        watch,
     };
     run(&runtime, options)
 }
@@ -93,8 +112,9 @@ pub(super) fn show_read(
     options: cli::Screen,
     health: Box<dyn Fn() -> Health>,
     link: Option<Arc<Board>>,
-    desk: Desk,
+    beside: Beside,
 ) -> ExitCode {
+    let Beside { desk, watch, .. } = beside;
     let runtime = match live::runtime() {
         Ok(runtime) => runtime,
         Err(code) => return code,
@@ -112,6 +132,7 @@ pub(super) fn show_read(
         fps: options.fps,
         filter: options.filter,
         desk,
+        watch,
     };
     run(&runtime, options)
 }

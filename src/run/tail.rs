@@ -38,8 +38,8 @@ pub(super) fn run(options: cli::Tail) -> ExitCode {
     if let Err(code) = screen::require_for(&source) {
         return code;
     }
-    let given = match super::given(&options.judging) {
-        Ok(given) => given,
+    let (given, watch) = match super::given(&options.judging) {
+        Ok(read) => read,
         Err(code) => return code,
     };
     // Of a file it is known before the first frame whether it can be read.
@@ -80,7 +80,8 @@ pub(super) fn run(options: cli::Tail) -> ExitCode {
     }
     let health =
         move || Health { trouble: told.lock().unwrap_or_else(PoisonError::into_inner).clone(), ..Health::default() };
-    let code = screen::show_read(session, intake, reading, options.screen, Box::new(health), None, desk);
+    let beside = screen::Beside { watch, ..screen::Beside::new(desk) };
+    let code = screen::show_read(session, intake, reading, options.screen, Box::new(health), None, beside);
     stop.store(true, Ordering::Relaxed);
     code
 }

@@ -13,6 +13,7 @@ use super::pace::{Dirty, Pace};
 use super::recording::Desk;
 use super::replay::{Replayed, Replaying};
 use super::trial::Trials;
+use super::watch::{News, Watch};
 use crate::app::keymap::lookup;
 use crate::app::{Action, App, Effect, Forwarding, Health, Message, Pane, Setting, Tick, TrialNews};
 use crate::attach::Board;
@@ -60,6 +61,8 @@ pub struct TuiOptions {
     pub filter: Option<String>,
     /// Where recordings are started and ended.
     pub desk: Desk,
+    /// The files that everything is judged by.
+    pub(super) watch: Watch,
 }
 
 /// One slice of judging.
@@ -93,6 +96,7 @@ pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
         fps,
         filter,
         desk,
+        watch,
     } = options;
     let mut abilities = Abilities::read(|name| std::env::var(name).ok());
     crate::terminal::require()?;
@@ -122,6 +126,7 @@ pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
         replaying,
         desk,
         trials: Trials::default(),
+        watch,
         started: Instant::now(),
         second: 0,
         frames: 0,
@@ -190,6 +195,7 @@ struct Loop<'a> {
     replaying: Option<Replaying>,
     desk: Desk,
     trials: Trials,
+    watch: Watch,
     started: Instant,
     /// The second of the last tick.
     second: u64,
@@ -215,6 +221,7 @@ enum Woken {
     Recording,
     Tried(TrialNews),
     Link,
+    Look,
     Spare,
 }
 
@@ -281,6 +288,7 @@ impl Loop<'_> {
                 envelope = next_request(&mut intake), if intake.is_some() => Woken::Arrived(envelope),
                 () = replayed(self.replaying.as_ref()), if self.replaying.is_some() => Woken::Replayed,
                 news = self.trials.news() => Woken::Tried(news),
+                () = self.watch.due() => Woken::Look,
                 () = std::future::ready(()), if spare => Woken::Spare,
             };
             match woken {
@@ -311,6 +319,7 @@ impl Loop<'_> {
                 }
                 Woken::Tried(news) => self.update(Message::Trial(Box::new(news)), Dirty::Data)?,
                 Woken::Link => self.ask_health()?,
+                Woken::Look => self.look_at_files()?,
                 Woken::Spare => self.update(Message::Spare, Dirty::Data)?,
             }
             self.ended |= self.screen.is_broken();
@@ -374,6 +383,29 @@ impl Loop<'_> {
             self.update(Message::Notice(text, is_bad), Dirty::Data)?;
         }
         self.tick(true)
+    }
+
+    /// Judges by the files anew where they have changed.
+    fn look_at_files(&mut self) -> io::Result<()> {
+        match self.watch.look() {
+            News::None => Ok(()),
+            News::Mistake(why) => self.update(Message::Notice(why, true), Dirty::Data),
+            News::Given(given, what, remark) => {
+                self.desk.take_given((*given).clone());
+                if let Some(replaying) = &mut self.replaying {
+                    let shown = self.app.store().shown();
+                    if let Err(why) = replaying.take_given(*given, shown, what) {
+                        self.update(Message::Notice(format!("{what} re-read: {why}"), true), Dirty::Data)?;
+                    }
+                } else {
+                    self.update(Message::Given(given, what), Dirty::Data)?;
+                }
+                match remark {
+                    Some(remark) => self.update(Message::Notice(remark, true), Dirty::Data),
+                    None => Ok(()),
+                }
+            }
+        }
     }
 
     /// Records what the session holds, and what comes. Where events have scrolled out nothing from before the oldest

@@ -115,6 +115,18 @@ impl Journal {
         }
     }
 
+    /// Marks verdicts of an event as revised, or, without any, the event.
+    pub(super) fn mark_revised(&mut self, event: u64, verdicts: &[usize]) {
+        let Some(index) = event.checked_sub(self.first).and_then(|index| usize::try_from(index).ok()) else { return };
+        let Some(entry) = self.entries.get_mut(index) else { return };
+        entry.row.was_shown_otherwise |= verdicts.is_empty();
+        for index in verdicts {
+            if let Some(verdict) = entry.row.verdicts.get_mut(*index) {
+                verdict.revised = true;
+            }
+        }
+    }
+
     /// Brings the exposures of some units up to date.
     pub(super) fn revise_exposures(&mut self, units: &HashSet<u32>, state: &State) {
         let concerned = |claim: &Accepted| matches!(claim, Accepted::Exposure { state, .. } if units.contains(state));

@@ -3,6 +3,7 @@
 //! The session owns no clock and reads no socket: envelopes come in by [`Session::receive`], time by
 //! [`Session::advance`].
 
+mod again;
 mod checkpoint;
 mod explain;
 mod journal;
@@ -10,6 +11,7 @@ pub(crate) mod rows;
 mod senders;
 mod units;
 
+pub use again::{Again, Shown};
 pub use checkpoint::Checkpoint;
 pub use journal::Journal;
 
@@ -261,9 +263,12 @@ impl Session {
     /// Judges everything that is still held by another catalog.
     fn judge_again(&mut self, catalog: Catalog) {
         self.catalog = Arc::new(catalog);
-        let lost = self.state.totals().lost;
+        let (lost, was_interrupted) = (self.state.totals().lost, self.state.totals().was_interrupted);
         self.state = State::new(Arc::new(Judge::new(&self.catalog)), self.options.attribution());
         self.state.lost(lost);
+        if was_interrupted {
+            self.state.interrupted();
+        }
         self.name_everything();
         self.senders = Senders::default();
         for envelope in self.journal.restart() {

@@ -134,6 +134,7 @@ pub(crate) fn row(
         warnings: Vec::new(),
         note: None,
         noise: false,
+        was_shown_otherwise: false,
     };
     match received {
         Received::Unreadable { number, unreadable } => {

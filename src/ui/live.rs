@@ -220,6 +220,9 @@ fn draw_verdict(app: &App<'_>, strip: &mut Strip<'_>, row: &EventRow) {
     if let Some(arm) = arm(app, row) {
         strip.text(" → ", role).text(&arm, Role::Accent);
     }
+    if row.revised() {
+        strip.whole("  revised", Role::Warning);
+    }
     if let Some(note) = &row.note {
         strip.text("  ", Role::Muted);
         let note = note_within(row, note, strip.left());
@@ -227,9 +230,6 @@ fn draw_verdict(app: &App<'_>, strip: &mut Strip<'_>, row: &EventRow) {
     }
     if row.verdicts.len() > 1 {
         strip.whole(&format!("  +{} more", row.verdicts.len() - 1), Role::Muted);
-    }
-    if row.revised() {
-        strip.whole("  revised", Role::Warning);
     }
     for warning in &row.warnings {
         strip.text("  ⚠ ", Role::Warning).text(warning.name(), Role::Warning);

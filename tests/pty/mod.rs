@@ -66,11 +66,23 @@ pub struct Terminal {
 impl Terminal {
     /// Starts `exptap listen` on a free port.
     pub fn listening(size: (u16, u16), environment: &[(&str, &str)]) -> Self {
+        Self::starting(&["listen", "--listen", "127.0.0.1:0"], size, environment)
+    }
+
+    /// Starts exptap with the catalog.
+    pub fn starting(arguments: &[&str], size: (u16, u16), environment: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let catalog: PathBuf = folder.path().join("catalog.toml");
         std::fs::write(&catalog, CATALOG).unwrap();
         let catalog = catalog.to_str().unwrap().to_owned();
-        Self::running(size, environment, &["listen", "--listen", "127.0.0.1:0", "--catalog", &catalog], folder)
+        Self::running(size, environment, &[arguments, &["--catalog", &catalog]].concat(), folder)
+    }
+
+    /// Writes the catalog anew as editors do it: a new file is put in the place of the old one.
+    pub fn write_catalog(&self, text: &str) {
+        let (new, catalog) = (self.folder.path().join("new"), self.folder.path().join("catalog.toml"));
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(&new, &catalog).unwrap();
     }
 
     /// Starts exptap in a folder.
