@@ -8,6 +8,7 @@ mod explain;
 mod journal;
 pub(crate) mod rows;
 mod senders;
+mod story;
 mod units;
 
 pub use checkpoint::Checkpoint;
