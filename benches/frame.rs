@@ -12,10 +12,13 @@ use exptap::catalog::Origin;
 use exptap::catalog::load::{Format, from_text};
 use exptap::endpoint::Received;
 use exptap::envelope::Envelope;
+use exptap::query::{Query, Situation};
 use exptap::reason::{ReasonCode, Severity};
+use exptap::report::build;
 use exptap::session::{Session, SessionOptions};
 use exptap::ui;
 use exptap::ui::theme::Themes;
+use exptap::view::UnitView;
 use jiff::tz::TimeZone;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -99,6 +102,78 @@ fn recording() -> ReplayView {
     }
 }
 
+/// A million devices, of which every tenth converts, every hundredth unexposed, and a thousandth crosses over.
+fn a_million_contexts(out: &mut impl Write) {
+    const UNITS: u64 = 1_000_000;
+    let feature = |device: u64, variation: u64| {
+        format!(
+            r#"{{"kind":"feature","creationDate":{NOW_MS},"key":"checkout-cta","version":3,"variation":{variation},"value":true,"context":{{"kind":"device","key":"device-{device:07}"}},"reason":{{"kind":"FALLTHROUGH","inExperiment":true}}}}"#
+        )
+    };
+    let custom = |key: &str| {
+        format!(
+            r#"{{"kind":"custom","creationDate":{NOW_MS},"key":"checkout","context":{{"kind":"device","key":"{key}"}}}}"#
+        )
+    };
+    let catalog = from_text(CATALOG, "catalog.toml", Format::Toml, Origin::File).expect("the catalog is valid");
+    let mut session = Session::new(Some(catalog), SessionOptions::from_now(NOW_MS));
+    for first in (0..UNITS).step_by(1_000) {
+        let mut events = Vec::new();
+        for device in first..first + 1_000 {
+            events.push(feature(device, device % 2));
+            if device % 1_000 == 0 {
+                events.push(feature(device, 1));
+            }
+            if device % 10 == 0 {
+                events.push(custom(&format!("device-{device:07}")));
+            }
+            if device % 100 == 0 {
+                events.push(custom(&format!("Device-{device:07}")));
+            }
+        }
+        let body = format!("[{}]", events.join(","));
+        session.receive_owned(Envelope {
+            arrival_ms: NOW_MS,
+            request: first / 1_000 + 1,
+            method: "POST".into(),
+            path: "/bulk".into(),
+            wire_bytes: body.len() as u64,
+            body: body.into(),
+            ..Envelope::default()
+        });
+    }
+    let mut timed = |name: &str, work: &mut dyn FnMut() -> usize| {
+        let mut found = 0;
+        let times = (0..5)
+            .map(|_| {
+                let begun = Instant::now();
+                found = work();
+                begun.elapsed()
+            })
+            .collect();
+        writeln!(out, "{name:<44} {:>10.1?}  ({found})", median(times)).unwrap();
+    };
+    let known = session.units_known();
+    timed("report over a million contexts", &mut || {
+        build::report(session.state(), session.catalog()).experiments.len()
+    });
+    for view in UnitView::ALL {
+        let name = format!("contexts of a million: {}", view.title());
+        timed(&name, &mut || session.units(view, 1_000).rows.len());
+    }
+    for text in ["0999999", "unit:device/device-0999999", "/-09999[0-9]9$/"] {
+        let query = Query::parse(text, Situation { now_ms: NOW_MS, utc_offset_seconds: 0 }).expect("it is a filter");
+        timed(&format!("one step of a search for {text}"), &mut || {
+            let mut found = Vec::new();
+            session.find_units(&query, known - 20_000, 20_000, &mut found);
+            found.len()
+        });
+    }
+    timed("the story of one context", &mut || {
+        session.story("device", "device-0999990").map_or(0, |held| held.story.events.len())
+    });
+}
+
 fn median(mut times: Vec<Duration>) -> Duration {
     times.sort();
     times.get(times.len() / 2).copied().unwrap_or_default()
@@ -134,11 +209,12 @@ fn main() {
     }));
     writeln!(out, "report and contexts  {:>10.1?}", begun.elapsed()).unwrap();
 
-    let views: [(&str, &[Action]); 7] = [
+    let views: [(&str, &[Action]); 8] = [
         ("overview", &[]),
         ("overview, filtered", &[Action::SetFilter(String::new()), Action::DroppedOnly]),
         ("why", &[Action::Open]),
         ("experiment", &[Action::Back, Action::Focus(Pane::Experiments), Action::Open]),
+        ("one context", &[Action::Back, Action::Focus(Pane::Contexts), Action::Open]),
         ("help", &[Action::Back, Action::Help]),
         ("palette", &[Action::Back, Action::Palette, Action::Edit(Edit::Insert('o'))]),
         ("replay", &[Action::Back, Action::Back, Action::Focus(Pane::Live)]),
@@ -166,4 +242,5 @@ fn main() {
             writeln!(out, "{name:<20} {:>10.1?} a frame at {columns}x{rows}", median(times)).unwrap();
         }
     }
+    a_million_contexts(&mut out);
 }

@@ -5,8 +5,11 @@
 
 use crate::attribution::judge::is_about_time;
 use crate::attribution::state::Clock;
+use crate::explain::story::Story;
+use crate::near_miss::is_placeholder_key;
 use crate::reason::{Category, Grade, ReasonCode};
 use crate::segment::Mapped;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// One verdict of an event, for one iteration and, if it is a conversion, one metric.
@@ -120,6 +123,13 @@ pub struct UnitRow {
     pub note: UnitNote,
 }
 
+impl UnitRow {
+    /// Whether it was exposed and no conversion of it was ever seen, counted or not.
+    pub fn never_converts(&self) -> bool {
+        !self.exposed.is_empty() && self.counted + self.dropped + self.open == 0
+    }
+}
+
 /// An exposure of a unit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UnitExposure {
@@ -145,6 +155,86 @@ pub enum UnitNote {
     Placeholder,
     /// Nothing to say.
     None,
+}
+
+/// Which contexts are listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UnitView {
+    /// All, those that need attention first.
+    #[default]
+    Attention,
+    /// They convert and were never exposed.
+    NeverExposed,
+    /// They were exposed and never convert.
+    NeverConverts,
+    /// They saw more than one arm.
+    Crossover,
+    /// Their key is a placeholder.
+    Placeholder,
+    /// All, those with most conversions first.
+    Busiest,
+}
+
+impl UnitView {
+    /// All of them, in the order a key goes through them.
+    pub const ALL: [Self; 6] =
+        [Self::Attention, Self::NeverExposed, Self::NeverConverts, Self::Crossover, Self::Placeholder, Self::Busiest];
+
+    /// What it lists, in words.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Attention => "by need of attention",
+            Self::NeverExposed => "convert, never exposed",
+            Self::NeverConverts => "exposed, never convert",
+            Self::Crossover => "crossover",
+            Self::Placeholder => "placeholder",
+            Self::Busiest => "busiest first",
+        }
+    }
+
+    /// Its place among all.
+    pub fn index(self) -> usize {
+        Self::ALL.iter().position(|view| *view == self).unwrap_or_default()
+    }
+
+    /// The one after it; the first after the last.
+    pub fn next(self) -> Self {
+        Self::ALL.get(self.index() + 1).copied().unwrap_or_default()
+    }
+
+    /// Whether it lists a context.
+    pub fn lists(self, row: &UnitRow) -> bool {
+        match self {
+            Self::Attention | Self::Busiest => true,
+            Self::NeverExposed => matches!(row.note, UnitNote::NeverExposed { .. }),
+            Self::NeverConverts => row.never_converts(),
+            Self::Crossover => row.exposed.iter().any(|exposure| exposure.arms.len() > 1),
+            Self::Placeholder => is_placeholder_key(&row.key),
+        }
+    }
+}
+
+/// The contexts of a view.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UnitList {
+    /// The first of them.
+    pub rows: Vec<UnitRow>,
+    /// How many each view lists, in the order of [`UnitView::ALL`].
+    pub counts: [u64; UnitView::ALL.len()],
+}
+
+/// What is known about one context: its story, as far as its events are held.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeldStory {
+    /// The story of the newest of its events.
+    pub story: Story,
+    /// Events of it that are held and too many to tell of; older than those told.
+    pub older: u64,
+    /// Whether events scrolled out before.
+    pub has_scrolled: bool,
+    /// Keys that an alias event says are the same person's.
+    pub aliases: Vec<String>,
 }
 
 /// One sender in the Sources pane.

@@ -15,6 +15,7 @@ use exptap::replay::{
     Target, Timeline, Wake,
 };
 use exptap::session::{Session, SessionOptions};
+use exptap::view::UnitView;
 use proptest::prelude::*;
 use std::io::Write;
 use std::path::PathBuf;
@@ -334,7 +335,9 @@ fn assert_same(shown: &mut Session, fresh: &mut Session, position: u64) {
         assert_eq!(shown.row(event), fresh.row(event), "event {event} at {position}");
     }
     assert_eq!(shown.sources(), fresh.sources(), "the senders at {position}");
-    assert_eq!(shown.units(1000), fresh.units(1000), "the contexts at {position}");
+    for view in UnitView::ALL {
+        assert_eq!(shown.units(view, 1000), fresh.units(view, 1000), "the contexts at {position}");
+    }
     assert_eq!(shown.lost(), fresh.lost());
     assert_eq!(shown.iterations(), fresh.iterations());
     assert_eq!(shown.metric_names(), fresh.metric_names());

@@ -201,6 +201,8 @@ pub enum Action {
     SetFilter(String),
     /// Tries the fix of the selected finding.
     TryFix,
+    /// Lists other contexts: those never exposed, those that never convert, and so on.
+    NextContexts,
     /// Starts a recording, or ends the one under way.
     Record,
     /// Sets a mark in the recording.

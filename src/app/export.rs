@@ -140,6 +140,7 @@ pub fn unit_note(unit: &UnitRow) -> String {
         UnitNote::NeverExposed { look_alike: None } => "never exposed".to_owned(),
         UnitNote::Crossover => "crossover".to_owned(),
         UnitNote::Placeholder => "placeholder key".to_owned(),
+        UnitNote::None if unit.never_converts() => "exposed, never converts".to_owned(),
         UnitNote::None => String::new(),
     }
 }
@@ -210,6 +211,7 @@ pub(super) fn copied(app: &App<'_>) -> Option<String> {
         View::Why(why) => return Some(explanation_text(app, &why.explanation)),
         View::Experiment(_) => return Some(report_json(app)),
         View::Trial(trial) => return trial_text(trial),
+        View::Unit(unit) => return Some(crate::explain::text::text(&unit.held.story, None)),
         View::Panes => (),
     }
     let selected = |pane| app.listing(pane).and_then(super::Listing::selected_index);
@@ -249,6 +251,10 @@ pub(super) fn written(app: &App<'_>) -> Option<(String, String)> {
             return app.live().selected().and_then(|event| app.store().explain(event)).map(|found| explain(&found));
         }
         View::Trial(trial) => return trial_text(trial).map(|text| ("exptap-what-if.txt".to_owned(), text)),
+        View::Unit(unit) => {
+            let text = crate::explain::text::text(&unit.held.story, None);
+            return Some(("exptap-context.txt".to_owned(), text));
+        }
         View::Panes | View::Experiment(_) => (),
     }
     Some(("exptap-report.json".to_owned(), report_json(app)))

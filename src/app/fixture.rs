@@ -5,6 +5,7 @@
 mod figures;
 mod positions;
 mod segment;
+mod story;
 
 pub(crate) use positions::{Position, positions};
 pub(crate) use segment::segment_shop;
@@ -13,6 +14,7 @@ use crate::app::replay::{FirstSeen, Gap, Mark, ReplayView};
 use crate::app::store::Store;
 use crate::catalog::{Arm, Catalog, Experiment, Iteration, Metric, Origin};
 use crate::envelope::Envelope;
+use crate::query::Query;
 use crate::reason::{ReasonCode as Code, Severity};
 use crate::report::Report;
 use crate::session::IterationName;
@@ -278,8 +280,31 @@ impl Store for Fixture {
         self.report = Some(Arc::clone(&report));
         report
     }
-    fn units(&mut self, limit: usize) -> Vec<UnitRow> {
-        if self.rows.is_empty() { Vec::new() } else { figures::units().into_iter().take(limit).collect() }
+    fn units(&mut self, view: UnitView, limit: usize) -> UnitList {
+        let all = if self.rows.is_empty() { Vec::new() } else { figures::units() };
+        UnitList {
+            counts: UnitView::ALL.map(|view| all.iter().filter(|row| view.lists(row)).count() as u64),
+            rows: all.into_iter().filter(|row| view.lists(row)).take(limit).collect(),
+        }
+    }
+    fn units_named(&self, view: UnitView, names: &[(String, String)]) -> Vec<UnitRow> {
+        let known = |row: &UnitRow| names.iter().any(|(kind, key)| (kind, key) == (&row.kind, &row.key));
+        figures::hidden_units().into_iter().filter(|row| known(row) && view.lists(row)).collect()
+    }
+    fn units_known(&self) -> u64 {
+        if self.rows.is_empty() { 0 } else { figures::hidden_units().len() as u64 }
+    }
+    fn find_units(&self, query: &Query, from: u64, at_most: u64, found: &mut Vec<(String, String)>) -> u64 {
+        let to = (from + at_most).min(self.units_known());
+        for row in &figures::hidden_units()[from as usize..to as usize] {
+            if query.matches_text(&[("unit", &format!("{}/{}", row.kind, row.key))]) {
+                found.push((row.kind.clone(), row.key.clone()));
+            }
+        }
+        to
+    }
+    fn story(&self, kind: &str, key: &str) -> Option<HeldStory> {
+        story::story(&self.rows, kind, key)
     }
     fn sources(&self) -> Vec<SourceRow> {
         if self.rows.is_empty() { Vec::new() } else { figures::sources() }

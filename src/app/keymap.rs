@@ -15,6 +15,8 @@ pub enum Scope {
     Findings,
     /// In the other panes, Findings too.
     Lists,
+    /// In the Contexts pane.
+    Contexts,
     /// In any pane of the overview.
     Panes,
     /// In any pane, while exptap listens.
@@ -25,6 +27,8 @@ pub enum Scope {
     ReplayBar,
     /// In the explanation of an event.
     Why,
+    /// In the story of a context.
+    Unit,
     /// In a view that was opened and fills the screen.
     Opened,
     /// In a pop-up that is only read.
@@ -52,7 +56,9 @@ impl Scope {
             Self::Listening => "Panes, while listening",
             Self::Replay => "Replay of a recording",
             Self::ReplayBar => "Replay, in the panes: along the bar",
+            Self::Contexts => "Contexts",
             Self::Why => "Why",
+            Self::Unit => "One context",
             Self::Opened => "Opened views",
             Self::Popup => "Help",
             Self::List => "Moving",
@@ -159,8 +165,9 @@ use KeyCode as Key;
 
 table! {
     Live [key(Key::Enter)] Do::Open, "why", "Say why the selected event counts or not, rule by rule";
-    Lists [key(Key::Enter)] Do::Open, "open", "Open what is selected: one experiment in full, or the events of a finding, a context or a sender";
+    Lists [key(Key::Enter)] Do::Open, "open", "Open what is selected: an experiment in full, the story of a context, the events of a finding or a sender";
     Findings [char('x')] Do::TryFix, "try fix", "Try the fix of the selected finding on the events that are held: what would count then";
+    Contexts [char('v')] Do::NextContexts, "others", "List other contexts: never exposed, never converting, crossover, placeholder, busiest";
     Panes [char('/')] Do::Filter, "filter", "Filter the focused pane";
     Replay [char(' ')] Do::Replay(Transport::Play), "play", "Play the recording, or pause it";
     ReplayBar [key(Key::Right)] Do::Replay(Transport::Right), "seek", "One cell of the bar forward";
@@ -210,6 +217,7 @@ table! {
     Why [key(Key::Tab)] Do::SwapSide, "event / rules", "Move between the event, what Segment's mapping makes of it if it came that way, and the rules";
     Why [key(Key::Left), char('h')] Do::PreviousEvent, "previous", "Explain the previous event";
     Why [key(Key::Right), char('l')] Do::NextEvent, "next", "Explain the next event";
+    Unit [key(Key::Enter)] Do::Open, "its events", "Show the events of this context in Live";
     Opened [key(Key::Esc), char('q')] Do::Back, "back", "Leave this view; stops a recording that is opening or seeking first";
     Opened [char('y')] Do::Copy, "copy", "Copy what is shown through the terminal (OSC 52)";
     Opened [char('w')] Do::Write, "write", "Write what is shown to a file";

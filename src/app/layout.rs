@@ -104,7 +104,9 @@ pub fn divide(screen: Rect, focus: Pane, zoomed: bool, replaying: bool, has_bann
 pub fn rows_inside(pane: Pane, area: Rect) -> usize {
     let heading = match pane {
         Pane::Live | Pane::Experiments | Pane::Findings => 0,
-        Pane::Contexts | Pane::Sources => 1,
+        Pane::Sources => 1,
+        // Below its list it says how many contexts there are of each sort.
+        Pane::Contexts => 2,
     };
     usize::from(area.height.saturating_sub(2 + heading))
 }

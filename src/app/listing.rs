@@ -33,6 +33,11 @@ impl Listing {
         self.query = query;
     }
 
+    /// What is filtered by; none: everything is shown.
+    pub fn query(&self) -> Option<&Query> {
+        self.query.as_ref()
+    }
+
     /// Looks at the list again.
     pub fn refresh(&mut self, items: impl Iterator<Item = Item>) {
         let selected_key = self.keys.get(self.selected).filter(|_| self.chosen).cloned();

@@ -5,6 +5,8 @@
 //! reference. The session itself is borrowed as a [`Store`], and stays the caller's.
 
 mod action;
+mod contexts;
+mod course;
 pub mod destination;
 pub mod export;
 #[cfg(test)]
@@ -25,6 +27,8 @@ mod trial;
 mod views;
 
 pub use action::{Action, Edit, Kinds, Pane, Transport};
+pub use contexts::{Contexts, Unit};
+pub use course::{Course, Series};
 pub use link::{Hole, Holes};
 pub use listing::{Item, Listing, Scroll};
 pub use live::{Criteria, Live, Narrowing, Rows, is_kind_mismatch, is_unmatched_key};
@@ -33,7 +37,7 @@ pub use rate::Rate;
 pub use recording::Banner;
 pub use replay::{ReplayCommand, ReplayView};
 pub use trial::{Trial, TrialNews, TrialRequest, TrialResult, TrialState};
-pub use views::{BOTH_SIDES, Bucket, Detail, Side, View, Why};
+pub use views::{BOTH_SIDES, Detail, Side, View, Why};
 
 use crate::attach::Link;
 use crate::catalog::Given;
@@ -43,7 +47,7 @@ use crate::recorder::Snapshot;
 use crate::report::Report;
 use crate::report::table::grouped;
 use crate::session::Again;
-use crate::view::{SourceRow, UnitRow};
+use crate::view::SourceRow;
 use jiff::tz::TimeZone;
 use keymap::Scope;
 use layout::Parts;
@@ -52,9 +56,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
-
-/// Contexts listed at most; those that need attention come first.
-const UNITS: usize = 1_000;
 
 /// What does not change while the screens are up.
 #[derive(Clone, Debug, Default)]
@@ -209,7 +210,7 @@ pub struct App<'a> {
     sources: Listing,
     /// What the panes show; stays as it is while the view is frozen.
     report: Arc<Report>,
-    unit_rows: Vec<UnitRow>,
+    units: Contexts,
     source_rows: Vec<SourceRow>,
     /// What the header shows, frozen or not.
     counted: Arc<Report>,
@@ -267,7 +268,7 @@ impl<'a> App<'a> {
             sources: Listing::default(),
             counted: Arc::clone(&report),
             report,
-            unit_rows: Vec::new(),
+            units: Contexts::default(),
             source_rows: Vec::new(),
             refreshed_revision: None,
             shown_revision: None,
@@ -344,7 +345,7 @@ impl<'a> App<'a> {
             Message::Given(given, what) => self.take_given(*given, what, &mut effects.effects),
             Message::Recording(snapshot) => self.take_recording(snapshot),
             Message::Trial(news) => effects.redraw = self.take_trial(*news),
-            Message::Spare => (),
+            Message::Spare => self.go_on_searching(),
             Message::Notice(text, bad) => self.notice = Some(Notice { text, bad }),
         }
         self.live.look(self.store);
@@ -380,7 +381,7 @@ impl<'a> App<'a> {
         }
         self.shown_revision = Some(revision);
         self.report = Arc::clone(&self.counted);
-        self.unit_rows = self.store.units(UNITS);
+        self.refresh_contexts();
         self.source_rows = self.store.sources();
         self.list();
         self.refresh_view();
@@ -388,7 +389,7 @@ impl<'a> App<'a> {
 
     /// Puts the lists in step with what they list and with their filters.
     fn list(&mut self) {
-        self.contexts.refresh(self.unit_rows.iter().map(export::unit_item));
+        self.contexts.refresh(self.units.list().rows.iter().map(export::unit_item));
         self.experiments.refresh(self.report.experiments.iter().map(export::experiment_item));
         self.findings.refresh(self.report.findings.iter().map(export::finding_item));
         self.sources.refresh(self.source_rows.iter().map(export::source_item));
@@ -403,7 +404,9 @@ impl<'a> App<'a> {
             Action::Replay(key) => self.transport(key, effects),
             action => match self.view {
                 View::Panes => self.act_in_panes(action, effects),
-                View::Why(_) | View::Experiment(_) | View::Trial(_) => self.act_in_view(action, effects),
+                View::Why(_) | View::Experiment(_) | View::Trial(_) | View::Unit(_) => {
+                    self.act_in_view(action, effects)
+                }
             },
         }
     }
@@ -436,6 +439,7 @@ impl<'a> App<'a> {
             Action::Noise => self.change_live(|narrowing| narrowing.noise = !narrowing.noise),
             Action::SetFilter(text) => self.set_filter(self.focus, text),
             Action::TryFix => self.try_fix(effects),
+            Action::NextContexts => self.next_contexts(),
             Action::Record => self.record(effects),
             Action::Mark => self.mark(),
             Action::Retry => self.retry(effects),
@@ -541,6 +545,9 @@ impl<'a> App<'a> {
             None => self.live.set_filter(self.store, text, query),
             Some(listing) => {
                 listing.set_filter(text, query);
+                if pane == Pane::Contexts {
+                    self.begin_search();
+                }
                 self.list();
             }
         }
@@ -589,7 +596,7 @@ impl<'a> App<'a> {
 
     /// Whether there is work left for spare time.
     pub fn wants_spare_time(&self) -> bool {
-        self.live.is_behind(self.store)
+        self.live.is_behind(self.store) || self.is_searching()
     }
 }
 

@@ -70,7 +70,7 @@ impl App<'_> {
     }
     /// Contexts.
     pub fn unit_rows(&self) -> &[UnitRow] {
-        &self.unit_rows
+        &self.contexts().list().rows
     }
     /// Senders.
     pub fn source_rows(&self) -> &[SourceRow] {

@@ -5,9 +5,10 @@
 
 use crate::catalog::{Catalog, Given};
 use crate::envelope::Envelope;
+use crate::query::Query;
 use crate::report::Report;
 use crate::session::{Again, IterationName, Session, Shown};
-use crate::view::{EventRow, Explanation, SourceRow, UnitRow};
+use crate::view::{EventRow, Explanation, HeldStory, SourceRow, UnitList, UnitRow, UnitView};
 use std::sync::Arc;
 
 /// A session as the screens see it.
@@ -30,8 +31,16 @@ pub trait Store {
     fn revision(&self) -> u64;
     /// The report as of now; cheap where nothing changed.
     fn report(&mut self) -> Arc<Report>;
-    /// Contexts by need of attention, at most `limit`.
-    fn units(&mut self, limit: usize) -> Vec<UnitRow>;
+    /// The contexts of a view, at most `limit`.
+    fn units(&mut self, view: UnitView, limit: usize) -> UnitList;
+    /// Those of these contexts that a view lists.
+    fn units_named(&self, view: UnitView, names: &[(String, String)]) -> Vec<UnitRow>;
+    /// How many contexts there are to search.
+    fn units_known(&self) -> u64;
+    /// Adds the contexts whose names a filter lets through, of so many from a number on; returns the number after them.
+    fn find_units(&self, query: &Query, from: u64, at_most: u64, found: &mut Vec<(String, String)>) -> u64;
+    /// The story of one context.
+    fn story(&self, kind: &str, key: &str) -> Option<HeldStory>;
     /// The senders.
     fn sources(&self) -> Vec<SourceRow>;
     /// Everything known about one event.
@@ -94,8 +103,20 @@ impl Store for Session {
     fn report(&mut self) -> Arc<Report> {
         self.report()
     }
-    fn units(&mut self, limit: usize) -> Vec<UnitRow> {
-        self.units(limit)
+    fn units(&mut self, view: UnitView, limit: usize) -> UnitList {
+        Session::units(self, view, limit)
+    }
+    fn units_named(&self, view: UnitView, names: &[(String, String)]) -> Vec<UnitRow> {
+        self.units_named(view, names)
+    }
+    fn units_known(&self) -> u64 {
+        self.units_known()
+    }
+    fn find_units(&self, query: &Query, from: u64, at_most: u64, found: &mut Vec<(String, String)>) -> u64 {
+        self.find_units(query, from, at_most, found)
+    }
+    fn story(&self, kind: &str, key: &str) -> Option<HeldStory> {
+        self.story(kind, key)
     }
     fn sources(&self) -> Vec<SourceRow> {
         self.sources()

@@ -9,6 +9,7 @@ use crate::envelope::Envelope;
 use crate::reason::ReasonCode;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+mod contexts;
 mod replay;
 
 fn app(store: &mut dyn Store) -> App<'_> {
@@ -259,11 +260,11 @@ fn clearing_the_filter_of_a_finding_leads_back_to_it_and_to_what_live_showed() {
     assert_eq!((app.focus(), app.filter()), (Pane::Findings, ""));
     assert_eq!(app.live().criteria().narrowing, before);
 
-    press(&mut app, "enter 2 enter esc");
+    press(&mut app, "enter 2 enter enter esc");
     assert_eq!(app.focus(), Pane::Contexts, "back to where it was opened last");
     assert_eq!(app.live().criteria().narrowing, before);
 
-    press(&mut app, "enter d esc");
+    press(&mut app, "enter enter d esc");
     assert_eq!(app.focus(), Pane::Live, "narrowed by hand since");
     assert!(app.live().criteria().narrowing.dropped_only);
 }
@@ -272,7 +273,7 @@ fn clearing_the_filter_of_a_finding_leads_back_to_it_and_to_what_live_showed() {
 fn a_context_and_a_sender_show_their_events() {
     let mut store = Fixture::shop();
     let mut app = app(&mut store);
-    press(&mut app, "2 enter");
+    press(&mut app, "2 enter enter");
     assert_eq!(app.filter(), "unit:\"user/u-1\"");
     assert_eq!(visible(&app), [1, 9]);
     press(&mut app, "5 enter");
@@ -327,8 +328,10 @@ fn an_opened_experiment_adds_up_its_conversions_over_time() {
     press(&mut app, "3 enter");
     let View::Experiment(detail) = app.view() else { panic!("no experiment is open") };
     assert_eq!(detail.experiment, "checkout-cta-test");
-    assert_eq!(detail.chart.last().unwrap().conversions, [0, 8]);
-    assert!(detail.chart.len() <= 61);
+    let sums: Vec<u64> = detail.course.conversions.iter().map(|arm| arm.iter().sum()).collect();
+    assert_eq!(sums, [0, 8]);
+    assert_eq!(detail.course.others.iter().map(|series| series.events.iter().sum::<u64>()).sum::<u64>(), 28);
+    assert!(detail.course.slices() <= 961);
 }
 
 #[test]

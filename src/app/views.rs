@@ -1,11 +1,11 @@
 //! The views that fill the screen when something is opened: why an event counts or not, one experiment in full.
 
 use super::action::{Action, Pane};
+use super::course::{Course, course};
 use super::export;
 use super::keymap::Scope;
 use super::listing::Scroll;
-use super::{App, Effect, Narrowing, Trial, TrialState};
-use crate::reason::Category;
+use super::{App, Effect, Narrowing, Trial, TrialState, Unit};
 use crate::view::Explanation;
 
 /// From so many columns on the Why view shows the event beside everything else.
@@ -80,15 +80,6 @@ impl Why {
     }
 }
 
-/// Conversions credited in one slice of time.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Bucket {
-    /// Start, epoch ms.
-    pub start_ms: i64,
-    /// Conversions per arm so far, in the order of the report's arms.
-    pub conversions: Vec<u64>,
-}
-
 /// One experiment in full.
 #[derive(Debug)]
 pub struct Detail {
@@ -98,13 +89,12 @@ pub struct Detail {
     pub iteration: String,
     /// How far it is scrolled.
     pub scroll: Scroll,
-    /// Conversions over time, of the events still held.
-    pub chart: Vec<Bucket>,
+    /// How it went, of the events still held.
+    pub course: Course,
 }
 
 /// What fills the screen.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 pub enum View {
     /// The panes.
     Panes,
@@ -114,48 +104,54 @@ pub enum View {
     Experiment(Detail),
     /// What the fix of a finding comes to.
     Trial(Box<Trial>),
+    /// One context.
+    Unit(Unit),
 }
 
 impl View {
     /// Where the user is, for the key map.
     pub fn scopes(&self, focus: Pane, replaying: bool) -> &'static [Scope] {
-        let [live, findings, lists, why, opened] = if replaying { Self::REPLAYING } else { Self::LISTENING };
+        let [live, findings, lists, contexts, why, unit, opened] =
+            if replaying { Self::REPLAYING } else { Self::LISTENING };
         match self {
             Self::Panes if focus == Pane::Live => live,
             Self::Panes if focus == Pane::Findings => findings,
+            Self::Panes if focus == Pane::Contexts => contexts,
             Self::Panes => lists,
             Self::Why(_) => why,
+            Self::Unit(_) => unit,
             Self::Experiment(_) | Self::Trial(_) => opened,
         }
     }
 
-    /// Where keys work while exptap listens: in Live, in Findings, in the other panes, in Why, in other opened views.
-    const LISTENING: [&'static [Scope]; 5] = [
+    /// Where keys work while exptap listens: in Live, in Findings, in the other panes, in Contexts, in Why, in the story
+    /// of a context, in other opened views.
+    const LISTENING: [&'static [Scope]; 7] = [
         &[Scope::Live, Scope::Panes, Scope::Listening, Scope::List, Scope::Top, Scope::Everywhere],
         &[Scope::Findings, Scope::Lists, Scope::Panes, Scope::Listening, Scope::List, Scope::Top, Scope::Everywhere],
         &[Scope::Lists, Scope::Panes, Scope::Listening, Scope::List, Scope::Top, Scope::Everywhere],
+        &[Scope::Lists, Scope::Contexts, Scope::Panes, Scope::Listening, Scope::List, Scope::Top, Scope::Everywhere],
         &[Scope::Why, Scope::Opened, Scope::List, Scope::Top, Scope::Everywhere],
+        &[Scope::Unit, Scope::Opened, Scope::List, Scope::Top, Scope::Everywhere],
         &[Scope::Opened, Scope::List, Scope::Top, Scope::Everywhere],
     ];
     /// The same while a recording is played. It can be played on with an event explained: its verdicts are seen to
     /// change. Only the left and right keys mean the event before and after there.
-    const REPLAYING: [&'static [Scope]; 5] = [
+    const REPLAYING: [&'static [Scope]; 7] = [
         &[Scope::Live, Scope::Panes, Scope::Replay, Scope::ReplayBar, Scope::List, Scope::Everywhere],
         &[Scope::Findings, Scope::Lists, Scope::Panes, Scope::Replay, Scope::ReplayBar, Scope::List, Scope::Everywhere],
         &[Scope::Lists, Scope::Panes, Scope::Replay, Scope::ReplayBar, Scope::List, Scope::Everywhere],
+        &[Scope::Lists, Scope::Contexts, Scope::Panes, Scope::Replay, Scope::ReplayBar, Scope::List, Scope::Everywhere],
         &[Scope::Why, Scope::Opened, Scope::Replay, Scope::List, Scope::Everywhere],
+        &[Scope::Unit, Scope::Opened, Scope::Replay, Scope::ReplayBar, Scope::List, Scope::Everywhere],
         &[Scope::Opened, Scope::Replay, Scope::ReplayBar, Scope::List, Scope::Everywhere],
     ];
 
     #[cfg(test)]
-    pub(super) fn every_scope_list() -> [&'static [Scope]; 10] {
-        let [[a, b, c, d, e], [f, g, h, i, j]] = [Self::LISTENING, Self::REPLAYING];
-        [a, b, c, d, e, f, g, h, i, j]
+    pub(super) fn every_scope_list() -> Vec<&'static [Scope]> {
+        [Self::LISTENING, Self::REPLAYING].concat()
     }
 }
-
-/// Slices of time in the chart.
-const BUCKETS: usize = 60;
 
 impl App<'_> {
     /// Whether the Why view shows the event beside the rules.
@@ -171,12 +167,7 @@ impl App<'_> {
                     self.explain(event);
                 }
             }
-            Pane::Contexts => {
-                if let Some(unit) = self.contexts.selected_index().and_then(|index| self.unit_rows.get(index)) {
-                    let filter = export::term("unit", &format!("{}/{}", unit.kind, unit.key));
-                    self.show_in_live(filter);
-                }
-            }
+            Pane::Contexts => self.open_context(),
             Pane::Experiments => {
                 if let Some(report) =
                     self.experiments.selected_index().and_then(|index| self.report.experiments.get(index))
@@ -185,7 +176,7 @@ impl App<'_> {
                         experiment: report.key.clone(),
                         iteration: report.iteration.clone(),
                         scroll: Scroll::default(),
-                        chart: Vec::new(),
+                        course: Course::default(),
                     });
                     self.refresh_view();
                 }
@@ -240,6 +231,7 @@ impl App<'_> {
             View::Why(why) => why.scroll(is_wide),
             View::Experiment(detail) => &mut detail.scroll,
             View::Trial(trial) => &mut trial.scroll,
+            View::Unit(unit) => &mut unit.scroll,
         };
         match action {
             Action::Up => scroll.step(-1),
@@ -269,6 +261,12 @@ impl App<'_> {
                     self.show_in_live(filter);
                 }
             }
+            Action::Open => {
+                if let View::Unit(unit) = &self.view {
+                    let filter = export::term("unit", &unit.held.story.unit);
+                    self.show_in_live(filter);
+                }
+            }
             Action::Copy => effects.extend(self.copied().map(Effect::Copy)),
             action => self.open_overlay(action),
         }
@@ -280,7 +278,7 @@ impl App<'_> {
         if let Some(event) = self.live.selected() {
             let side = match &self.view {
                 View::Why(why) => why.side,
-                View::Panes | View::Experiment(_) | View::Trial(_) => Side::default(),
+                View::Panes | View::Experiment(_) | View::Trial(_) | View::Unit(_) => Side::default(),
             };
             self.explain(event);
             if let View::Why(why) = &mut self.view {
@@ -314,50 +312,14 @@ impl App<'_> {
                     self.store.iterations().iter().position(|name| {
                         *name.experiment == *detail.experiment && *name.iteration == *detail.iteration
                     });
-                detail.chart = iteration.map(|index| chart(self.store, index, &arms)).unwrap_or_default();
+                detail.course = iteration.map(|index| course(self.store, index, &arms)).unwrap_or_default();
+            }
+            View::Unit(unit) => {
+                // One whose events have been forgotten meanwhile stays as it was.
+                if let Some(held) = self.store.story(&unit.held.story.kind, &unit.held.story.key) {
+                    unit.held = held;
+                }
             }
         }
     }
-}
-
-/// Conversions per arm, added up over time, of the events still held.
-fn chart(store: &dyn super::store::Store, iteration: usize, arms: &[i64]) -> Vec<Bucket> {
-    let conversions = || {
-        (store.first()..store.next()).filter_map(|event| store.row(event)).flat_map(|row| {
-            row.verdicts
-                .iter()
-                .filter(move |verdict| {
-                    verdict.iteration as usize == iteration
-                        && verdict.metric.is_some()
-                        && matches!(crate::reason::ReasonCode::category(verdict.code), Category::Counted)
-                })
-                .filter_map(|verdict| Some((row.t_ms?, verdict.variation?)))
-        })
-    };
-    let (Some(start), Some(end)) =
-        (conversions().map(|(t_ms, _)| t_ms).min(), conversions().map(|(t_ms, _)| t_ms).max())
-    else {
-        return Vec::new();
-    };
-    let width = ((end - start) / BUCKETS as i64 + 1).max(1);
-    let mut buckets: Vec<Bucket> = (0..=(end - start) / width)
-        .map(|index| Bucket { start_ms: start + index * width, conversions: vec![0; arms.len()] })
-        .collect();
-    for (t_ms, variation) in conversions() {
-        let bucket = usize::try_from((t_ms - start) / width).ok().and_then(|index| buckets.get_mut(index));
-        let arm = arms.iter().position(|arm| *arm == variation);
-        if let (Some(bucket), Some(arm)) = (bucket, arm)
-            && let Some(count) = bucket.conversions.get_mut(arm)
-        {
-            *count += 1;
-        }
-    }
-    let mut sums = vec![0; arms.len()];
-    for bucket in &mut buckets {
-        for (count, sum) in bucket.conversions.iter_mut().zip(&mut sums) {
-            *sum += *count;
-            *count = *sum;
-        }
-    }
-    buckets
 }

@@ -123,13 +123,18 @@ fn add(counts: &mut BTreeMap<String, u64>, name: &str, owned: impl FnOnce() -> S
     }
 }
 
-struct Kept {
-    row: EventRow,
-    claims: AcceptedClaims,
-    environment: EnvironmentMatch,
-    raw: String,
+/// An event of the unit.
+pub(crate) struct Kept {
+    /// Its row.
+    pub(crate) row: EventRow,
+    /// What it was taken for.
+    pub(crate) claims: AcceptedClaims,
+    /// Whose environment it is of.
+    pub(crate) environment: EnvironmentMatch,
+    /// The event, as LaunchDarkly gets it.
+    pub(crate) raw: String,
     /// What became of Segment's event, where it is of one.
-    fate: Option<Fate>,
+    pub(crate) fate: Option<Fate>,
 }
 
 /// Keeps the events of a unit while everything is taken in.
@@ -161,6 +166,23 @@ impl Collector {
         }
         probes.push(Probe::new(None, wanted));
         Self { probes, kept: Vec::new(), notes: Notes::default() }
+    }
+
+    /// Keeps the events of a unit that is known, handed one by one to [`Collector::keep`] by who holds them.
+    pub(crate) fn of(kind: &str, key: &str) -> Self {
+        Self { probes: vec![Probe::new(Some(kind), key)], kept: Vec::new(), notes: Notes::default() }
+    }
+
+    /// Takes note of a unit of an event, whosever it is.
+    pub(crate) fn note(&mut self, kind: &str, key: &str) {
+        for probe in &mut self.probes {
+            probe.note(kind, key);
+        }
+    }
+
+    /// Keeps an event of the unit.
+    pub(crate) fn keep(&mut self, kept: Kept) {
+        self.kept.push(kept);
     }
 
     /// Takes note of an event that was taken in.

@@ -55,8 +55,7 @@ fn write_story(page: &mut Page, story: &Story) -> fmt::Result {
     }
     let mut rest = story.events.as_slice();
     while let Some(first) = rest.first() {
-        let alike = rest.iter().take_while(|event| is_alike(first, event)).count();
-        let told = if alike >= ALIKE { alike } else { 1 };
+        let told = alike(rest);
         write_event(page, first)?;
         let (row, after) = rest.split_at(told);
         if told > 1 {
@@ -64,6 +63,32 @@ fn write_story(page: &mut Page, story: &Story) -> fmt::Result {
         }
         rest = after;
     }
+    write_outcome(page, story)
+}
+
+/// What a unit is, in lines of so many columns.
+pub fn identity(story: &Story, columns: Option<usize>) -> String {
+    let mut page = Page::new(columns);
+    write_identity(&mut page, &story.identity);
+    page.into_text()
+}
+
+/// What the events of a unit come to and what to change, in lines of so many columns.
+pub fn outcome(story: &Story, columns: Option<usize>) -> String {
+    let mut page = Page::new(columns);
+    // Writing to a string cannot fail.
+    let _ = write_outcome(&mut page, story);
+    page.into_text()
+}
+
+/// How many events, from the first on, are told as one: those that came out alike, if there are enough of them.
+pub fn alike(events: &[StoryEvent]) -> usize {
+    let Some(first) = events.first() else { return 0 };
+    let alike = events.iter().take_while(|event| is_alike(first, event)).count();
+    if alike >= ALIKE { alike } else { 1 }
+}
+
+fn write_outcome(page: &mut Page, story: &Story) -> fmt::Result {
     page.line("", "");
     page.line("", "What it comes to");
     if story.experiments.is_empty() {

@@ -3,7 +3,6 @@
 use super::Session;
 use super::journal::Entry;
 use crate::attribution::judge::EnvironmentMatch;
-use crate::attribution::state::{Options, State};
 use crate::envelope::{Signature, Via};
 use crate::event::{Event, body, decode};
 use crate::explain::ladder::{instant, span};
@@ -85,7 +84,7 @@ impl Session {
         ladders
     }
 
-    fn environment_of(&self, entry: &Entry) -> EnvironmentMatch {
+    pub(super) fn environment_of(&self, entry: &Entry) -> EnvironmentMatch {
         match (intake::environment_of(&entry.envelope, &self.catalog.environment), entry.row.segment) {
             (EnvironmentMatch::Same, Some(_)) => self.state.judge().environment_of_destination(),
             (of_request, _) => of_request,
@@ -103,12 +102,7 @@ impl Session {
         {
             return Verdicts::new();
         }
-        let options = Options {
-            clock: self.options.clock.other(),
-            observed_from_ms: self.options.observed_from_ms,
-            ..Options::default()
-        };
-        let mut state = State::new(Arc::clone(self.state.judge()), options);
+        let mut state = self.state_on_the_other_clock();
         let concerned = |other: &&Entry| other.row.units.iter().any(|unit| entry.row.units.contains(unit));
         let mut last: Option<Arc<crate::envelope::Envelope>> = None;
         let mut judged = None;
@@ -129,6 +123,7 @@ impl Session {
                 }
             });
         }
+        state.advance(self.now_ms);
         let Some(judged) = judged else { return Verdicts::new() };
         judged
             .claims

@@ -9,6 +9,7 @@ mod explain;
 mod journal;
 pub(crate) mod rows;
 mod senders;
+mod story;
 mod units;
 
 pub use again::{Again, Shown};

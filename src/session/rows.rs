@@ -38,10 +38,7 @@ impl Clone for Notes {
 
 impl Notes {
     fn share(&mut self, text: &str) -> Arc<str> {
-        let text = match text.char_indices().nth(MAX_NAME_CHARACTERS) {
-            Some((end, _)) => &format!("{}…", text.get(..end).unwrap_or_default()),
-            None => text,
-        };
+        let text = &*cut(text);
         if let Some(shared) = self.shared.get(text) {
             return Arc::clone(shared);
         }
@@ -88,6 +85,14 @@ fn name(event: &Event<'_>) -> String {
             }
         }
         _ => event.context_keys.iter().map(|(kind, _)| kind).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// A name as rows have it: cut where it is longer than any list shows.
+pub(crate) fn cut(name: &str) -> Cow<'_, str> {
+    match name.char_indices().nth(MAX_NAME_CHARACTERS) {
+        Some((end, _)) => format!("{}…", name.get(..end).unwrap_or_default()).into(),
+        None => name.into(),
     }
 }
 

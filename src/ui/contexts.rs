@@ -6,15 +6,25 @@ use super::{frame_pane, mark_selection, nothing, page_with, rows};
 use crate::app::Pane;
 use crate::app::export::unit_note;
 use crate::untrusted::Untrusted;
-use crate::view::{UnitNote, UnitRow};
+use crate::view::{UnitNote, UnitRow, UnitView};
 use ratatui::layout::Rect;
 
 pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let app = canvas.app;
     let Some(list) = app.listing(Pane::Contexts) else { return };
-    let mut remarks = vec![("those that need attention first".to_owned(), Role::Muted)];
+    let contexts = app.contexts();
+    let view = contexts.view();
+    let role = if view == UnitView::default() { Role::Muted } else { Role::Accent };
+    let count = contexts.list().counts.get(view.index()).copied().unwrap_or_default();
+    let mut remarks = vec![(format!("{} {}", grouped(count), view.title()), role)];
     if !list.filter.is_empty() {
         remarks.push((list.filter.clone(), Role::Accent));
+    }
+    match app.contexts_searched() {
+        Some((searched, known)) if searched < known => {
+            remarks.push((format!("looked at {} of {} names", grouped(searched), grouped(known)), Role::Pending));
+        }
+        _ => (),
     }
     let inside = frame_pane(canvas, Pane::Contexts, area, &remarks);
     let mut rows = rows(inside);
@@ -28,10 +38,19 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
         .cell("exposed to", exposed, Role::Muted)
         .cell("conversions", converted, Role::Muted)
         .text("why it is here", Role::Muted);
-    let height = usize::from(inside.height.saturating_sub(1));
+    let mut height = usize::from(inside.height.saturating_sub(1));
+    if app.focus() == Pane::Contexts && height >= ANSWERS_FROM {
+        // What each view would show is the answer to most questions already.
+        height -= 1;
+        draw_answers(canvas, Rect { y: inside.bottom() - 1, height: 1, ..inside });
+    }
+    let rows = rows.take(height);
     if list.shown().is_empty() {
-        let words =
-            if app.unit_rows().is_empty() { "no context has been seen yet" } else { "no context passes the filter" };
+        let words = match (contexts.list().counts.first(), count) {
+            (Some(0) | None, _) => "no context has been seen yet",
+            (_, 0) => "no context is one of these; v lists others",
+            _ => "no context passes the filter",
+        };
         nothing(canvas, Rect { y: heading.y + 1, ..heading }, words);
         return;
     }
@@ -42,6 +61,21 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
         if position == list.selected() {
             mark_selection(canvas, Pane::Contexts, row);
         }
+    }
+}
+
+/// Rows from which one can be spared.
+const ANSWERS_FROM: usize = 6;
+
+/// How many contexts each view lists, the one shown marked.
+fn draw_answers(canvas: &mut Canvas<'_, '_>, area: Rect) {
+    let contexts = canvas.app.contexts();
+    let (shown, counts) = (contexts.view(), contexts.list().counts);
+    let mut strip = canvas.strip(area);
+    let views = UnitView::ALL.into_iter().zip(counts);
+    for (view, count) in views.filter(|(view, _)| !matches!(view, UnitView::Attention | UnitView::Busiest)) {
+        let role = if view == shown { Role::Strong } else { Role::Muted };
+        strip.whole(&format!("{} {}", grouped(count), view.title()), role).gap(2);
     }
 }
 

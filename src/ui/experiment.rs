@@ -1,25 +1,23 @@
-//! One experiment in full: every arm and metric, the funnel with its drops, and conversions over time.
+//! One experiment in full: every arm and metric, the funnel with its drops, and how it went over time.
+
+mod charts;
 
 use super::experiments::{age, bar, sample_ratio, steps};
-use super::paint::{Canvas, day_and_time, fixed, grouped, harmless, time_of_day, wrapped};
+use super::paint::{Canvas, columns, curve_of, day_and_time, fixed, grouped, harmless, wrapped};
 use super::theme::Role;
-use super::{frame_box, more_below, rows};
+use super::{frame_box, more_below};
 use crate::app::Detail;
+use crate::catalog::{Iteration, Metric};
 use crate::reason::{Category, ReasonCode};
-use crate::report::{ExperimentReport, MetricReport};
+use crate::report::{ArmMetric, ArmReport, ExperimentReport, FunnelReport, MetricReport, SampleRatio};
 use ratatui::layout::{Constraint, Layout, Margin, Rect};
 use ratatui::style::Style;
-use ratatui::symbols::Marker;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Axis, Chart, Dataset, GraphType, Widget};
 
-/// How the arms are told apart in the chart: by colour, and where there is none, by what their line is made of.
-const SERIES: [(Role, Marker, &str); 4] = [
-    (Role::SeriesOne, Marker::Braille, "⠤⠤"),
-    (Role::SeriesTwo, Marker::Dot, "••"),
-    (Role::SeriesThree, Marker::Bar, "▄▄"),
-    (Role::SeriesFour, Marker::Block, "██"),
-];
+/// From so many columns on the charts stand beside the numbers.
+const CHARTS_BESIDE: u16 = 130;
+/// From so many rows on they stand below them; with fewer the numbers need every row.
+const CHARTS_BELOW: u16 = 26;
 
 pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect, detail: &Detail) {
     frame_box(canvas, area, Role::BorderFocused);
@@ -27,8 +25,8 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect, detail: &Detail) {
         .strip(Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area })
         .text(&format!(" {} ─ iteration {} ", detail.experiment, detail.iteration), Role::TitleFocused);
     let inside = area.inner(Margin::new(2, 1));
-    let report = canvas
-        .app
+    let app = canvas.app;
+    let report = app
         .report()
         .experiments
         .iter()
@@ -37,192 +35,264 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect, detail: &Detail) {
         super::nothing(canvas, inside, "this iteration is no longer in the catalog");
         return;
     };
-    let wide = inside.width >= 130;
-    let [text_area, chart_area] = if wide {
-        Layout::horizontal([Constraint::Percentage(58), Constraint::Fill(1)]).spacing(2).areas(inside)
+    let is_beside = inside.width >= CHARTS_BESIDE;
+    let [numbers, charts] = if is_beside {
+        Layout::horizontal([Constraint::Percentage(56), Constraint::Fill(1)]).spacing(3).areas(inside)
     } else {
-        let chart_rows = if inside.height >= 30 { 12 } else { inside.height / 3 };
-        Layout::vertical([Constraint::Fill(1), Constraint::Length(chart_rows)]).areas(inside)
+        let rows = if inside.height >= CHARTS_BELOW { 11 } else { 0 };
+        Layout::vertical([Constraint::Fill(1), Constraint::Length(rows)]).areas(inside)
     };
-    let lines = lines(canvas, report, text_area.width.into());
-    let start = detail.scroll.place(lines.len(), text_area.height.into());
-    canvas.lines(text_area, lines.get(start..).unwrap_or_default());
-    draw_chart(canvas, chart_area, report, detail);
-    more_below(canvas, text_area, lines.len().saturating_sub(start + usize::from(text_area.height)));
+    let page = Page { canvas, report, detail, width: numbers.width.into(), has_curves: !is_beside };
+    let lines = page.lines();
+    let start = detail.scroll.place(lines.len(), numbers.height.into());
+    canvas.lines(numbers, lines.get(start..).unwrap_or_default());
+    if is_beside {
+        charts::draw_all(canvas, charts, report, &detail.course);
+    } else if charts.height > 0 {
+        charts::draw_conversions(canvas, charts, report, &detail.course);
+    }
+    more_below(canvas, numbers, lines.len().saturating_sub(start + usize::from(numbers.height)));
 }
 
-fn lines(canvas: &Canvas<'_, '_>, report: &ExperimentReport, width: usize) -> Vec<Line<'static>> {
-    let style = |role| canvas.style(role);
-    let app = canvas.app;
-    let mut lines = vec![line(vec![
-        ("flag ", style(Role::Muted)),
-        (&report.flag, style(Role::Strong)),
-        ("   unit ", style(Role::Muted)),
-        (&report.randomization_unit, style(Role::Accent)),
-        ("   ", style(Role::Muted)),
-        (&age(app, report), style(Role::Muted)),
-        ("   clock ", style(Role::Muted)),
-        (app.report().clock, style(Role::Text)),
-    ])];
-    if let Some(ratio) = &report.sample_ratio {
-        let (text, role) = sample_ratio(ratio);
-        let chi = ratio.chi_square.map(|chi| format!("   chi-square {chi:.2}")).unwrap_or_default();
-        lines.push(line(vec![("sample ratio ", style(Role::Muted)), (&text, style(role)), (&chi, style(Role::Muted))]));
+/// Columns of a name.
+const NAME: usize = 22;
+/// Columns of a curve beside a count.
+const CURVE: usize = 24;
+
+/// The numbers.
+struct Page<'a, 'canvas, 'store> {
+    canvas: &'a Canvas<'canvas, 'store>,
+    report: &'a ExperimentReport,
+    detail: &'a Detail,
+    width: usize,
+    /// Counts have their curve beside them, where no chart shows it.
+    has_curves: bool,
+}
+
+impl Page<'_, '_, '_> {
+    fn style(&self, role: Role) -> Style {
+        self.canvas.style(role)
     }
-    if !report.complete {
+
+    fn line(&self, parts: &[(&str, Role)]) -> Line<'static> {
+        parts.iter().map(|(text, role)| Span::styled(harmless(text), self.style(*role))).collect()
+    }
+
+    fn iteration(&self) -> Option<&Iteration> {
+        let experiments = &self.canvas.app.store().catalog().experiments;
+        let experiment = experiments.iter().find(|experiment| experiment.key == self.report.key)?;
+        experiment.iterations.iter().find(|iteration| iteration.id == self.report.iteration)
+    }
+
+    fn metric(&self, key: &str) -> Option<&Metric> {
+        self.canvas.app.store().catalog().metrics.iter().find(|metric| metric.key == key)
+    }
+
+    fn lines(&self) -> Vec<Line<'static>> {
+        let (app, report) = (self.canvas.app, self.report);
+        let mut lines = vec![self.line(&[
+            ("flag ", Role::Muted),
+            (&report.flag, Role::Strong),
+            ("   unit ", Role::Muted),
+            (&report.randomization_unit, Role::Accent),
+            ("   ", Role::Muted),
+            (&age(app, report), Role::Muted),
+            ("   clock ", Role::Muted),
+            (app.report().clock, Role::Text),
+        ])];
         let since = app.store().observed_from_ms().map(|at_ms| day_and_time(app.zone(), at_ms));
-        let text = format!(
-            "… history incomplete: observed since {}, so rates are not shown",
-            since.as_deref().unwrap_or("later than its start")
-        );
-        lines.extend(wrapped(&text, width, 0, style(Role::Pending)));
+        let seen = since.as_ref().map(|since| format!(" since {since}")).unwrap_or_default();
+        let what = format!("What exptap saw{seen}, by the published rules; not LaunchDarkly's result.");
+        lines.extend(wrapped(&what, self.width, 0, self.style(Role::Muted)));
+        if let Some(ratio) = &report.sample_ratio {
+            lines.extend(self.sample_ratio(ratio));
+        }
+        if !report.complete {
+            let text = format!(
+                "… history incomplete: observed since {}, so rates are not shown",
+                since.as_deref().unwrap_or("later than its start")
+            );
+            lines.extend(wrapped(&text, self.width, 0, self.style(Role::Pending)));
+        }
+        lines.push(Line::default());
+        lines.extend(self.arms());
+        for metric in &report.metrics {
+            lines.push(Line::default());
+            lines.extend(self.way(metric));
+        }
+        for funnel in &report.funnels {
+            lines.push(Line::default());
+            lines.extend(self.funnel(funnel));
+        }
+        lines.push(Line::default());
+        lines.push(self.line(&[("Evaluations of the flag", Role::Strong)]));
+        lines.extend(self.counts(None, report.exposures.iter().map(|(name, count)| (*name, *count))));
+        lines
     }
-    lines.push(Line::default());
-    lines.push(line(vec![("Arms", style(Role::Strong))]));
-    let most = report.arms.iter().map(|arm| arm.units).max().unwrap_or(0);
-    for arm in &report.arms {
-        let crossed = format!("   ⚠ {} crossed over", grouped(arm.crossover_units));
-        lines.push(line(vec![
-            (&fixed(&arm.name, 22), style(Role::Accent)),
-            (&format!("{:>9} units  ", grouped(arm.units)), style(Role::Text)),
-            (&bar(arm.units, most, 16), style(Role::Accent)),
-            (if arm.crossover_units > 0 { &crossed } else { "" }, style(Role::Warning)),
-        ]));
-        for metric in &arm.metrics {
-            let result = match (metric.rate, metric.mean) {
-                (Some(rate), _) => format!("{:>6.2} %", rate * 100.0),
-                (_, Some(mean)) => format!("{mean:>8.3}"),
-                _ => "       –".to_owned(),
-            };
-            let interval = match (metric.interval, metric.rate) {
-                (Some([low, high]), Some(_)) => format!("  [{:.2}–{:.2}]", low * 100.0, high * 100.0),
-                (Some([low, high]), None) => format!("  [{low:.3}–{high:.3}]"),
-                (None, _) => String::new(),
-            };
-            let cross = format!("  {} cross-arm", grouped(metric.cross_arm_units));
-            lines.push(line(vec![
-                (&fixed(&format!("  {}", metric.metric), 22), style(Role::Text)),
-                (&format!("{:>9} conv.  ", grouped(metric.converting_units)), style(Role::Counted)),
-                (&result, style(Role::Strong)),
-                (&interval, style(Role::Muted)),
-                (if metric.cross_arm_units > 0 { &cross } else { "" }, style(Role::Muted)),
+
+    /// How the arms are filled. The alert is the Bayes factor's, which may be looked at all the time; chi-square's p
+    /// is what others show.
+    fn sample_ratio(&self, ratio: &SampleRatio) -> Vec<Line<'static>> {
+        let (text, role) = sample_ratio(ratio);
+        let chi_square = ratio.chi_square.map(|chi| format!("   chi-square {chi:.2}")).unwrap_or_default();
+        let mut lines = vec![self.line(&[("sample ratio ", Role::Muted), (&text, role), (&chi_square, Role::Muted)])];
+        let ratio_of = |parts: Vec<String>| parts.join(" : ");
+        let allocated = self.iteration().and_then(|iteration| iteration.arms.as_ref());
+        let against = allocated
+            .map(|arms| format!(" for {}", ratio_of(arms.iter().map(|arm| arm.allocation.to_string()).collect())))
+            .unwrap_or_default();
+        let factor = ratio.bayes_factor.map_or_else(String::new, |factor| {
+            let factor = if factor >= 10_000.0 { ">10 000".to_owned() } else { format!("{factor:.2}") };
+            format!("   Bayes factor {factor} (alert above 1000)")
+        });
+        let units = ratio_of(self.report.arms.iter().map(|arm| grouped(arm.units)).collect());
+        let text = format!("{units} units{against}{factor}");
+        lines.extend(wrapped(&text, self.width, 2, self.style(Role::Muted)));
+        lines
+    }
+
+    fn arms(&self) -> Vec<Line<'static>> {
+        let mut lines = vec![self.line(&[
+            (&fixed("Arms", NAME), Role::Strong),
+            ("    units   conversions   rate or mean, 95 % interval", Role::Muted),
+        ])];
+        let most = self.report.arms.iter().map(|arm| arm.units).max().unwrap_or(0);
+        for arm in &self.report.arms {
+            let crossed = format!("  ⚠ {} crossed over", grouped(arm.crossover_units));
+            lines.push(self.line(&[
+                (&fixed(&arm.name, NAME), Role::Accent),
+                (&format!("{:>9}   ", grouped(arm.units)), Role::Text),
+                (&bar(arm.units, most, 16), Role::Accent),
+                (if arm.crossover_units > 0 { &crossed } else { "" }, Role::Warning),
+            ]));
+            arm.metrics.iter().for_each(|metric| lines.extend(self.arm_metric(arm, metric)));
+        }
+        let left_out: Vec<&str> = self
+            .report
+            .metrics
+            .iter()
+            .filter(|metric| self.metric(&metric.metric).is_some_and(|metric| metric.exclude_units_without_events))
+            .map(|metric| metric.metric.as_str())
+            .collect();
+        if !left_out.is_empty() {
+            let text = format!("units without events are left out of {}", left_out.join(", "));
+            lines.extend(wrapped(&text, self.width, 2, self.style(Role::Muted)));
+        }
+        lines
+    }
+
+    fn arm_metric(&self, arm: &ArmReport, metric: &ArmMetric) -> Vec<Line<'static>> {
+        let known = self.metric(&metric.metric);
+        let result = match (metric.rate, metric.mean, known.and_then(|metric| metric.percentile)) {
+            // A percentile's interval would need every value's place; the number of values and the value are all.
+            (.., Some(percentile)) => match metric.percentile {
+                Some(value) => format!("p{percentile} {value} of n={}", grouped(metric.conversions)),
+                None => format!("p{percentile} of n=0"),
+            },
+            (Some(rate), ..) => format!("{:>6.2} %", rate * 100.0),
+            (_, Some(mean), _) => format!("{mean:>8.3}"),
+            _ if !self.report.complete => "partial".to_owned(),
+            _ => "–".to_owned(),
+        };
+        let interval = match (metric.interval, metric.rate) {
+            (Some([low, high]), Some(_)) => format!("  [{:.2}–{:.2}]", low * 100.0, high * 100.0),
+            (Some([low, high]), None) => format!("  [{low:.3}–{high:.3}]"),
+            (None, _) => String::new(),
+        };
+        let cross = match metric.cross_arm_units {
+            0 => String::new(),
+            1 => "  1 unit of another arm".to_owned(),
+            units => format!("  {} units of another arm", grouped(units)),
+        };
+        let role = if self.report.complete { Role::Strong } else { Role::Pending };
+        let parts = [
+            (fixed(&format!("  {}", metric.metric), NAME), Role::Text),
+            (format!("{:>9}   ", grouped(metric.converting_units)), Role::Counted),
+            (format!("{:>11}   ", grouped(metric.conversions)), Role::Counted),
+            (result, role),
+            (interval, Role::Muted),
+        ];
+        let mut parts: Vec<(&str, Role)> = parts.iter().map(|(text, role)| (text.as_str(), *role)).collect();
+        let used: usize = parts.iter().map(|(text, _)| columns(text)).sum();
+        let is_sum = known.is_some_and(|metric| metric.measure == crate::catalog::Measure::Value);
+        let sum = format!("  sum {:.2}", metric.sum);
+        if is_sum && used + columns(&sum) + columns(&cross) <= self.width {
+            parts.push((&sum, Role::Muted));
+        }
+        if used + columns(&cross) <= self.width {
+            parts.push((&cross, Role::Muted));
+            return vec![self.line(&parts)];
+        }
+        let text = format!("credited to {}:{cross}", arm.name);
+        let below = wrapped(&text, self.width, 4, self.style(Role::Muted));
+        std::iter::once(self.line(&parts)).chain(below).collect()
+    }
+
+    /// A metric's way from received to counted, and what was lost at each step.
+    fn way(&self, metric: &MetricReport) -> Vec<Line<'static>> {
+        let mut lines = vec![self.line(&[("Conversions ", Role::Strong), (&metric.metric, Role::Strong)])];
+        for step in steps(metric) {
+            let lost = format!("  −{}", grouped(step.lost));
+            lines.push(self.line(&[
+                (&fixed(&format!("  {}", step.word), NAME), Role::Muted),
+                (&format!("{:>9}   ", grouped(step.events)), step.role()),
+                (&bar(step.events, metric.received, CURVE), step.role()),
+                (if step.lost > 0 { &lost } else { "" }, Role::Dropped),
             ]));
         }
+        lines.extend(self.counts(Some(&metric.metric), metric.verdicts.iter().map(|(name, count)| (*name, *count))));
+        lines
     }
-    lines.push(Line::default());
-    lines.push(line(vec![("Evaluations of the flag", style(Role::Strong))]));
-    lines.extend(counts(canvas, report.exposures.iter().map(|(name, count)| (*name, *count))));
-    for metric in &report.metrics {
-        lines.push(Line::default());
-        lines.extend(metric_lines(canvas, metric));
-    }
-    for funnel in &report.funnels {
-        lines.push(Line::default());
-        lines.push(line(vec![
-            ("Funnel ", style(Role::Strong)),
-            (&funnel.group, style(Role::Strong)),
-            ("   units per arm; in order: this tool's reading", style(Role::Muted)),
-        ]));
-        for (step, ordered) in funnel.steps.iter().zip(&funnel.ordered) {
-            let join = |counts: &[u64]| counts.iter().map(|count| grouped(*count)).collect::<Vec<_>>().join(" / ");
-            lines.push(line(vec![
-                (&fixed(&format!("  {}", step.metric), 28), style(Role::Text)),
-                (&format!("{:<18}", join(&step.arms)), style(Role::Counted)),
-                (&format!("in order {}", join(ordered)), style(Role::Muted)),
-            ]));
+
+    /// A funnel, step by step and arm by arm.
+    fn funnel(&self, funnel: &FunnelReport) -> Vec<Line<'static>> {
+        let mut lines = vec![self.line(&[
+            ("Funnel ", Role::Strong),
+            (&funnel.group, Role::Strong),
+            ("   converting units; in order: this tool's reading", Role::Muted),
+        ])];
+        for (number, (step, ordered)) in funnel.steps.iter().zip(&funnel.ordered).enumerate() {
+            lines.push(self.line(&[(&format!("  {} {}", number + 1, step.metric), Role::Text)]));
+            for ((arm, units), ordered) in self.report.arms.iter().zip(&step.arms).zip(ordered) {
+                let share = if self.report.complete && arm.units > 0 {
+                    format!("{:>6.1} %  ", *ordered as f64 * 100.0 / arm.units as f64)
+                } else {
+                    String::new()
+                };
+                lines.push(self.line(&[
+                    (&fixed(&format!("    {}", arm.name), NAME), Role::Accent),
+                    (&format!("{:>9}   ", grouped(*units)), Role::Counted),
+                    (&format!("in order {:>7}  ", grouped(*ordered)), Role::Text),
+                    (&share, Role::Muted),
+                    (&bar(*ordered, arm.units, 16), Role::Accent),
+                ]));
+            }
         }
+        lines
     }
-    lines
-}
 
-/// A metric's way from received to counted, and what was lost at each step.
-fn metric_lines(canvas: &Canvas<'_, '_>, metric: &MetricReport) -> Vec<Line<'static>> {
-    let style = |role| canvas.style(role);
-    let mut lines = vec![line(vec![("Conversions ", style(Role::Strong)), (&metric.metric, style(Role::Strong))])];
-    for step in steps(metric) {
-        lines.push(line(vec![
-            (&fixed(&format!("  {}", step.word), 22), style(Role::Muted)),
-            (&format!("{:>9}  ", grouped(step.events)), style(step.role())),
-            (&bar(step.events, metric.received, 24), style(step.role())),
-        ]));
-    }
-    let drops = metric.verdicts.iter().map(|(name, count)| (*name, *count));
-    lines.extend(counts(canvas, drops));
-    lines
-}
-
-/// Reason codes with their counts, most first, with glyph and colour.
-fn counts(canvas: &Canvas<'_, '_>, counts: impl Iterator<Item = (&'static str, u64)>) -> Vec<Line<'static>> {
-    let mut counts: Vec<(&str, u64)> = counts.filter(|(_, count)| *count > 0).collect();
-    counts.sort_by_key(|(name, count)| (std::cmp::Reverse(*count), *name));
-    if counts.is_empty() {
-        return vec![line(vec![("  none yet", canvas.style(Role::Muted))])];
-    }
-    counts
-        .into_iter()
-        .map(|(name, count)| {
-            let code = ReasonCode::from_name(name);
-            let category = code.map_or(Category::NotAbout, ReasonCode::category);
-            let role = match code {
-                Some(code) if crate::app::is_kind_mismatch(code) => Role::DroppedKind,
-                _ => super::header::role_of(category),
-            };
-            line(vec![
-                (
-                    &format!("  {} {:>9}  ", category.glyph(), grouped(count)),
-                    canvas.style(super::header::role_of(category)),
-                ),
-                (name, canvas.style(role)),
-            ])
-        })
-        .collect()
-}
-
-/// A harmless line.
-fn line(parts: Vec<(&str, Style)>) -> Line<'static> {
-    parts.into_iter().map(|(text, style)| Span::styled(harmless(text), style)).collect()
-}
-
-fn draw_chart(canvas: &mut Canvas<'_, '_>, area: Rect, report: &ExperimentReport, detail: &Detail) {
-    let app = canvas.app;
-    let (Some(first), Some(last)) = (detail.chart.first(), detail.chart.last()) else {
-        if let Some(row) = rows(area).next() {
-            canvas.strip(row).text("Conversions over time: none among the events still held", Role::Muted);
+    /// Reason codes with their counts, most first, with glyph and colour.
+    fn counts(&self, metric: Option<&str>, counts: impl Iterator<Item = (&'static str, u64)>) -> Vec<Line<'static>> {
+        let mut counts: Vec<(&str, u64)> = counts.filter(|(_, count)| *count > 0).collect();
+        counts.sort_by_key(|(name, count)| (std::cmp::Reverse(*count), *name));
+        if counts.is_empty() {
+            return vec![self.line(&[("  none yet", Role::Muted)])];
         }
-        return;
-    };
-    if area.height < 4 {
-        return;
+        counts
+            .into_iter()
+            .map(|(name, count)| {
+                let code = ReasonCode::from_name(name);
+                let category = code.map_or(Category::NotAbout, ReasonCode::category);
+                let role = code.map_or(Role::Text, charts::role_of_code);
+                let course = code.filter(|_| self.has_curves).and_then(|code| self.detail.course.of(metric, code));
+                let curve = course.map(|events| curve_of(events, CURVE)).unwrap_or_default();
+                let of_category = super::header::role_of(category);
+                self.line(&[
+                    (&format!("  {} {:>9}  ", category.glyph(), grouped(count)), of_category),
+                    (&fixed(name, 30), role),
+                    (&curve, of_category),
+                ])
+            })
+            .collect()
     }
-    let points: Vec<Vec<(f64, f64)>> = (0..report.arms.len())
-        .map(|arm| {
-            detail
-                .chart
-                .iter()
-                .map(|bucket| (bucket.start_ms as f64, bucket.conversions.get(arm).copied().unwrap_or(0) as f64))
-                .collect()
-        })
-        .collect();
-    let most = last.conversions.iter().copied().max().unwrap_or(0).max(1);
-    let mut title = canvas.strip(area);
-    title.text("Conversions so far, all metrics  ", Role::Strong);
-    for (arm, (role, _, sample)) in report.arms.iter().zip(SERIES.into_iter().cycle()) {
-        title.text(sample, role).gap(1).text(&arm.name, Role::Text).gap(2);
-    }
-    let chart_area = Rect { y: area.y + 1, height: area.height - 1, ..area };
-    let datasets = points
-        .iter()
-        .zip(SERIES.into_iter().cycle())
-        .map(|(points, (role, marker, _))| {
-            Dataset::default().marker(marker).graph_type(GraphType::Line).style(canvas.style(role)).data(points)
-        })
-        .collect();
-    let muted = canvas.style(Role::Muted);
-    let times = [first.start_ms, last.start_ms].map(|at_ms| time_of_day(app.zone(), at_ms, false));
-    let end = if last.start_ms > first.start_ms { last.start_ms } else { first.start_ms.saturating_add(1) };
-    Chart::new(datasets)
-        .x_axis(Axis::default().style(muted).bounds([first.start_ms as f64, end as f64]).labels(times))
-        .y_axis(Axis::default().style(muted).bounds([0.0, most as f64]).labels(["0".to_owned(), grouped(most)]))
-        .legend_position(None)
-        .render(chart_area.intersection(canvas.buffer.area), canvas.buffer);
 }

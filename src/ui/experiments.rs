@@ -110,7 +110,7 @@ fn draw_title(canvas: &mut Canvas<'_, '_>, area: Rect, report: &ExperimentReport
     if let Some(ratio) = &report.sample_ratio {
         let (text, role) = sample_ratio(ratio);
         let left = strip.left();
-        let bare = text.split_once(" p=").map_or(text.as_str(), |(bare, _)| bare);
+        let bare = text.split_once(" p").map_or(text.as_str(), |(bare, _)| bare);
         strip.gap(2).text(if columns(&text) + 2 <= left { &text } else { bare }, role);
     }
     if !report.complete {
@@ -147,7 +147,7 @@ pub(super) fn age(app: &App<'_>, report: &ExperimentReport) -> String {
 
 /// The sample ratio in words.
 pub(super) fn sample_ratio(ratio: &SampleRatio) -> (String, Role) {
-    let p = ratio.p.map(|p| format!(" p={}", significant(p))).unwrap_or_default();
+    let p = ratio.p.map(|p| format!(" p{}", significant(p))).unwrap_or_default();
     match ratio.verdict {
         "ok" => (format!("✓ SRM{p}"), Role::Good),
         "note" => (format!("⚠ SRM note{p}"), Role::Warning),
@@ -157,12 +157,12 @@ pub(super) fn sample_ratio(ratio: &SampleRatio) -> (String, Role) {
     }
 }
 
-/// A probability with two digits that mean something.
+/// What a probability is, with two digits that mean something.
 fn significant(p: f64) -> String {
     if p >= 0.01 {
-        format!("{p:.2}")
+        format!("={p:.2}")
     } else if p >= 0.0001 {
-        format!("{p:.4}")
+        format!("={p:.4}")
     } else {
         "<0.0001".to_owned()
     }

@@ -29,6 +29,7 @@ mod replay;
 mod sources;
 pub mod theme;
 mod trial;
+mod unit;
 mod why;
 
 use crate::app::{App, Pane, View};
@@ -69,6 +70,10 @@ pub fn render(app: &App<'_>, theme: &Theme, ascii_only: bool, frame: &mut Frame<
                     View::Trial(trial) => {
                         let area = parts.tabs.map_or(parts.body, |tabs| tabs.union(parts.body));
                         trial::draw(&mut canvas, area, trial);
+                    }
+                    View::Unit(unit) => {
+                        let area = parts.tabs.map_or(parts.body, |tabs| tabs.union(parts.body));
+                        unit::draw(&mut canvas, area, unit);
                     }
                 }
                 if let Some(bar) = parts.bar {

@@ -169,6 +169,31 @@ pub(super) fn size(bytes: u64) -> String {
     }
 }
 
+/// The bars of a curve, lowest first.
+const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// How high a bar stands that is not empty, against the most there is.
+pub(super) fn bar_of(events: u64, most: u64) -> char {
+    let level = u128::from(events) * BARS.len() as u128 / u128::from(most.max(1));
+    let level = usize::try_from(level).unwrap_or(BARS.len()).saturating_sub(1);
+    BARS.get(level).copied().unwrap_or('█')
+}
+
+/// Events per slice of time, added up to so many columns, or to as many as there are slices.
+pub(super) fn in_columns(events: &[u64], columns: usize) -> Vec<u64> {
+    let columns = columns.min(events.len());
+    let edge = |column: usize| column * events.len() / columns;
+    let sum = |column: usize| events.get(edge(column)..edge(column + 1)).unwrap_or_default().iter().sum();
+    (0..columns).map(sum).collect()
+}
+
+/// A curve in so many columns.
+pub(super) fn curve_of(events: &[u64], columns: usize) -> String {
+    let cells = in_columns(events, columns);
+    let most = cells.iter().copied().max().unwrap_or(0);
+    cells.iter().map(|events| if *events == 0 { ' ' } else { bar_of(*events, most) }).collect()
+}
+
 /// The time of day, with milliseconds where there is room.
 pub(super) fn time_of_day(zone: &TimeZone, at_ms: i64, milliseconds: bool) -> String {
     let Ok(timestamp) = Timestamp::from_millisecond(at_ms) else { return "--:--:--".to_owned() };
@@ -287,6 +312,16 @@ mod tests {
         assert_eq!([0, 999, 1_000, 12_482, 1_234_567].map(grouped), ["0", "999", "1 000", "12 482", "1 234 567"]);
         assert_eq!([9_999, 12_482, 124_000, 3_149_999].map(short), ["9 999", "12.4k", "124k", "3.1M"]);
         assert_eq!([812, 23_000, 2_412_000].map(size), ["812 B", "23 kB", "2.4 MB"]);
+    }
+
+    #[test]
+    fn a_curve_loses_no_event_and_shows_the_rarest_where_it_was() {
+        assert_eq!(in_columns(&[1, 0, 2, 3, 0, 4], 3), [1, 5, 4]);
+        assert_eq!(in_columns(&[1, 2], 5), [1, 2]);
+        assert_eq!(in_columns(&[], 5), [0; 0]);
+        assert_eq!(curve_of(&[0, 8, 1, 0, 0, 4], 6), " █▁  ▄");
+        assert_eq!(curve_of(&[7, 1_000_000], 2), "▁█");
+        assert_eq!(curve_of(&[0, 0], 2), "  ");
     }
 
     #[test]

@@ -12,7 +12,7 @@
 //! that was recorded, `✗` `⚠` `·` a finding where it was first seen. Where several fall in one cell, the first of
 //! these is shown. What the position is at is told in words beside the cells.
 
-use super::paint::{Canvas, columns, date, grouped, harmless, short, time_of_day};
+use super::paint::{Canvas, bar_of, columns, date, grouped, harmless, short, time_of_day};
 use super::theme::Role;
 use crate::app::App;
 use crate::app::layout::{Bar, divide_bar};
@@ -102,17 +102,15 @@ fn tick(severity: Severity) -> Cell {
 }
 
 fn cells(app: &App<'_>, replay: &ReplayView, width: u16) -> Vec<Cell> {
-    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let cursor = app.replay_cursor(width);
     let density = replay.density_in(width);
     let most = density.iter().copied().max().unwrap_or(0).max(1);
-    let level = |events: u64| usize::try_from(u128::from(events) * 8 / u128::from(most)).unwrap_or(8).saturating_sub(1);
     let mut cells: Vec<Cell> = density
         .iter()
         .zip(0..)
         .map(|(events, cell)| {
             let role = if cell < cursor { Role::ReplayPlayed } else { Role::ReplayAhead };
-            let bar = if *events == 0 { '─' } else { BARS.get(level(*events)).copied().unwrap_or('█') };
+            let bar = if *events == 0 { '─' } else { bar_of(*events, most) };
             (bar, role)
         })
         .collect();

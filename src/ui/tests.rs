@@ -17,6 +17,7 @@ use ratatui::style::Color;
 use std::time::Duration;
 
 mod attached;
+mod experiment;
 mod replay;
 mod segment;
 
@@ -104,8 +105,13 @@ fn the_explanation_stands_beside_the_event_or_behind_a_tab() {
 
 #[test]
 fn every_other_pane_and_view_has_its_picture_at_80_columns() {
-    let views: [(&str, &[Action]); 5] = [
+    let views: [(&str, &[Action]); 7] = [
         ("contexts", &[Action::Focus(Pane::Contexts)]),
+        (
+            "contexts_crossover",
+            &[Action::Focus(Pane::Contexts), Action::NextContexts, Action::NextContexts, Action::NextContexts],
+        ),
+        ("unit", &[Action::Focus(Pane::Contexts), Action::Down, Action::Down, Action::Open]),
         ("experiments", &[Action::Focus(Pane::Experiments)]),
         ("findings", &[Action::Focus(Pane::Findings)]),
         ("sources", &[Action::Focus(Pane::Sources)]),
@@ -218,9 +224,20 @@ fn a_fix_that_is_tried_tells_how_far_it_is_and_then_what_it_comes_to() {
 }
 
 #[test]
+fn an_experiment_has_its_charts_beside_its_numbers_or_below_them() {
+    for (name, size) in [("100x40", (100, 40)), ("200x60", (200, 60))] {
+        let mut store = Fixture::shop_of(640);
+        let mut app = app(&mut store);
+        act(&mut app, [Action::Focus(Pane::Experiments), Action::Open]);
+        insta::assert_snapshot!(format!("experiment_{name}"), text_of(&drawn(&mut app, size)));
+    }
+}
+
+#[test]
 fn no_view_fails_on_any_screen_however_small() {
-    let views: [&[Action]; 10] = [
+    let views: [&[Action]; 11] = [
         &[],
+        &[Action::Focus(Pane::Contexts), Action::NextContexts, Action::Open],
         &[Action::Open],
         &[Action::Open, Action::SwapSide],
         &[Action::Focus(Pane::Contexts)],
@@ -278,9 +295,11 @@ fn without_colours_not_one_cell_has_one_in_any_theme_or_view() {
         let mut store = Fixture::shop();
         let mut app = app(&mut store);
         let theme = theme(&name).at(Depth::Mono);
-        for actions in [&[][..], &[Action::Open], &[Action::Back, Action::Focus(Pane::Experiments), Action::Open]] {
+        let opened = |pane| [Action::Back, Action::Focus(pane), Action::Open];
+        let (experiment, context) = (opened(Pane::Experiments), opened(Pane::Contexts));
+        for actions in [&[][..], &[Action::Open], &experiment, &context] {
             act(&mut app, actions.iter().cloned());
-            let buffer = drawn_with(&mut app, &theme, false, (120, 40));
+            let buffer = drawn_with(&mut app, &theme, false, (150, 40));
             for cell in &buffer.content {
                 assert_eq!((cell.fg, cell.bg), (Color::Reset, Color::Reset), "{name}: {:?}", cell.symbol());
             }
@@ -292,9 +311,11 @@ fn without_colours_not_one_cell_has_one_in_any_theme_or_view() {
 fn a_terminal_without_utf_8_gets_ascii_only() {
     let mut store = Fixture::shop();
     let mut app = app(&mut store);
-    for actions in [&[][..], &[Action::Open], &[Action::Back, Action::Help]] {
+    let opened = |pane| [Action::Back, Action::Focus(pane), Action::Open];
+    let (experiment, context) = (opened(Pane::Experiments), opened(Pane::Contexts));
+    for actions in [&[][..], &[Action::Open], &experiment, &context, &[Action::Back, Action::Help]] {
         act(&mut app, actions.iter().cloned());
-        let text = text_of(&drawn_with(&mut app, &theme("mono"), true, (120, 40)));
+        let text = text_of(&drawn_with(&mut app, &theme("mono"), true, (150, 40)));
         assert!(text.is_ascii(), "{text}");
     }
 }
