@@ -380,6 +380,44 @@ fn the_field_that_joins_most_is_proposed_with_what_it_comes_to() {
 }
 
 #[test]
+fn an_event_lost_in_two_iterations_is_one_event_and_what_counts_in_one_of_them_is_not_news_in_the_other() {
+    let iterations = r#"iterations = [
+  { id = "1", started_at = "2026-01-01T00:00:00Z", ended_at = "2026-06-01T00:00:00Z" },
+  { id = "2", started_at = "2026-06-02T00:00:00Z" },
+]"#;
+    let text = SHOP.replace(r#"started_at = "2026-01-01T00:00:00Z""#, iterations);
+    let shop = load::from_text(&text, "shop.toml", Format::Toml, Origin::File).unwrap();
+    let exposures: Vec<Value> = (0..40)
+        .map(|index| {
+            json!({"kind": "feature", "creationDate": ARRIVAL - 3_600_000, "key": "checkout-cta", "variation": index % 2,
+                "reason": {"kind": "FALLTHROUGH", "inExperiment": true}, "context": {"kind": "device", "key": format!("d-{index}")}})
+        })
+        .collect();
+    let orders: Vec<Value> = (0..40)
+        .map(|index| {
+            json!({"type": "track", "event": "Order Completed", "userId": format!("u-{index}"),
+                "timestamp": "2026-11-21T07:59:58.000Z", "context": {"device": {"id": format!("d-{index}")}}})
+        })
+        .collect();
+    let requests = [post(1, "/bulk", &json!(exposures)), post(2, "/v1/batch", &json!({"batch": orders}))];
+    let events = held(&requests);
+    let base = Judgement::of(&events, shop.clone(), Clock::Creation).unwrap();
+    let mut report = build::report(&base.state, &base.catalog);
+    assert_eq!((report.findings[0].code.name(), report.findings[0].events), ("event-lacks-unit", 40));
+    remedy::amend(&mut Bench::new(&events, base), &mut report).unwrap();
+    assert_eq!(
+        report.findings[0].fix,
+        "Segment, Track Event mapping, Additional Context Keys: device = $.context.device.id (matches 100 % of 40 \
+         events; tried: 40 of 40 count)."
+    );
+    // The iterations are still told of one by one where everything is.
+    let difference = tried(&events, &shop, &map_try("additional_context_keys.device=$.context.device.id"));
+    let verdicts = |index: usize| words(&difference.experiments[index].metrics[0].verdicts);
+    assert_eq!(verdicts(0), ["40 event-lacks-unit → after-iteration-end"]);
+    assert_eq!(verdicts(1), ["40 event-lacks-unit → counted"]);
+}
+
+#[test]
 fn where_the_kind_is_the_one_segment_puts_the_user_under_the_cause_is_shown_and_the_mapping_left_alone() {
     // The SDK knows visitors by their anonymous id, Segment sends the account.
     let exposures: Vec<Value> = (0..8)
