@@ -718,12 +718,54 @@ fn the_command_refuses_what_cannot_be_changed_and_says_what_was_expected() {
             "--map-try mapping.9.user_key=x: there is no mapping \"9\"; expected mapping.0 to mapping.1\n",
         ),
         (
+            &["--map-try", "user_key=$context.device.id"][..],
+            "--map-try user_key=$context.device.id: \"$context.device.id\" is a text, the same for every event; did you mean $.context.device.id? A text that is meant as it stands is written in quotes\n",
+        ),
+        (
             &["--catalog", "nowhere.toml"][..],
             "nowhere.toml: the catalog cannot be read: No such file or directory (os error 2)\n",
         ),
     ] {
         assert_eq!(run(&[&["what-if", source], arguments].concat()), (2, String::new(), err.to_owned()));
     }
+}
+
+#[test]
+fn a_catalog_that_is_inferred_before_is_said_to_be_where_another_is_named_after() {
+    let folder = tempfile::tempdir().unwrap();
+    let (events, catalog) = (folder.path().join("events.ndjson"), folder.path().join("shop.toml"));
+    let event =
+        r#"{"kind":"custom","key":"Order Completed","creationDate":1795240000000,"context":{"kind":"user","key":"u"}}"#;
+    std::fs::write(&events, event).unwrap();
+    std::fs::write(&catalog, SHOP).unwrap();
+    let [events, catalog] = [&events, &catalog].map(|path| path.to_str().unwrap());
+    let said =
+        "before, the events are judged by a catalog that is inferred from them; --base-catalog FILE names another\n";
+    let (code, _, err) = run(&["what-if", events, "--catalog", catalog]);
+    assert_eq!((code, err.as_str()), (0, said));
+    let (code, _, err) = run(&["what-if", events, "--catalog", catalog, "--base-catalog", catalog]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let (code, _, err) = run(&["what-if", events, "--set", "metric.\"Order Completed\".event_key=y"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+}
+
+#[test]
+fn in_markdown_the_list_of_one_metric_ends_before_the_next_is_told_of() {
+    let two = format!(
+        "{}\n[[metrics]]\nkey = \"order-value\"\nevent_key = \"Order Completed\"\nunits = [\"user\", \"device\"]\n",
+        SHOP.replace(r#"metrics = ["checkout-conversion"]"#, r#"metrics = ["checkout-conversion", "order-value"]"#)
+    );
+    let catalog = load::from_text(&two, "shop.toml", Format::Toml, Origin::File).unwrap();
+    let requests = orders();
+    let change = map_try("additional_context_keys.device=$.context.device.id");
+    let markdown = markdown::text(&tried(&held(&requests), &catalog, &change));
+    assert!(
+        markdown.contains(
+            "- 12 × event-lacks-unit → no-exposure\n\n`order-value`: 403 received, 0 → 391 counted.\n\n- 391"
+        ),
+        "{markdown}"
+    );
+    assert!(!markdown.contains("\n\n\n"), "{markdown}");
 }
 
 #[test]
