@@ -197,7 +197,7 @@ impl<W: Write> Mapper<W> {
             let offset = walker.offset();
             let event = match walker.value() {
                 Ok(Value::Object(raw)) => {
-                    match (Posted { raw, offset, call: None, batch, is_raw: false }).deliver(None) {
+                    match (Posted { raw, offset, call: None, batch: batch.clone(), is_raw: false }).deliver(None) {
                         Ok(Delivered { event, .. }) => Ok(event),
                         Err(Undelivered::NoEvent(error)) => Err(error),
                         Err(Undelivered::Refused(words)) => {
