@@ -691,6 +691,8 @@ pub struct Bucket {
 Prints a line of JSON per event and enabled mapping: whether its trigger matches, and the request LaunchDarkly gets, \
 or why it gets none. The fields, and how to write a mapping file: docs/segment.md.
 
+The destination alone is asked: that an event excludes it (integrations) is Segment's to heed, and not looked at here.
+
 Without --mapping these are the two presets the destination is set up with, sent to the client-side ID client-side-id.")]
 pub struct Map {
     /// The destination's settings and mappings, in JSON or TOML.
@@ -699,7 +701,8 @@ pub struct Map {
     /// The time of events that carry none; without it, now. RFC 3339 or epoch ms.
     #[arg(long, value_name = "TIME", value_parser = parse_time, allow_negative_numbers = true)]
     pub now: Option<i64>,
-    /// A file of Segment events, one a line, an array or as a debugger shows them, plain or .gz; - is standard input.
+    /// A file of Segment events, one a line, an array, a batch or as a debugger shows them, plain or .gz; - is standard
+    /// input.
     #[arg(value_name = "SRC", default_value = "-")]
     pub source: String,
 }

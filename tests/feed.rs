@@ -242,6 +242,25 @@ async fn read_up_to(connection: &mut Connection, last: u64) -> (Vec<u64>, u64, O
 }
 
 #[tokio::test]
+async fn a_write_key_that_came_to_launchdarkly_s_path_is_told_to_no_viewer() {
+    const KEY: &str = "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY";
+    let running = start(Caps::default(), Patience::default());
+    let body = format!(r#"{{"type":"track","event":"Order","userId":"u","writeKey":"{KEY}"}}"#).into_bytes();
+    let envelope = Envelope { path: "/bulk".into(), body: body.into(), ..Envelope::default() };
+    assert!(running.intake.offer(envelope));
+    let mut connection = by_hand(&running.to_socket(), Resume { version: VERSION, ..Resume::default() }).await;
+    let told = loop {
+        let Some(Ok(message)) = within(connection.next()).await else { panic!("the connection ended") };
+        match message {
+            Message::Text(text) if text.contains("writeKey") => break text,
+            _ => {}
+        }
+    };
+    let masked = exptap::envelope::Credential::mask(KEY);
+    assert!(told.contains(masked.as_str()) && !told.contains(&KEY[4..]), "{told}");
+}
+
+#[tokio::test]
 async fn one_that_does_not_read_costs_nobody_anything_and_is_told_exactly_what_it_missed() {
     const REQUESTS: u64 = 3_000;
     let running = start(Caps { requests: 20, bytes: 1 << 20 }, Patience::default());

@@ -546,6 +546,48 @@ fn segment_s_requests_go_to_segment_byte_for_byte_and_launchdarkly_s_to_launchda
 }
 
 #[test]
+fn a_key_that_came_to_launchdarkly_s_paths_is_forwarded_and_not_kept() {
+    let upstream = Upstream::start(|_| b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n".to_vec());
+    let mut running = start(upstream.options());
+    let masked_text = track().replace(KEY, masked().as_str());
+    for path in ["/bulk", "/mobile", "/diagnostic", "/events/bulk/0123456789abcdef01234567"] {
+        for (body, encoding) in [(track().into_bytes(), None), (gzip(track().as_bytes()), Some("gzip"))] {
+            assert_eq!(running.ask(&post(path, "Authorization: sdk-1\r\n", &body)).status(), 202, "{path}");
+            assert_eq!(upstream.request().body, body, "{path}");
+            let envelope = running.envelope();
+            assert_eq!((&envelope.body[..], envelope.decoded_from.as_deref()), (masked_text.as_bytes(), encoding));
+            assert_eq!(envelope.wire_bytes, body.len() as u64);
+            assert_eq!(envelope.credential, Some(Credential::mask("sdk-1")));
+            holds_no_key(&envelope);
+        }
+    }
+    // Nothing is found, nothing is changed.
+    let body = gzip(br#"[{"kind":"custom","key":"writeKey"}]"#);
+    running.ask(&post("/bulk", "", &body));
+    let envelope = running.envelope();
+    assert_eq!((&envelope.body[..], &envelope.decoded_from), (&body[..], &None));
+}
+
+#[test]
+fn a_key_is_hidden_in_all_of_a_body_whichever_way_it_is_known() {
+    let mut running = start(loopback_options());
+    let url = format!(r#"{{"type":"page","userId":"u","context":{{"page":{{"url":"http://h/?k={KEY}"}}}}}}"#);
+    let expected = url.replace(KEY, masked().as_str());
+    running.ask(&post("/v1/page", &basic(), url.as_bytes()));
+    let envelope = running.envelope();
+    assert_eq!(&envelope.body[..], expected.as_bytes());
+    holds_no_key(&envelope);
+    running.ask(&post("/v1/page", &basic(), &gzip(url.as_bytes())));
+    let envelope = running.envelope();
+    assert_eq!((&envelope.body[..], envelope.decoded_from.as_deref()), (expected.as_bytes(), Some("gzip")));
+    let with_member = url.replacen('{', &format!(r#"{{"writeKey":"{KEY}","#), 1);
+    running.ask(&post("/v1/page", "", with_member.as_bytes()));
+    let envelope = running.envelope();
+    assert_eq!(&envelope.body[..], with_member.replace(KEY, masked().as_str()).as_bytes());
+    assert_eq!(envelope.credential, Some(masked()));
+}
+
+#[test]
 fn forward_alone_takes_nothing_of_segment_s_and_forward_segment_nothing_of_launchdarkly_s() {
     let upstream = Upstream::start(taken);
     let running = start(upstream.options());
@@ -608,6 +650,8 @@ fn a_key_is_in_no_byte_of_a_recording_the_real_program_made_and_its_secret_comes
         post(&format!("/v1/batch?writeKey={KEY}"), "", format!("{{oops \"writeKey\":\"{KEY}").as_bytes()),
         post(&path, &headers, body.as_bytes()),
         post(&path, &headers, b"{}"),
+        post(&format!("/mobile?k={KEY}"), "", track().as_bytes()),
+        post("/events/bulk/0123456789abcdef01234567", "", &gzip(track().as_bytes())),
     ] {
         client.send(&request);
         client.answer();
@@ -622,9 +666,15 @@ fn a_key_is_in_no_byte_of_a_recording_the_real_program_made_and_its_secret_comes
     let records: Vec<Value> =
         String::from_utf8(file).unwrap().lines().skip(1).map(|line| serde_json::from_str(line).unwrap()).collect();
     let column = |name: &str| records.iter().map(|row| row[name].clone()).collect::<Vec<_>>();
-    assert_eq!(column("signature"), [Value::Null, Value::Null, Value::Null, json!("valid"), json!("wrong")]);
+    let none = Value::Null;
+    let signatures =
+        [none.clone(), none.clone(), none.clone(), json!("valid"), json!("wrong"), none.clone(), none.clone()];
+    assert_eq!(column("signature"), signatures);
     let key = masked().to_string();
-    assert_eq!(column("credential"), [json!(key), json!(key), json!(key), Value::Null, Value::Null]);
+    let credentials = [json!(key), json!(key), json!(key), none.clone(), none.clone(), none.clone(), none];
+    assert_eq!(column("credential"), credentials);
+    assert_eq!((&records[5]["body"]["writeKey"], &records[6]["body"]["writeKey"]), (&json!(key), &json!(key)));
+    assert_eq!((&records[5]["encoding"], &records[6]["encoding"]), (&Value::Null, &json!("gzip")));
     assert_eq!(records[1]["body"]["writeKey"], key);
     assert_eq!(records[1]["encoding"], "gzip");
 

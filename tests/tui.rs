@@ -220,6 +220,26 @@ fn a_recording_started_by_a_key_holds_what_was_on_screen_what_came_after_and_the
 }
 
 #[test]
+fn a_write_key_in_a_file_that_is_followed_is_in_no_byte_of_its_recording() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY";
+    let event = format!(
+        r#"{{"type":"track","event":"Order","userId":"u","context":{{"page":{{"url":"http://h/?k={key}"}}}},"writeKey":"{key}"}}"#
+    );
+    std::fs::write(folder.path().join("events.ndjson"), format!("{event}\n{event}\n")).unwrap();
+    let arguments = ["tail", "events.ndjson", "--record", "tail.exptap"];
+    let mut terminal = Terminal::running((100, 24), &[], &arguments, folder);
+    terminal.wait_for("2 events");
+    terminal.press("q");
+    assert!(terminal.end().success());
+    let lines = lines_of(&terminal, "tail.exptap");
+    let masked = exptap::envelope::Credential::mask(key);
+    assert_eq!(lines.len(), 3);
+    assert!(lines.iter().all(|line| !line.contains(&key[4..])), "{lines:?}");
+    assert!(lines[1..].iter().all(|line| line.contains(&event.replace(key, masked.as_str()))), "{lines:?}");
+}
+
+#[test]
 fn a_recording_is_whole_however_the_screens_are_left() {
     use rustix::process::Signal;
     for signal in [Some(Signal::TERM), Some(Signal::HUP), None] {

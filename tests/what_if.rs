@@ -380,6 +380,44 @@ fn the_field_that_joins_most_is_proposed_with_what_it_comes_to() {
 }
 
 #[test]
+fn an_event_lost_in_two_iterations_is_one_event_and_what_counts_in_one_of_them_is_not_news_in_the_other() {
+    let iterations = r#"iterations = [
+  { id = "1", started_at = "2026-01-01T00:00:00Z", ended_at = "2026-06-01T00:00:00Z" },
+  { id = "2", started_at = "2026-06-02T00:00:00Z" },
+]"#;
+    let text = SHOP.replace(r#"started_at = "2026-01-01T00:00:00Z""#, iterations);
+    let shop = load::from_text(&text, "shop.toml", Format::Toml, Origin::File).unwrap();
+    let exposures: Vec<Value> = (0..40)
+        .map(|index| {
+            json!({"kind": "feature", "creationDate": ARRIVAL - 3_600_000, "key": "checkout-cta", "variation": index % 2,
+                "reason": {"kind": "FALLTHROUGH", "inExperiment": true}, "context": {"kind": "device", "key": format!("d-{index}")}})
+        })
+        .collect();
+    let orders: Vec<Value> = (0..40)
+        .map(|index| {
+            json!({"type": "track", "event": "Order Completed", "userId": format!("u-{index}"),
+                "timestamp": "2026-11-21T07:59:58.000Z", "context": {"device": {"id": format!("d-{index}")}}})
+        })
+        .collect();
+    let requests = [post(1, "/bulk", &json!(exposures)), post(2, "/v1/batch", &json!({"batch": orders}))];
+    let events = held(&requests);
+    let base = Judgement::of(&events, shop.clone(), Clock::Creation).unwrap();
+    let mut report = build::report(&base.state, &base.catalog);
+    assert_eq!((report.findings[0].code.name(), report.findings[0].events), ("event-lacks-unit", 40));
+    remedy::amend(&mut Bench::new(&events, base), &mut report).unwrap();
+    assert_eq!(
+        report.findings[0].fix,
+        "Segment, Track Event mapping, Additional Context Keys: device = $.context.device.id (matches 100 % of 40 \
+         events; tried: 40 of 40 count)."
+    );
+    // The iterations are still told of one by one where everything is.
+    let difference = tried(&events, &shop, &map_try("additional_context_keys.device=$.context.device.id"));
+    let verdicts = |index: usize| words(&difference.experiments[index].metrics[0].verdicts);
+    assert_eq!(verdicts(0), ["40 event-lacks-unit → after-iteration-end"]);
+    assert_eq!(verdicts(1), ["40 event-lacks-unit → counted"]);
+}
+
+#[test]
 fn where_the_kind_is_the_one_segment_puts_the_user_under_the_cause_is_shown_and_the_mapping_left_alone() {
     // The SDK knows visitors by their anonymous id, Segment sends the account.
     let exposures: Vec<Value> = (0..8)
@@ -680,12 +718,54 @@ fn the_command_refuses_what_cannot_be_changed_and_says_what_was_expected() {
             "--map-try mapping.9.user_key=x: there is no mapping \"9\"; expected mapping.0 to mapping.1\n",
         ),
         (
+            &["--map-try", "user_key=$context.device.id"][..],
+            "--map-try user_key=$context.device.id: \"$context.device.id\" is a text, the same for every event; did you mean $.context.device.id? A text that is meant as it stands is written in quotes\n",
+        ),
+        (
             &["--catalog", "nowhere.toml"][..],
             "nowhere.toml: the catalog cannot be read: No such file or directory (os error 2)\n",
         ),
     ] {
         assert_eq!(run(&[&["what-if", source], arguments].concat()), (2, String::new(), err.to_owned()));
     }
+}
+
+#[test]
+fn a_catalog_that_is_inferred_before_is_said_to_be_where_another_is_named_after() {
+    let folder = tempfile::tempdir().unwrap();
+    let (events, catalog) = (folder.path().join("events.ndjson"), folder.path().join("shop.toml"));
+    let event =
+        r#"{"kind":"custom","key":"Order Completed","creationDate":1795240000000,"context":{"kind":"user","key":"u"}}"#;
+    std::fs::write(&events, event).unwrap();
+    std::fs::write(&catalog, SHOP).unwrap();
+    let [events, catalog] = [&events, &catalog].map(|path| path.to_str().unwrap());
+    let said =
+        "before, the events are judged by a catalog that is inferred from them; --base-catalog FILE names another\n";
+    let (code, _, err) = run(&["what-if", events, "--catalog", catalog]);
+    assert_eq!((code, err.as_str()), (0, said));
+    let (code, _, err) = run(&["what-if", events, "--catalog", catalog, "--base-catalog", catalog]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    let (code, _, err) = run(&["what-if", events, "--set", "metric.\"Order Completed\".event_key=y"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+}
+
+#[test]
+fn in_markdown_the_list_of_one_metric_ends_before_the_next_is_told_of() {
+    let two = format!(
+        "{}\n[[metrics]]\nkey = \"order-value\"\nevent_key = \"Order Completed\"\nunits = [\"user\", \"device\"]\n",
+        SHOP.replace(r#"metrics = ["checkout-conversion"]"#, r#"metrics = ["checkout-conversion", "order-value"]"#)
+    );
+    let catalog = load::from_text(&two, "shop.toml", Format::Toml, Origin::File).unwrap();
+    let requests = orders();
+    let change = map_try("additional_context_keys.device=$.context.device.id");
+    let markdown = markdown::text(&tried(&held(&requests), &catalog, &change));
+    assert!(
+        markdown.contains(
+            "- 12 × event-lacks-unit → no-exposure\n\n`order-value`: 403 received, 0 → 391 counted.\n\n- 391"
+        ),
+        "{markdown}"
+    );
+    assert!(!markdown.contains("\n\n\n"), "{markdown}");
 }
 
 #[test]

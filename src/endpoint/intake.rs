@@ -10,6 +10,7 @@
 
 use super::tap::{Open, Place, Taps};
 use crate::envelope::Envelope;
+use crate::segment::write_key;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -72,6 +73,17 @@ pub enum Received {
     Lost(Loss),
     /// Requests that are missing at this place because they never came so far.
     Missed(Missed),
+}
+
+impl Received {
+    /// Without write keys. A body that came to one of Segment's doors has lost them already; of any other they are
+    /// taken here, where nobody who waits for an answer waits for it, and nobody who wants the queue.
+    fn cleaned(self) -> Self {
+        match self {
+            Self::Envelope(envelope) => Self::Envelope(write_key::cleaned(&envelope).unwrap_or(envelope)),
+            other => other,
+        }
+    }
 }
 
 /// What waiting for a limited time brought.
@@ -353,20 +365,19 @@ impl IntakeReceiver {
 
     /// What waits at the front, if anything does.
     pub fn try_next(&mut self) -> Option<Received> {
-        self.shared.take(&mut self.shared.lock())
+        let received = self.shared.take(&mut self.shared.lock());
+        received.map(Received::cleaned)
     }
 
     /// Waits for the next one, asynchronously; `None` when nothing will arrive any more.
     pub async fn next(&mut self) -> Option<Received> {
         loop {
-            {
+            let (received, has_ended) = {
                 let mut queue = self.shared.lock();
-                if let Some(received) = self.shared.take(&mut queue) {
-                    return Some(received);
-                }
-                if queue.senders == 0 {
-                    return None;
-                }
+                (self.shared.take(&mut queue), queue.senders == 0)
+            };
+            if received.is_some() || has_ended {
+                return received.map(Received::cleaned);
             }
             // A wake-up that came since the lock was given back is remembered, so none is missed.
             self.shared.asynchronous.notified().await;
@@ -378,7 +389,8 @@ impl IntakeReceiver {
         let mut queue = self.shared.lock();
         loop {
             if let Some(received) = self.shared.take(&mut queue) {
-                return Some(received);
+                drop(queue);
+                return Some(received.cleaned());
             }
             if queue.senders == 0 {
                 return None;
@@ -393,7 +405,8 @@ impl IntakeReceiver {
         let mut queue = self.shared.lock();
         loop {
             if let Some(received) = self.shared.take(&mut queue) {
-                return Waited::Received(received);
+                drop(queue);
+                return Waited::Received(received.cleaned());
             }
             if queue.senders == 0 {
                 return Waited::Ended;

@@ -5,6 +5,7 @@
 
 use crate::envelope::Credential;
 use crate::segment::webhook::SIGNATURE_HEADER;
+pub(super) use crate::segment::write_key::{KEY_CHARACTERS, hide};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
@@ -27,7 +28,6 @@ const KEY_KINDS: [&str; 3] = ["sdk-", "mob-", "api-"];
 const SECRET_WORDS: [&str; 8] = ["key", "token", "secret", "auth", "password", "signature", "credential", "session"];
 /// A key is a kind and a UUID; three digits tell one from `sdk-events-proxy` in a path or a tag.
 const KEY_DIGITS: usize = 3;
-const KEY_CHARACTERS: usize = 8;
 
 /// The part of a request's head that is kept.
 #[derive(Debug, PartialEq, Eq)]
@@ -91,13 +91,6 @@ pub(super) fn basic_user(header: &str) -> Option<String> {
     let decoded = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
     let user = decoded.split(':').next().unwrap_or("").trim();
     (!user.is_empty()).then(|| user.to_owned())
-}
-
-/// Replaces a raw credential wherever it stands in a text. A short one might be any word.
-pub(super) fn hide(text: &mut String, raw: &str, masked: &Credential) {
-    if raw.len() >= KEY_CHARACTERS && text.contains(raw) {
-        *text = text.replace(raw, masked.as_str());
-    }
 }
 
 /// Masks what looks like a credential in a path or address and its query. A client-side id is no secret and stays.

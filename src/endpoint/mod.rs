@@ -27,7 +27,6 @@ mod receive;
 mod segment;
 mod status;
 mod tap;
-mod write_key;
 
 pub use bind::{BindError, DEFAULT_PORT, ListenError, ListenOn};
 pub use forward::{ForwardUrl, ForwardUrlError};

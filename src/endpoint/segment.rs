@@ -2,11 +2,11 @@
 //! are refused by, signatures, and the settings analytics.js asks for before it sends anything.
 
 use super::mask;
-use super::write_key;
 use crate::envelope::{BodyLoss, Credential, Envelope, GZIP_MAGIC};
 use crate::segment::door::Door;
 use crate::segment::limits::{self, Refusal};
 use crate::segment::webhook::{self, SIGNATURE_HEADER, Secret};
+use crate::segment::write_key;
 use flate2::Compression;
 use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
@@ -28,8 +28,8 @@ pub(super) fn is_webhook(method: &Method, headers: &HeaderMap) -> bool {
 pub(super) struct SegmentRequest {
     door: Door,
     encoding: Option<String>,
-    /// Whether the head has said already whose it is.
-    has_write_key: bool,
+    /// The key in the head, which has said already whose it is.
+    write_key: Option<String>,
     signature: Option<String>,
     secret: Option<Secret>,
 }
@@ -40,7 +40,7 @@ impl SegmentRequest {
         Self {
             door,
             encoding: text_of(headers, CONTENT_ENCODING).map(|encoding| encoding.trim().to_ascii_lowercase()),
-            has_write_key: text_of(headers, AUTHORIZATION).and_then(mask::basic_user).is_some(),
+            write_key: text_of(headers, AUTHORIZATION).and_then(mask::basic_user),
             signature: text_of(headers, HeaderName::from_static(SIGNATURE_HEADER)).map(str::to_owned),
             secret: secret.cloned(),
         }
@@ -76,19 +76,20 @@ impl SegmentRequest {
         if let (Some(secret), None) = (&self.secret, &envelope.loss) {
             envelope.signature = Some(secret.check(self.signature.as_deref(), &envelope.body));
         }
+        let known = self.write_key.as_deref();
         let (kept, key) = match self.open(&envelope.body, limit) {
-            Opened::Plain(text) => match write_key::mask(text) {
+            Opened::Plain(text) => match write_key::mask(text, known) {
                 Some(masked) => (Some(masked.text), Some(masked.raw)),
                 None => (None, None),
             },
-            Opened::Whole(text) => match write_key::mask(&text) {
+            Opened::Whole(text) => match write_key::mask(&text, known) {
                 Some(masked) => {
                     envelope.decoded_from = Some("gzip".to_owned());
                     (Some(masked.text), Some(masked.raw))
                 }
                 None => (None, None),
             },
-            Opened::Damaged(text) => match write_key::mask(&text) {
+            Opened::Damaged(text) => match write_key::mask(&text, known) {
                 Some(masked) => (Some(cut_off(&masked.text)), Some(masked.raw)),
                 None => (Some(cut_off(&text)), None),
             },
@@ -106,7 +107,7 @@ impl SegmentRequest {
         mask::hide(&mut envelope.path, &key, &masked);
         envelope.headers.iter_mut().for_each(|(_, value)| mask::hide(value, &key, &masked));
         // An event that was delivered to a webhook may speak of keys, and is not sent under one.
-        if !self.has_write_key && self.door != Door::Webhook {
+        if self.write_key.is_none() && self.door != Door::Webhook {
             envelope.credential = Some(masked);
         }
     }

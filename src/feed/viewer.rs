@@ -11,6 +11,7 @@ use crate::protocol::{
 };
 use crate::query::{Field, Query, Situation};
 use crate::recording;
+use crate::segment::write_key;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use std::time::Duration;
@@ -199,7 +200,9 @@ impl Viewing {
                 }
                 Item::Request(envelope) => {
                     self.let_go(&mut lines);
-                    recording::write_request(&mut line, &envelope);
+                    // Its copy was taken before anybody looked.
+                    let cleaned = write_key::cleaned(&envelope);
+                    recording::write_request(&mut line, cleaned.as_ref().unwrap_or(&envelope));
                     if line.len() > MAX_TOLD_BYTES {
                         // Heads are bounded at the endpoint and bodies by the recording's own limit: this is for what
                         // nobody thought of.

@@ -9,6 +9,7 @@ use super::{Moved, Rotate, Snapshot, State};
 use crate::envelope::Envelope;
 use crate::recording::frames;
 use crate::recording::{self, Gap, Header, Mark, Part};
+use crate::segment::write_key;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -156,7 +157,9 @@ impl<S: Storage> Writer<S> {
             return self.tell_not_kept();
         }
         let mut record = Pending { requests: 1, ..Pending::default() };
-        recording::write_request(&mut record.lines, envelope);
+        // Its copy was taken before anybody looked.
+        let cleaned = write_key::cleaned(envelope);
+        recording::write_request(&mut record.lines, cleaned.as_ref().unwrap_or(envelope));
         self.append(now, record);
     }
 

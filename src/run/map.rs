@@ -6,6 +6,9 @@ use crate::cli;
 use crate::headless::{Fault, Unreadable};
 use crate::input::{Chunk, InputError, Piece, Source};
 use crate::json::{Value, Walker};
+use crate::segment::delivery::{Delivered, Undelivered};
+use crate::segment::door::Door;
+use crate::segment::posted::{self, Batch, Object, Posted};
 use crate::segment::{Destination, Event, EventError, Mapped, Outcome, SentRequest, mapping_file};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -150,7 +153,7 @@ impl<W: Write> Mapper<W> {
             };
             match (fault, value) {
                 (None, Ok(Value::Array(array))) => self.array(chunk, start, array)?,
-                (None, _) => self.event(chunk, start, walker.between(start, end))?,
+                (None, _) => self.value(chunk, start, walker.between(start, end))?,
                 // It may be nested too deep and be JSON all the same.
                 (Some((at, _)), Err(_)) => {
                     let rest = chunk.text.get(start..line_end).unwrap_or("");
@@ -179,14 +182,53 @@ impl<W: Write> Mapper<W> {
             if walker.value().is_err() {
                 break;
             }
-            self.event(chunk, start + from, walker.between(from, walker.offset()))?;
+            self.value(chunk, start + from, walker.between(from, walker.offset()))?;
+            walker.take(b',');
+        }
+        Ok(())
+    }
+
+    /// A value that is JSON: an event, or a batch of them as a library posts it. All that is read here is Segment's.
+    fn value(&mut self, chunk: Chunk<'_>, start: usize, text: &str) -> io::Result<()> {
+        match text.starts_with('{').then(|| posted::look(text, 0, Some(Door::Webhook))).flatten() {
+            Some(Object::Batch(batch, at)) => self.batch(chunk, start, text, batch, at),
+            _ => self.event(chunk, start, text),
+        }
+    }
+
+    fn batch(&mut self, chunk: Chunk<'_>, start: usize, text: &str, batch: Batch<'_>, at: usize) -> io::Result<()> {
+        let mut walker = Walker::at(text, at);
+        walker.take(b'[');
+        while walker.next_byte().is_some_and(|byte| byte != b']') {
+            let offset = walker.offset();
+            let event = match walker.value() {
+                Ok(Value::Object(raw)) => {
+                    match (Posted { raw, offset, call: None, batch: batch.clone(), is_raw: false }).deliver(None) {
+                        Ok(Delivered { event, .. }) => Ok(event),
+                        Err(Undelivered::NoEvent(error)) => Err(error),
+                        Err(Undelivered::Refused(words)) => {
+                            let (line, byte) = chunk.place(start + offset);
+                            self.bad(line, Some(byte), &words)?;
+                            walker.take(b',');
+                            continue;
+                        }
+                    }
+                }
+                Ok(other) => Err(EventError::NotAnObject(other.kind())),
+                Err(_) => break,
+            };
+            self.parsed(chunk, start + offset, event)?;
             walker.take(b',');
         }
         Ok(())
     }
 
     fn event(&mut self, chunk: Chunk<'_>, start: usize, text: &str) -> io::Result<()> {
-        match Event::parse(text) {
+        self.parsed(chunk, start, Event::parse(text))
+    }
+
+    fn parsed(&mut self, chunk: Chunk<'_>, start: usize, event: Result<Event, EventError>) -> io::Result<()> {
+        match event {
             Ok(event) => {
                 for mapped in self.destination.map(&event, self.now_ms) {
                     self.row(&mapped)?;
@@ -309,9 +351,8 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
-    /// What became of a text: number of the input and event key or error, a string a row.
-    fn mapped(text: &str) -> Vec<String> {
-        let mut mapper = Mapper {
+    fn mapper() -> Mapper<Vec<u8>> {
+        Mapper {
             destination: Destination::presets(),
             now_ms: 0,
             name: "f".to_owned(),
@@ -319,7 +360,12 @@ mod tests {
             inputs: 0,
             unreadable: None,
             broken: None,
-        };
+        }
+    }
+
+    /// What became of a text: number of the input and event key or error, a string a row.
+    fn mapped(text: &str) -> Vec<String> {
+        let mut mapper = mapper();
         mapper.text(Chunk::whole(text)).unwrap();
         let show = |line: &str| {
             let row: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -338,6 +384,29 @@ mod tests {
         assert_eq!(mapped(&format!("[{A},\n {B}]\n{A}")), ["0 a", "1 b", "2 a"]);
         let pretty = A.replace(',', ",\n  ").replace('{', "{\n  ").replace('}', "\n}");
         assert_eq!(mapped(&format!("{pretty}\n{pretty}\n{B}")), ["0 a", "1 a", "2 b"]);
+    }
+
+    #[test]
+    fn the_events_of_a_batch_are_inputs_of_their_own_and_get_what_it_says_of_all() {
+        let batch = format!(r#"{{"context":{{"ip":"1.2.3.4"}},"batch":[{A}, 7,{B}],"sentAt":"2026-01-01T00:00:00Z"}}"#);
+        let expected = [
+            "0 a".to_owned(),
+            "1 f, line 1, byte 81: expected a Segment event, which is an object, and found a number".to_owned(),
+            "2 b".to_owned(),
+            "3 a".to_owned(),
+        ];
+        assert_eq!(mapped(&format!("{batch}\n{A}")), expected);
+        assert_eq!(mapped(&format!("[{batch},{A}]")).len(), 4);
+        assert_eq!(mapped(r#"{"batch":[]}"#), [""; 0]);
+        assert_eq!(mapped(&format!(r#"{{"batch":[{A}] oops}}"#)).len(), 1);
+        let named = r#"{"batch":[{"type":"track","event":"a","properties":{}}],"context":{"device":{"id":"d"}}}"#;
+        let file = r#"{"settings":{"client_id":"c"},"mappings":[{"action":"trackEvent","subscribe":"type = \"track\"",
+            "mapping":{"user_key":{"@path":"$.context.device.id"},"event_name":{"@path":"$.event"}}}]}"#;
+        let destination = mapping_file::from_text(file, "m", Format::Json).unwrap().destination;
+        let mut mapper = Mapper { destination, ..mapper() };
+        mapper.text(Chunk::whole(named)).unwrap();
+        let row: serde_json::Value = serde_json::from_slice(&mapper.output).unwrap();
+        assert_eq!(row["request"]["body"][0]["contextKeys"], serde_json::json!({"user": "d"}));
     }
 
     #[test]

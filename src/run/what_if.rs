@@ -2,7 +2,7 @@
 
 use super::{BAD_INPUT, given, judged, say};
 use crate::attribution::state::SEGMENT_DELIVERY_PERCENT;
-use crate::catalog::Given;
+use crate::catalog::{Given, Origin};
 use crate::cli::{self, DifferenceFormat};
 use crate::headless::{Failure, Passes, Read, Request};
 use crate::what_if::{CatalogEdit, Change, Difference, Judgement, MappingEdit, Refusal, markdown, text};
@@ -85,6 +85,9 @@ fn try_change(request: &Request, change: &Change, format: DifferenceFormat) -> R
     }
     // Before anything is judged: a mistake need not wait for a gigabyte.
     let catalog = change.apply(passes.catalog()).map_err(|refusal| refused(change, &refusal))?;
+    if change.catalog.is_some() && passes.catalog().origin == Origin::Inferred {
+        say("before, the events are judged by a catalog that is inferred from them; --base-catalog FILE names another");
+    }
     let before = Judgement::of(&passes, passes.catalog().clone(), request.clock)?;
     let after = Judgement::of(&passes, catalog, clock)?;
     let difference = Difference::between(&before, &after, change.words());

@@ -30,6 +30,7 @@ mod v8_date;
 mod validate;
 mod value;
 pub mod webhook;
+pub(crate) mod write_key;
 
 pub use destination::{
     Action, Destination, Event, EventError, Line, MAX_MAPPINGS, Mapped, Outcome, Resolved, SentRequest,

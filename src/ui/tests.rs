@@ -148,6 +148,7 @@ fn tried() -> crate::app::TrialResult {
         variations: None,
         another_unit: false,
         events,
+        elsewhere: 0,
         examples: Vec::new(),
     };
     crate::app::TrialResult {

@@ -133,6 +133,20 @@ fn value(text: &str) -> Result<Value, String> {
     }
 }
 
+/// The path of an event that a bare text is but for its beginning.
+fn nearly_path(text: &str) -> Option<String> {
+    let is_part = |it: char| it.is_alphanumeric() || "._-[]$".contains(it);
+    let names = text.strip_prefix('$').unwrap_or(text);
+    if !text.chars().all(is_part) || !names.starts_with(|first: char| first.is_alphabetic() || first == '_') {
+        return None;
+    }
+    let is_place = match names.split_once('.') {
+        Some((first, rest)) => matches!(first, "context" | "properties" | "traits") && !rest.is_empty(),
+        None => matches!(names, "userId" | "anonymousId"),
+    };
+    (is_place || text.starts_with('$')).then(|| format!("$.{names}"))
+}
+
 impl CatalogEdit {
     /// Reads `PATH=VALUE`.
     ///
@@ -171,7 +185,7 @@ impl CatalogEdit {
 
 impl MappingEdit {
     /// Reads `LINE=VALUE`: `$.path` is where in the event the value is; anything else is the value, or a directive in
-    /// JSON.
+    /// JSON. What was hardly meant as a text, being nearly a path, is refused unless it stands in quotes.
     ///
     /// # Errors
     /// What cannot be read of it. Whether there is such a line turns out when it is applied.
@@ -195,7 +209,16 @@ impl MappingEdit {
             notation if notation.starts_with('{') && serde_json::from_str::<Value>(notation).is_ok() => {
                 Some(notation.to_owned())
             }
-            other => Some(value(other).map_err(refuse)?.to_string()),
+            other => {
+                if let Some(path) = nearly_path(other) {
+                    return Err(refuse(format!(
+                        "{} is a text, the same for every event; did you mean {path}? A text that is meant as it stands \
+                         is written in quotes",
+                        quoted(other)
+                    )));
+                }
+                Some(value(other).map_err(refuse)?.to_string())
+            }
         };
         Ok(Self { written: text.to_owned(), line: LineEdit { path: path(left).map_err(refuse)?, json } })
     }

@@ -8,6 +8,7 @@ use super::difference::{
     FindingDifference, MetricDifference, Pair, Transition, UnitMoved, UnitsDifference,
 };
 use super::judgement::{Judgement, Kept, Row, Verdict};
+use crate::attribution::judge::is_about_time;
 use crate::reason::ReasonCode;
 use crate::report::{ExperimentReport, Report, build};
 use std::collections::{BTreeMap, HashMap};
@@ -36,6 +37,7 @@ struct Kind {
 #[derive(Default)]
 struct Tally {
     events: u64,
+    elsewhere: u64,
     examples: Vec<[Option<u64>; 2]>,
 }
 
@@ -136,12 +138,21 @@ impl Comparison {
         places.dedup();
         let mut is_changed = false;
         for place in &places {
-            is_changed |= self.note(Some(*place), ours.verdict(*place), theirs.verdict(*place), example);
+            let is_elsewhere = self.is_elsewhere(*place, &places, theirs);
+            is_changed |= self.note(Some(*place), ours.verdict(*place), theirs.verdict(*place), example, is_elsewhere);
         }
         if places.is_empty() {
-            is_changed |= self.note(None, ours.apart, theirs.apart, example);
+            is_changed |= self.note(None, ours.apart, theirs.apart, example, false);
         }
         is_changed
+    }
+
+    /// Whether an event is outside an iteration, and another one of the same experiment is about it.
+    fn is_elsewhere(&self, place: usize, places: &[usize], verdicts: &Placed<'_>) -> bool {
+        let is_outside = |at: usize| verdicts.verdict(at).map(|verdict| is_about_time(verdict.code));
+        let subject = |at: usize| self.places.get(at).map(|place| (&place.experiment, &place.metric));
+        is_outside(place) == Some(true)
+            && places.iter().any(|other| subject(*other) == subject(place) && is_outside(*other) == Some(false))
     }
 
     fn note(
@@ -150,6 +161,7 @@ impl Comparison {
         before: Option<Verdict<'_>>,
         after: Option<Verdict<'_>>,
         example: [Option<u64>; 2],
+        is_elsewhere: bool,
     ) -> bool {
         let is_same_code = before.map(|verdict| verdict.code) == after.map(|verdict| verdict.code);
         let variations = [before.and_then(|verdict| verdict.variation), after.and_then(|verdict| verdict.variation)];
@@ -171,6 +183,7 @@ impl Comparison {
         };
         let tally = self.changes.entry(kind).or_default();
         tally.events += 1;
+        tally.elsewhere += u64::from(is_elsewhere);
         if tally.examples.len() < EXAMPLES {
             tally.examples.push(example);
         }
@@ -188,6 +201,7 @@ impl Comparison {
                 variations: kind.variations,
                 another_unit: kind.another_unit,
                 events: tally.events,
+                elsewhere: tally.elsewhere,
                 examples: tally.examples.clone(),
             })
             .collect();

@@ -160,6 +160,9 @@ pub struct Transition {
     pub another_unit: bool,
     /// How many.
     pub events: u64,
+    /// Those of them of which it is no news that this iteration was not running then: another one takes the event.
+    #[serde(skip)]
+    pub elsewhere: u64,
     /// Numbers of some of the events, before and after.
     pub examples: Vec<[Option<u64>; 2]>,
 }

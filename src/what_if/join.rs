@@ -64,12 +64,17 @@ pub fn find<E: Events + ?Sized>(events: &E, base: &Judgement) -> Result<HashMap<
     events.judge(&base.catalog, base.clock, &mut |_, received| {
         let Received::Event { number, segment: Some(segment), .. } = received else { return };
         let Some(event) = &segment.fate.event else { return };
-        let mut lost: Vec<(Lost, u32)> = Vec::new();
+        // An event may be lost in several iterations of one experiment, and is one event none the less.
+        let mut lost: Vec<(Lost, Vec<u32>)> = Vec::new();
         for row in base.verdicts_of(*number) {
             let code = row.verdict.code;
             let Some((iteration, Some(metric))) = row.place.filter(|_| may_join(code)) else { continue };
             let Some(judged) = base.state.judge().iterations().get(iteration as usize) else { continue };
-            lost.push((Lost { code, experiment: judged.experiment, metric }, iteration));
+            let subject = Lost { code, experiment: judged.experiment, metric };
+            match lost.iter_mut().find(|(other, _)| *other == subject) {
+                Some((_, iterations)) => iterations.push(iteration),
+                None => lost.push((subject, vec![iteration])),
+            }
         }
         if lost.is_empty() {
             return;
@@ -78,9 +83,9 @@ pub fn find<E: Events + ?Sized>(events: &E, base: &Judgement) -> Result<HashMap<
             found.entry(*subject).or_default().0 += 1;
         }
         event.leaves(|path, text| {
-            for (subject, iteration) in &lost {
+            for (subject, iterations) in &lost {
                 let Some((_, paths)) = found.get_mut(subject) else { continue };
-                if !is_exposed(base, *iteration, text) {
+                if !iterations.iter().any(|iteration| is_exposed(base, *iteration, text)) {
                     continue;
                 }
                 if let Some(joins) = paths.get_mut(path) {

@@ -68,10 +68,15 @@ fn write_experiment(out: &mut String, experiment: &ExperimentDifference) -> fmt:
         write_transitions(out, &experiment.exposures, arm)?;
         writeln!(out)?;
     }
-    for metric in experiment.metrics.iter().filter(|metric| metric.is_changed()) {
+    let mut metrics = experiment.metrics.iter().filter(|metric| metric.is_changed()).peekable();
+    while let Some(metric) = metrics.next() {
         let (received, counted) = (arrow(metric.received), arrow(metric.counted));
         writeln!(out, "{}: {received} received, {counted} counted.\n", code(&metric.metric))?;
         write_transitions(out, &metric.verdicts, arm)?;
+        // Else the next paragraph would belong to the last of the list.
+        if !metric.verdicts.is_empty() && metrics.peek().is_some() {
+            writeln!(out)?;
+        }
     }
     Ok(())
 }

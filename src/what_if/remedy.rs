@@ -353,10 +353,10 @@ pub fn effect(difference: &Difference, finding: &Finding) -> Effect {
     let mut then: BTreeMap<ReasonCode, u64> = BTreeMap::new();
     for transition in transitions.iter().filter(|it| !saves(it, are_evaluations)) {
         if let Some(after) = transition.after {
-            *then.entry(after).or_default() += transition.events;
+            *then.entry(after).or_default() += transition.events.saturating_sub(transition.elsewhere);
         }
     }
-    let mut then: Vec<(ReasonCode, u64)> = then.into_iter().collect();
+    let mut then: Vec<(ReasonCode, u64)> = then.into_iter().filter(|(_, events)| *events > 0).collect();
     then.sort_by_key(|(_, events)| std::cmp::Reverse(*events));
     Effect { of: finding.events, gained: gained(&transitions), are_evaluations, then, lost }
 }

@@ -212,6 +212,34 @@ fn a_line_of_the_mapping_is_a_path_a_value_or_a_directive() {
 }
 
 #[test]
+fn what_is_nearly_a_path_is_refused_with_the_path_unless_it_stands_in_quotes() {
+    for (written, path) in [
+        ("$context.device.id", "$.context.device.id"),
+        ("context.device.id", "$.context.device.id"),
+        ("properties.ids[0]", "$.properties.ids[0]"),
+        ("traits.email", "$.traits.email"),
+        ("userId", "$.userId"),
+        ("anonymousId", "$.anonymousId"),
+        ("$userId", "$.userId"),
+    ] {
+        let edit = format!("user_key={written}");
+        assert_eq!(
+            map_try(&edit).unwrap_err(),
+            format!(
+                "{edit}: \"{written}\" is a text, the same for every event; did you mean {path}? A text that is meant as \
+                 it stands is written in quotes"
+            )
+        );
+        let quoted = map_try(&format!("user_key=\"{written}\"")).unwrap().destination.to_json();
+        assert!(quoted.contains(&format!("\"user_key\":\"{written}\"")), "{quoted}");
+        assert!(map_try(&format!("user_key='{written}'")).is_ok());
+    }
+    for text in ["context", "$5", "properties of mine", "context.", "user", "checkout.context"] {
+        assert!(map_try(&format!("user_key={text}")).is_ok(), "{text}");
+    }
+}
+
+#[test]
 fn what_is_made_of_a_finding_is_written_as_a_person_would() {
     let edit = CatalogEdit::of("metric", "a.b", "units", serde_json::json!(["user", "device"]));
     assert_eq!(edit.to_string(), r#"metric."a.b".units=["user","device"]"#);

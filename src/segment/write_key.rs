@@ -3,41 +3,127 @@
 //! A body is searched, not parsed: one that is cut off or no JSON at all holds the key as well. Nor is it enough to
 //! look for one spelling, for JSON may escape any letter, and one document may be a string in another.
 
-use crate::envelope::Credential;
+use crate::envelope::{Credential, Envelope, GZIP_MAGIC};
+use crate::event::body;
 use crate::json::{Value, Walker};
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// The name of the member, in lower case: libraries and people do not agree on the case.
 const NAME: &[u8] = b"writekey";
 
+/// The shortest key that is looked for outside its member: a shorter one might be any word.
+pub(crate) const KEY_CHARACTERS: usize = 8;
+
+/// Keys of one body that are looked for outside their members; made-up ones must not cost a search each.
+const KEYS_SOUGHT: usize = 8;
+
 /// A text whose write keys are masked.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Masked {
+pub(crate) struct Masked {
     /// The text; nothing else of it is changed.
-    pub(super) text: Vec<u8>,
-    /// The key as it was: the one that stands for the whole where there is one, else the first.
-    pub(super) raw: String,
+    pub(crate) text: Vec<u8>,
+    /// The key as it was: the one that stands for the whole where there is one, else the first, else the one known.
+    pub(crate) raw: String,
 }
 
-/// Masks every write key in a body; none where there is none in it.
-pub(super) fn mask(text: &[u8]) -> Option<Masked> {
-    let (mut masked, mut copied, mut first) = (Vec::with_capacity(text.len()), 0, None);
+/// Masks every write key in a body, and what is one of these keys or the key known already wherever else it stands.
+/// None: there is none in it, or they are masked.
+pub(crate) fn mask(text: &[u8], known: Option<&str>) -> Option<Masked> {
+    let (mut masked, mut copied) = (Vec::new(), 0);
+    let mut keys: Vec<String> = Vec::new();
+    let mut has_member = false;
     let mut at = 0;
-    while let Some(found) = memchr::memchr3(b'w', b'W', b'\\', text.get(at..)?) {
+    while let Some(found) = memchr::memchr3(b'w', b'W', b'\\', text.get(at..).unwrap_or_default()) {
         at += found;
         let Some(value) = value_of_member(text, at) else {
             at += 1;
             continue;
         };
         let raw = plain(text.get(value.clone())?);
+        if is_masked(&raw) {
+            at = value.end;
+            continue;
+        }
         masked.extend_from_slice(text.get(copied..value.start)?);
         masked.extend_from_slice(escaped(Credential::mask(&raw).as_str()).as_bytes());
-        first.get_or_insert(raw);
+        has_member = true;
+        if keys.len() < KEYS_SOUGHT && !keys.contains(&raw) {
+            keys.push(raw);
+        }
         copied = value.end;
         at = value.end;
     }
+    let key = if has_member { of_the_whole(text) } else { None };
+    let first = keys.first().cloned();
+    let sought: Vec<&str> = keys.iter().map(String::as_str).chain(key.as_deref()).chain(known).collect();
+    if !has_member && !sought.iter().any(|raw| spellings(raw).any(|it| memchr::memmem::find(text, &it).is_some())) {
+        return None;
+    }
     masked.extend_from_slice(text.get(copied..)?);
-    Some(Masked { raw: of_the_whole(text).or(first)?, text: masked })
+    for raw in &sought {
+        hide_bytes(&mut masked, raw);
+    }
+    Some(Masked { raw: key.or(first).or_else(|| known.map(str::to_owned))?, text: masked })
+}
+
+/// The request without the write keys in its body; none where nothing is to be changed, which is nearly always.
+///
+/// For what came to no door of Segment's. A body that cannot be looked into is left as it is: it is hardly Segment's.
+pub(crate) fn cleaned(envelope: &Envelope) -> Option<Envelope> {
+    let is_gzip = envelope.body.starts_with(&GZIP_MAGIC);
+    let text = if is_gzip {
+        Cow::Owned(body::text(envelope).ok()?.into_owned().into_bytes())
+    } else {
+        Cow::Borrowed(&*envelope.body)
+    };
+    let Masked { text, raw } = mask(&text, None)?;
+    let mut cleaned = Envelope { body: text.into_boxed_slice().into(), ..envelope.clone() };
+    if is_gzip {
+        cleaned.decoded_from = Some("gzip".to_owned());
+    }
+    let masked = Credential::mask(&raw);
+    hide(&mut cleaned.path, &raw, &masked);
+    cleaned.headers.iter_mut().for_each(|(_, value)| hide(value, &raw, &masked));
+    Some(cleaned)
+}
+
+/// Replaces a raw credential wherever it stands in a text.
+pub(crate) fn hide(text: &mut String, raw: &str, masked: &Credential) {
+    if raw.len() >= KEY_CHARACTERS && text.contains(raw) {
+        *text = text.replace(raw, masked.as_str());
+    }
+}
+
+fn hide_bytes(text: &mut Vec<u8>, raw: &str) {
+    let masked = escaped(Credential::mask(raw).as_str());
+    for spelling in spellings(raw) {
+        let (mut hidden, mut copied) = (Vec::new(), 0);
+        for at in memchr::memmem::find_iter(text, &spelling) {
+            hidden.extend_from_slice(text.get(copied..at).unwrap_or_default());
+            hidden.extend_from_slice(masked.as_bytes());
+            copied = at + spelling.len();
+        }
+        if copied > 0 {
+            hidden.extend_from_slice(text.get(copied..).unwrap_or_default());
+            *text = hidden;
+        }
+    }
+}
+
+/// How a key is looked for: as it is, and as JSON writes it; a short one not at all.
+fn spellings(raw: &str) -> impl Iterator<Item = Vec<u8>> {
+    let plain = (raw.len() >= KEY_CHARACTERS).then(|| raw.as_bytes().to_vec());
+    let in_json = plain.is_some().then(|| escaped(raw).into_bytes()).filter(|it| Some(it) != plain.as_ref());
+    in_json.into_iter().chain(plain)
+}
+
+/// Whether a text is a key as [`Credential`] shows one.
+fn is_masked(text: &str) -> bool {
+    let shown = ["sdk-", "mob-", "api-"].iter().find_map(|kind| text.strip_prefix(kind)).unwrap_or(text);
+    shown.strip_prefix('…').and_then(|rest| rest.rsplit_once('#')).is_some_and(|(tail, digest)| {
+        matches!(tail.chars().count(), 0 | 4) && digest.len() == 4 && digest.bytes().all(|it| it.is_ascii_hexdigit())
+    })
 }
 
 /// The key that a body which is one object gives for all that is in it.
@@ -51,7 +137,7 @@ fn of_the_whole(text: &[u8]) -> Option<String> {
             key = Some(value.text().into_owned());
         }
     });
-    key.filter(|key| !key.is_empty())
+    key.filter(|key| !key.is_empty() && !is_masked(key))
 }
 
 /// Where the value stands of a member whose name begins at `at`; none: it is another name, or no string follows.
@@ -159,7 +245,7 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: &str) {
-        let found = mask(text.as_bytes()).unwrap();
+        let found = mask(text.as_bytes(), None).unwrap();
         assert_eq!(String::from_utf8(found.text).unwrap(), expected.replace("MASKED", &masked()));
         assert_eq!(found.raw, KEY);
     }
@@ -201,7 +287,7 @@ mod tests {
         let mut expected = b"\xff\xfe{\"writeKey\":\"".to_vec();
         expected.extend_from_slice(masked().as_bytes());
         expected.extend_from_slice(b"\",\"x\":\"\xc3\"}\0");
-        assert_eq!(mask(&body).unwrap().text, expected);
+        assert_eq!(mask(&body, None).unwrap().text, expected);
     }
 
     #[test]
@@ -220,21 +306,43 @@ mod tests {
             r#"\u00"#,
             "writeKey=",
         ] {
-            assert_eq!(mask(text.as_bytes()), None, "{text}");
+            assert_eq!(mask(text.as_bytes(), None), None, "{text}");
         }
     }
 
     #[test]
     fn the_key_of_the_whole_is_the_credential_and_not_one_inside_an_event() {
         let text = format!(r#"{{"batch":[{{"properties":{{"writeKey":"another"}}}}],"writeKey":"{KEY}"}}"#);
-        assert_eq!(mask(text.as_bytes()).unwrap().raw, KEY);
+        assert_eq!(mask(text.as_bytes(), None).unwrap().raw, KEY);
         let text = format!(r#"{{"batch":[{{"writeKey":"{KEY}"}},{{"writeKey":"another"}}]}}"#);
-        assert_eq!(mask(text.as_bytes()).unwrap().raw, KEY);
+        assert_eq!(mask(text.as_bytes(), None).unwrap().raw, KEY);
+    }
+
+    #[test]
+    fn a_key_is_hidden_wherever_else_it_stands_and_a_short_one_only_in_its_member() {
+        check(
+            &format!(r#"{{"context":{{"page":{{"url":"http://h/?k={KEY}&x={KEY}"}}}},"writeKey":"{KEY}"}}"#),
+            r#"{"context":{"page":{"url":"http://h/?k=MASKED&x=MASKED"}},"writeKey":"MASKED"}"#,
+        );
+        let known = mask(format!(r#"{{"url":"http://h/?k={KEY}"}}"#).as_bytes(), Some(KEY)).unwrap();
+        assert_eq!(String::from_utf8(known.text).unwrap(), format!(r#"{{"url":"http://h/?k={}"}}"#, masked()));
+        assert_eq!(mask(br#"{"url":"http://h/"}"#, Some(KEY)), None);
+        assert_eq!(mask(br#"{"event":"short"}"#, Some("short")), None);
+        let short = mask(br#"{"event":"key","writeKey":"key"}"#, None).unwrap();
+        assert!(short.text.starts_with(br#"{"event":"key","writeKey":""#));
+        let quoted = mask(br#"{"writeKey":"a\"bcdefgh","x":"a\"bcdefgh"}"#, None).unwrap();
+        assert_eq!(memchr::memmem::find(&quoted.text, b"bcdefgh"), None);
+    }
+
+    #[test]
+    fn what_is_masked_is_not_masked_again() {
+        let once = mask(format!(r#"{{"writeKey":"{KEY}","a":{{"writeKey":"key"}}}}"#).as_bytes(), None).unwrap();
+        assert_eq!(mask(&once.text, None), None);
     }
 
     #[test]
     fn a_key_with_quotes_in_it_leaves_json_behind() {
-        let found = mask(br#"{"writeKey":"a\\\"bcdefg\"\\\"h","x":1}"#).unwrap();
+        let found = mask(br#"{"writeKey":"a\\\"bcdefg\"\\\"h","x":1}"#, None).unwrap();
         assert_eq!(found.raw, r#"a\"bcdefg"\"h"#);
         let value: serde_json::Value = serde_json::from_slice(&found.text).unwrap();
         assert_eq!(value["writeKey"], Credential::mask(&found.raw).as_str());
@@ -247,13 +355,13 @@ mod tests {
             after in proptest::collection::vec(any::<u8>(), 0..40),
         ) {
             let body = [&before[..], b",\"writeKey\":\"", KEY.as_bytes(), b"\",", &after[..]].concat();
-            let found = mask(&body).unwrap();
+            let found = mask(&body, None).unwrap();
             prop_assert!(memchr::memmem::find(&found.text, KEY.as_bytes()).is_none());
         }
 
         #[test]
         fn any_bytes_are_taken(body in proptest::collection::vec(any::<u8>(), 0..200)) {
-            mask(&body);
+            mask(&body, None);
         }
     }
 }
