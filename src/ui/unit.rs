@@ -62,7 +62,8 @@ fn lines(canvas: &Canvas<'_, '_>, unit: &Unit, width: usize) -> Vec<Line<'static
         missing.push(format!("{} older are held and not told of", plural(held.older, "event")));
     }
     if held.has_scrolled {
-        missing.push("what has scrolled out of memory is not told of; the arm and what is credited count it".to_owned());
+        missing
+            .push("what has scrolled out of memory is not told of; the arm and what is credited count it".to_owned());
     }
     if !missing.is_empty() {
         lines.extend(wrapped(&format!("… {}", missing.join("; ")), width, 0, canvas.style(Role::Pending)));
