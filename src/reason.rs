@@ -361,7 +361,7 @@ reasons! {
     ClockDependent "clock-dependent" "O3" Choice Warning Warning;
         "The verdict differs between the creation clock and the received clock."; "Evaluate the flag well before tracking, and check the device's clock."
     PayloadIdReused "payload-id-reused" "R4" Choice Warning Warning;
-        "The payload id was seen before, with a different body."; "Send a new payload id with every new payload."
+        "The payload id, or the messageId of a Segment event, was seen before, with something else in it; only one of the two counts."; "Send a new id with everything that is new."
 
     // Findings made from several verdicts.
     EventKeyCase "event-key-case" "M3" Code Error Finding;
