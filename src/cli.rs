@@ -143,16 +143,13 @@ pub struct Screen {
     pub filter: Option<String>,
 }
 
-/// Options of `listen`.
+/// Where events come in, and where they go on to.
 #[derive(Debug, Clone, Args)]
-pub struct Listen {
-    /// How to judge.
-    #[command(flatten)]
-    pub judging: Judging,
+pub struct Receiving {
     /// Address to listen on (default: port 8033 of 127.0.0.1 and of [::1]); port 0 is any free one.
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<ListenOn>,
-    /// Allow an address that others can reach.
+    /// Allow addresses that others can reach, for --listen and for --feed.
     #[arg(long)]
     pub public: bool,
     /// Hand every request on, byte for byte, to LaunchDarkly (https://events.launchdarkly.com) or a Relay Proxy, and
@@ -173,6 +170,17 @@ pub struct Listen {
     /// Since when every event has been seen; without it, since exptap was started. RFC 3339 or epoch ms.
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub observed_from: Option<i64>,
+}
+
+/// Options of `listen`.
+#[derive(Debug, Clone, Args)]
+pub struct Listen {
+    /// How to judge.
+    #[command(flatten)]
+    pub judging: Judging,
+    /// What to receive.
+    #[command(flatten)]
+    pub receiving: Receiving,
     /// Whether to record.
     #[command(flatten)]
     pub recording: Recording,
@@ -230,30 +238,9 @@ pub struct Collect {
     /// What Segment's LaunchDarkly destination does with Segment events, likewise.
     #[arg(long, value_name = "FILE")]
     pub mapping: Option<PathBuf>,
-    /// Address to listen on (default: port 8033 of 127.0.0.1 and of [::1]); port 0 is any free one.
-    #[arg(long, value_name = "ADDR:PORT")]
-    pub listen: Option<ListenOn>,
-    /// Allow addresses that others can reach, for --listen and for --feed.
-    #[arg(long)]
-    pub public: bool,
-    /// Hand every request on, byte for byte, to LaunchDarkly (https://events.launchdarkly.com) or a Relay Proxy, and
-    /// its answer back.
-    #[arg(long, value_name = "URL")]
-    pub forward: Option<ForwardUrl>,
-    /// The same for mobile SDKs (/mobile…); without it they go to --forward.
-    #[arg(long, value_name = "URL")]
-    pub forward_mobile: Option<ForwardUrl>,
-    /// The same for Segment's libraries (/v1/track, /v1/batch…): on to Segment (https://api.segment.io); without it they
-    /// get Segment's usual answer from exptap. Webhooks are not handed on.
-    #[arg(long, value_name = "URL")]
-    pub forward_segment: Option<ForwardUrl>,
-    /// Check the signatures of Segment's webhooks with the shared secret in this file; or with the one in the environment
-    /// variable EXPTAP_SEGMENT_SECRET.
-    #[arg(long, value_name = "FILE")]
-    pub segment_secret_file: Option<PathBuf>,
-    /// Since when every event has been seen; without it, since exptap was started. RFC 3339 or epoch ms.
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    pub observed_from: Option<i64>,
+    /// What to receive.
+    #[command(flatten)]
+    pub receiving: Receiving,
     /// Whether to record.
     #[command(flatten)]
     pub recording: Recording,

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use exptap::reason::{Category, REASONS, Reason, Role};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
 use std::path::PathBuf;
@@ -209,7 +209,7 @@ fn the_readme_lists_every_option_and_no_page_speaks_of_another() {
         assert!(readme.contains(&format!("`{name}")), "README.md does not list {name}");
     }
     // Options of other programs that appear in the pages.
-    names.extend(["--release", "--test"].map(str::to_owned));
+    names.extend(["--ignored", "--nocapture", "--release", "--test"].map(str::to_owned));
     for page in [
         "README.md",
         "docs/attribution.md",
@@ -219,9 +219,11 @@ fn the_readme_lists_every_option_and_no_page_speaks_of_another() {
         "docs/diff.md",
         "docs/explain.md",
         "docs/failures.md",
+        "docs/recordings.md",
         "docs/redact.md",
         "docs/replay.md",
         "docs/report.md",
+        "docs/segment.md",
         "docs/sources.md",
         "docs/what-if.md",
     ] {
@@ -231,6 +233,56 @@ fn the_readme_lists_every_option_and_no_page_speaks_of_another() {
             assert!(names.contains(&format!("--{name}")), "{page} speaks of --{name}, which does not exist");
         }
     }
+}
+
+/// Which commands have which option; a command of a command is named with it, as it is typed.
+fn commands_by_option(command: &clap::Command, within: &str, found: &mut BTreeMap<String, BTreeSet<String>>) {
+    for inner in command.get_subcommands() {
+        let name = format!("{within}{}", inner.get_name());
+        for option in inner.get_arguments().filter_map(|argument| argument.get_long()).filter(|it| *it != "help") {
+            found.entry(format!("--{option}")).or_default().insert(name.clone());
+        }
+        commands_by_option(inner, &format!("{name} "), found);
+    }
+}
+
+/// What stands between backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn the_readme_says_of_every_option_which_commands_have_it() {
+    use clap::CommandFactory;
+    let mut actual = BTreeMap::new();
+    commands_by_option(&exptap::cli::Cli::command(), "", &mut actual);
+    let commands: BTreeSet<String> = actual.values().flatten().cloned().collect();
+    let readme = read("README.md");
+    let (_, judging) = readme.split_once("The judging commands are ").expect("README.md names the judging commands");
+    let judging: BTreeSet<String> = quoted(judging.split_once(".\n").unwrap().0).map(str::to_owned).collect();
+
+    let mut told: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for row in readme.lines().filter(|line| line.starts_with("| `--")) {
+        let row = row.replace("\\|", "/");
+        let cells: Vec<&str> = row.split('|').collect();
+        let named = |text| quoted(text).map(str::to_owned).filter(|name| commands.contains(name));
+        let of: BTreeSet<String> = match cells[2].trim().strip_prefix("the judging ones") {
+            None => named(cells[2]).collect(),
+            Some(rest) => {
+                let (but, and) = match rest.strip_prefix(" but ") {
+                    Some(but) => but.split_once(',').unwrap_or((but, "")),
+                    None => ("", rest),
+                };
+                let but: BTreeSet<String> = named(but).collect();
+                judging.difference(&but).cloned().chain(named(and)).collect()
+            }
+        };
+        for option in quoted(cells[1]) {
+            let name = option.split_once(' ').map_or(option, |(name, _)| name);
+            told.entry(name.to_owned()).or_default().extend(of.clone());
+        }
+    }
+    assert_eq!(told, actual);
 }
 
 #[test]

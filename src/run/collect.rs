@@ -4,7 +4,7 @@ use super::feed::{self, Doors, Recorded, Served};
 use super::live::{self, Live};
 use super::recording::Desk;
 use super::service::{self, Level, Notifier, log};
-use super::{BAD_INPUT, COULD_NOT_BIND, now_ms, say, secret};
+use super::{BAD_INPUT, COULD_NOT_BIND, now_ms, say};
 use crate::cli;
 use crate::endpoint::Received;
 use crate::feed::Counters;
@@ -33,7 +33,7 @@ pub(super) fn run(options: cli::Collect) -> ExitCode {
             return COULD_NOT_BIND.into();
         }
     };
-    if !inherited.is_empty() && options.listen.is_some() {
+    if !inherited.is_empty() && options.receiving.listen.is_some() {
         say("systemd gives the sockets to listen on: leave --listen out, and change ListenStream= of the socket unit");
         return BAD_INPUT.into();
     }
@@ -48,27 +48,15 @@ pub(super) fn run(options: cli::Collect) -> ExitCode {
         Ok(given) => given,
         Err(code) => return code,
     };
-    let observed_from_ms = options.observed_from.unwrap_or_else(now_ms);
+    let observed_from_ms = options.receiving.observed_from.unwrap_or_else(now_ms);
     // The doors first: whoever starts a second collector by mistake is to learn it before SDKs do.
-    let doors = match feed::doors(&options.feed, options.public) {
+    let doors = match feed::doors(&options.feed, options.receiving.public) {
         Ok(doors) => doors,
         Err(code) => return code,
     };
-    let segment_secret = match secret::read(options.segment_secret_file.as_deref()) {
-        Ok(secret) => secret,
-        Err(why) => {
-            say(why);
-            return BAD_INPUT.into();
-        }
-    };
-    let wish = live::Wish {
-        listen: options.listen.unwrap_or_default(),
-        inherited,
-        public: options.public,
-        forward: options.forward,
-        forward_mobile: options.forward_mobile,
-        forward_segment: options.forward_segment,
-        segment_secret,
+    let wish = match live::Wish::new(&options.receiving, inherited) {
+        Ok(wish) => wish,
+        Err(code) => return code,
     };
     let live = match Live::start(wish) {
         Ok(live) => live,

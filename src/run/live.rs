@@ -1,6 +1,7 @@
 //! A live source: the endpoint on threads of its own, so that answering an SDK never waits for judging or drawing.
 
-use super::{COULD_NOT_BIND, say};
+use super::{BAD_INPUT, COULD_NOT_BIND, say, secret};
+use crate::cli;
 use crate::endpoint::{self, Caps, ForwardUrl, IntakeReceiver, Limits, ListenOn, Status};
 use crate::segment::webhook::Secret;
 use std::net::{SocketAddr, TcpListener};
@@ -44,6 +45,28 @@ pub(super) struct Wish {
     pub(super) forward_segment: Option<ForwardUrl>,
     /// What Segment's webhooks are signed with.
     pub(super) segment_secret: Option<Secret>,
+}
+
+impl Wish {
+    /// What the user asks for. A secret that cannot be read is said, and the exit code given.
+    ///
+    /// # Errors
+    /// The exit code to end with.
+    pub(super) fn new(asked: &cli::Receiving, inherited: Vec<TcpListener>) -> Result<Self, ExitCode> {
+        let segment_secret = secret::read(asked.segment_secret_file.as_deref()).map_err(|why| {
+            say(why);
+            ExitCode::from(BAD_INPUT)
+        })?;
+        Ok(Self {
+            listen: asked.listen.unwrap_or_default(),
+            inherited,
+            public: asked.public,
+            forward: asked.forward.clone(),
+            forward_mobile: asked.forward_mobile.clone(),
+            forward_segment: asked.forward_segment.clone(),
+            segment_secret,
+        })
+    }
 }
 
 impl Live {

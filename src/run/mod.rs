@@ -136,27 +136,15 @@ fn listen(options: cli::Listen) -> ExitCode {
     {
         return code;
     }
-    let segment_secret = match secret::read(options.segment_secret_file.as_deref()) {
-        Ok(secret) => secret,
-        Err(message) => {
-            say(message);
-            return BAD_INPUT.into();
-        }
-    };
-    let wish = live::Wish {
-        listen: options.listen.unwrap_or_default(),
-        inherited: Vec::new(),
-        public: options.public,
-        forward: options.forward,
-        forward_mobile: options.forward_mobile,
-        forward_segment: options.forward_segment,
-        segment_secret,
+    let wish = match live::Wish::new(&options.receiving, Vec::new()) {
+        Ok(wish) => wish,
+        Err(code) => return code,
     };
     let forward = Forwarding {
         launchdarkly: wish.forward.as_ref().map(ToString::to_string),
         segment: wish.forward_segment.as_ref().map(ToString::to_string),
     };
-    let doors = match feed::doors_of_listen(&options.feed, options.share, options.public) {
+    let doors = match feed::doors_of_listen(&options.feed, options.share, options.receiving.public) {
         Ok(doors) => doors,
         Err(code) => return code,
     };
@@ -166,7 +154,7 @@ fn listen(options: cli::Listen) -> ExitCode {
     };
     let clock = options.judging.clock.into();
     let segment_delivery_percent = options.judging.segment_delivery;
-    let observed_from_ms = options.observed_from.unwrap_or(started_ms);
+    let observed_from_ms = options.receiving.observed_from.unwrap_or(started_ms);
     let mut desk = Desk::new(live.intake.taps(), given.clone(), options.recording.record_note);
     if let Some(path) = options.recording.record
         && let Err(code) = desk.record(path, Some(observed_from_ms))

@@ -92,7 +92,7 @@ pub(super) fn log(level: Level, text: impl std::fmt::Display) {
 
 /// The units of a service with these options. `program` is what is started.
 pub(super) fn units(program: &Path, options: &cli::Collect) -> String {
-    let streams = match options.listen {
+    let streams = match options.receiving.listen {
         None => both(DEFAULT_PORT),
         Some(ListenOn::Loopback(port)) => both(port),
         Some(ListenOn::Address(address)) => format!("ListenStream={address}\n"),
@@ -150,15 +150,15 @@ fn command(program: &Path, options: &cli::Collect) -> String {
     let text = |text: &dyn std::fmt::Display| text.to_string();
     let bytes = |bytes: &u64| bytes.to_string();
     let seconds = |age: &Duration| format!("{}s", age.as_secs().max(1));
-    let cli::Collect { recording, feed, .. } = options;
+    let cli::Collect { receiving, recording, feed, .. } = options;
     let mut words = vec![program.display().to_string(), "collect".to_owned()];
     let named = [
         ("--catalog", options.catalog.as_ref().map(absolute)),
         ("--mapping", options.mapping.as_ref().map(absolute)),
-        ("--forward", options.forward.as_ref().map(|url| text(url))),
-        ("--forward-mobile", options.forward_mobile.as_ref().map(|url| text(url))),
-        ("--forward-segment", options.forward_segment.as_ref().map(|url| text(url))),
-        ("--segment-secret-file", options.segment_secret_file.as_ref().map(absolute)),
+        ("--forward", receiving.forward.as_ref().map(|url| text(url))),
+        ("--forward-mobile", receiving.forward_mobile.as_ref().map(|url| text(url))),
+        ("--forward-segment", receiving.forward_segment.as_ref().map(|url| text(url))),
+        ("--segment-secret-file", receiving.segment_secret_file.as_ref().map(absolute)),
         ("--record", recording.record.as_ref().map(absolute)),
         ("--record-note", recording.record_note.clone()),
         ("--rotate", options.rotate.as_ref().map(bytes)),
@@ -174,7 +174,7 @@ fn command(program: &Path, options: &cli::Collect) -> String {
     for name in &feed.feed_host {
         words.extend(["--feed-host".to_owned(), name.clone()]);
     }
-    if options.public {
+    if receiving.public {
         words.push("--public".to_owned());
     }
     let mut command = String::new();
