@@ -226,14 +226,15 @@ impl Outlet {
     }
 
     /// Waits until everything is written, but not for ever: a terminal that does not read must not keep the
-    /// program from ending.
-    fn drain(&self) {
+    /// program from ending. Returns whether it is.
+    fn drain(&self) -> bool {
         for _ in 0..100 {
             if self.is_resting() {
-                return;
+                return true;
             }
             std::thread::sleep(Duration::from_millis(5));
         }
+        false
     }
 }
 
@@ -436,11 +437,20 @@ impl Screen {
         }
     }
 
-    /// Gives the terminal back for good; returns the panics of other threads that were held back meanwhile.
-    pub fn leave(mut self) -> Vec<String> {
+    /// Gives the terminal back for good.
+    pub fn leave(mut self) -> Left {
         self.give_back();
-        std::mem::take(&mut *self.panics.lock().unwrap_or_else(PoisonError::into_inner))
+        let panics = std::mem::take(&mut *self.panics.lock().unwrap_or_else(PoisonError::into_inner));
+        Left { takes_text: self.outlet.is_resting(), panics }
     }
+}
+
+/// What is left when the screens are gone.
+pub struct Left {
+    /// Whether the terminal takes what is written to it. Whoever writes to one that does not, waits.
+    pub takes_text: bool,
+    /// The panics of other threads, held back until now.
+    pub panics: Vec<String>,
 }
 
 impl Drop for Screen {

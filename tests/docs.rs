@@ -191,6 +191,40 @@ fn every_rule_of_the_reason_table_is_explained() {
 }
 
 /// Names of all options, with those of every command.
+/// Everything written in Rust below a folder.
+fn rust(folder: &std::path::Path) -> String {
+    let mut entries: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    let texts = entries.into_iter().map(|path| match path.extension() {
+        Some(extension) if extension == "rs" => fs::read_to_string(path).unwrap(),
+        _ if path.is_dir() => rust(&path),
+        _ => String::new(),
+    });
+    texts.collect()
+}
+
+#[test]
+fn every_fault_has_a_row_and_a_test_that_is_there_or_a_reason() {
+    let page = read("docs/faults.md");
+    let tests = rust(&root().join("tests")) + &rust(&root().join("src"));
+    let cases = read("tests/data/vectors/attribution.json");
+    let mut numbers = BTreeSet::new();
+    for line in page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| #")) {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        assert_eq!(cells.len(), 4, "{line}");
+        let (number, says, seen_in): (u32, &str, &str) = (cells[0].parse().unwrap(), cells[2], cells[3]);
+        assert!(numbers.insert(number), "row {number} is there twice");
+        if says.is_empty() {
+            assert!(seen_in.contains(' '), "row {number} says why there is no test");
+        } else if seen_in.len() == 3 {
+            assert!(cases.contains(&format!("\"{seen_in}\"")), "row {number}: no case {seen_in}");
+        } else {
+            assert!(tests.contains(&format!("fn {seen_in}(")), "row {number}: no test {seen_in}");
+        }
+    }
+    assert_eq!(numbers, (1..=51).collect());
+}
+
 fn options(command: &clap::Command, names: &mut BTreeSet<String>) {
     let long = command.get_arguments().filter_map(|argument| argument.get_long());
     names.extend(long.filter(|name| !["help", "version"].contains(name)).map(|name| format!("--{name}")));

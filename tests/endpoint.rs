@@ -360,20 +360,79 @@ fn a_connection_that_rests_too_long_is_closed() {
 }
 
 #[test]
-fn a_connection_over_the_limit_waits_until_another_ends() {
+fn where_places_are_short_a_silent_connection_goes_first_and_then_the_one_that_rested_longest() {
+    let limits = Limits { connections: 3, ..limits() };
+    let running = start(Options { limits, ..loopback_options() });
+    let answered = |client: &mut Client| {
+        client.send(&post("/bulk", "", b"[]"));
+        client.answer().status()
+    };
+    let (mut first, mut second) = (running.client(), running.client());
+    assert_eq!(answered(&mut first), 202);
+    assert_eq!(answered(&mut second), 202);
+    let mut silent = running.client();
+    let mut third = running.client();
+    assert_eq!(answered(&mut third), 202);
+    assert_eq!(silent.rest(), b"", "it had never asked for anything");
+    // The first has just been used again, so the second has rested the longest.
+    assert_eq!(answered(&mut first), 202);
+    let mut fourth = running.client();
+    assert_eq!(answered(&mut fourth), 202);
+    assert_eq!(second.rest(), b"");
+    for client in [&mut first, &mut third, &mut fourth] {
+        assert_eq!(answered(client), 202);
+    }
+    let figures = running.status.figures();
+    assert_eq!((figures.connections_displaced, figures.connections_timed_out), (2, 0));
+}
+
+#[test]
+fn a_connection_in_the_middle_of_a_request_keeps_its_place_and_another_waits() {
     let limits = Limits { connections: 1, ..limits() };
     let mut running = start(Options { limits, ..loopback_options() });
     let mut first = running.client();
-    first.send(&post("/bulk", "", b"[1]"));
-    assert_eq!(first.answer().status(), 202);
+    first.send(b"POST /bulk HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n[");
     let mut second = running.client();
-    second.send(&post("/bulk", "", b"[3]"));
-    first.send(&post("/bulk", "", b"[2]"));
+    second.send(&post("/bulk", "", b"[2]"));
+    first.send(b"1]");
     assert_eq!(first.answer().status(), 202);
-    drop(first);
     assert_eq!(second.answer().status(), 202);
+    assert_eq!(first.rest(), b"");
+    let bodies: Vec<_> = (0..2).map(|_| running.envelope().body).collect();
+    assert_eq!(bodies, [&b"[1]"[..], b"[2]"]);
+}
+
+#[test]
+fn heads_that_dawdle_keep_nobody_out() {
+    let limits = Limits { connections: 2, ..limits() };
+    let running = start(Options { limits, ..loopback_options() });
+    let mut slow = [running.client(), running.client()];
+    slow.iter_mut().for_each(|client| client.send(b"POST /bulk HTTP/1.1\r\nHost:"));
+    assert_eq!(running.ask(&post("/bulk", "", b"[]")).status(), 202);
+    assert_eq!(running.status.figures().connections_displaced, 1);
+}
+
+#[test]
+fn five_thousand_connections_that_say_nothing_keep_no_sdk_out() {
+    let crowd = 5_000;
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: files.maximum, ..files };
+    rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).unwrap();
+    assert!(files.maximum.is_none_or(|most| most > crowd + 1_000), "this needs {crowd} open files: ulimit -Hn");
+    let mut running = start(loopback_options());
+    let mut sdk = running.client();
+    sdk.send(&post("/bulk", "", b"[1]"));
+    assert_eq!(sdk.answer().status(), 202);
+    let crowd: Vec<Client> = (0..crowd).map(|_| running.client()).collect();
+    assert_eq!(running.ask(&post("/bulk", "", b"[2]")).status(), 202);
+    sdk.send(&post("/bulk", "", b"[3]"));
+    assert_eq!(sdk.answer().status(), 202, "one that is in use keeps its connection");
+    let figures = running.status.figures();
+    assert!(figures.connections_open <= limits().connections as u64, "{figures:?}");
+    assert!(figures.connections_displaced >= 5_002 - limits().connections as u64, "{figures:?}");
     let bodies: Vec<_> = (0..3).map(|_| running.envelope().body).collect();
     assert_eq!(bodies, [&b"[1]"[..], b"[2]", b"[3]"]);
+    drop(crowd);
 }
 
 #[test]

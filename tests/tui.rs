@@ -6,6 +6,7 @@
 mod pty;
 
 use pty::{CATALOG, Terminal, batch};
+use std::io::Write;
 
 #[test]
 fn a_session_from_the_first_batch_to_the_farewell() {
@@ -114,6 +115,35 @@ fn a_terminal_that_goes_away_ends_the_program() {
     terminal.close();
     // By the signal or by noticing: what matters is that it does not go on without a terminal.
     terminal.end();
+}
+
+#[test]
+fn a_terminal_that_does_not_read_holds_up_no_sdk_and_not_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let recording = folder.path().join("held.exptap");
+    let arguments = ["listen", "--listen", "127.0.0.1:0", "--record", recording.to_str().unwrap()];
+    let mut terminal = Terminal::starting(&arguments, (200, 60), &[]);
+    terminal.wait_for("Nothing has arrived yet");
+    let port = terminal.port();
+    let mut keys = terminal.keys();
+    // Whole screens, and more of them than a terminal's buffer takes. Every request is answered, which is all an SDK
+    // waits for.
+    let mut send_many = || {
+        for _ in 0..100 {
+            keys.write_all(b"z").unwrap();
+            (0..20).for_each(|_| pty::send(port, &batch()));
+        }
+    };
+    let held = terminal.hold();
+    send_many();
+    drop(held);
+    terminal.wait_for("000 dropped");
+    let held = terminal.hold();
+    send_many();
+    terminal.signal(rustix::process::Signal::TERM);
+    assert_eq!(terminal.end_while(held), Some(0));
+    let recorded = std::fs::read_to_string(&recording).unwrap();
+    assert_eq!(recorded.lines().filter(|line| line.contains("\"path\":\"/bulk\"")).count(), 4_000);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 use super::Limits;
 use super::lifetime::{Lifetime, Phase};
+use super::places::Place;
 use super::status::Status;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -17,6 +18,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
@@ -25,9 +27,11 @@ use tokio::time::{Instant, sleep_until};
 /// the statuses that silence an SDK for good.
 const HEADERS: usize = 1000;
 
-/// Serves one connection until it ends, is silent for too long, or the endpoint stops.
+/// Serves one connection until it ends, is silent for too long, rests while another needs its place, or the endpoint
+/// stops.
 pub(super) async fn serve<Answer, Answering>(
     stream: TcpStream,
+    place: &Place,
     limits: Limits,
     status: &Status,
     mut lifetime: Lifetime,
@@ -36,18 +40,18 @@ pub(super) async fn serve<Answer, Answering>(
     Answer: Fn(Request<Incoming>, Framing) -> Answering,
     Answering: Future<Output = Response<axum::body::Body>>,
 {
-    let watch = Arc::new(Watch::new());
+    let watch = &place.watch;
     let service = service_fn(|request| {
         let framing = watch.request_began();
         let answering = answer(request, framing);
-        let watch = Arc::clone(&watch);
         async move {
             let response = answering.await;
             watch.request_ended();
+            place.rests();
             Ok::<_, Infallible>(response)
         }
     });
-    let watched = Watched { stream, watch: Arc::clone(&watch) };
+    let watched = Watched { stream, watch: Arc::clone(watch) };
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.header_read_timeout(None).max_headers(HEADERS);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(watched), service));
@@ -68,7 +72,10 @@ pub(super) async fn serve<Answer, Answering>(
     };
 
     tokio::select! {
+        // What has come already is looked at before the place is given up.
+        biased;
         () = until_silent(connection.as_mut()) => return,
+        () = place.is_wanted() => return status.connection_displaced(),
         () = lifetime.reached(Phase::Draining) => {}
     }
     connection.as_mut().graceful_shutdown();
@@ -88,19 +95,46 @@ pub(super) enum Framing {
 }
 
 /// When the connection last moved, and what it is in the middle of.
-struct Watch(Mutex<Moves>);
+pub(super) struct Watch(Mutex<Moves>);
 
 struct Moves {
     last: Instant,
     head_began: Option<Instant>,
     answering: bool,
+    has_asked: bool,
     head: HeadScan,
 }
 
+/// Whose turn it is to go where places are short: the least of all that have one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Turn {
+    /// It has been open since then, and never asked for anything.
+    Silent(Instant),
+    /// It has rested since then.
+    Rests(Instant),
+    /// It began a request then, and its head is not complete. SDKs send theirs in one piece.
+    Dawdles(Instant),
+}
+
+/// How long a head may take before its connection can be displaced.
+pub(super) const DAWDLING: Duration = Duration::from_secs(1);
+
 impl Watch {
-    fn new() -> Self {
-        let now = Instant::now();
-        Self(Mutex::new(Moves { last: now, head_began: None, answering: false, head: HeadScan::default() }))
+    pub(super) fn new() -> Self {
+        let last = Instant::now();
+        let head = HeadScan::default();
+        Self(Mutex::new(Moves { last, head_began: None, answering: false, has_asked: false, head }))
+    }
+
+    /// Its turn to go; none: it is in the middle of a request.
+    pub(super) fn turn(&self) -> Option<Turn> {
+        let moves = self.moves();
+        match moves.head_began {
+            _ if moves.answering => None,
+            Some(began) => (began.elapsed() >= DAWDLING).then_some(Turn::Dawdles(began)),
+            None if moves.has_asked => Some(Turn::Rests(moves.last)),
+            None => Some(Turn::Silent(moves.last)),
+        }
     }
 
     fn moves(&self) -> MutexGuard<'_, Moves> {
@@ -124,6 +158,7 @@ impl Watch {
     fn request_began(&self) -> Framing {
         let mut moves = self.moves();
         moves.answering = true;
+        moves.has_asked = true;
         moves.head_began = None;
         std::mem::take(&mut moves.head).framing()
     }

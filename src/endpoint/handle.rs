@@ -1,6 +1,7 @@
 //! What is done with one request.
 
 use super::answer::{self, Asked};
+use super::clocks::Vigil;
 use super::connection::Framing;
 use super::forward::Upstream;
 use super::intake::Intake;
@@ -36,6 +37,7 @@ pub(super) struct Handler {
     pub(super) segment_secret: Option<Secret>,
     pub(super) limits: Limits,
     pub(super) addresses: Vec<SocketAddr>,
+    pub(super) vigil: Vigil,
 }
 
 impl Handler {
@@ -107,6 +109,7 @@ impl Handler {
         asked: Asked,
         lifetime: Lifetime,
     ) -> Response<Body> {
+        self.vigil.look(&self.intake, &self.status, now_ms());
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
         // Where a path could be either's, LaunchDarkly answers, and a write key is none the less masked.
         let door = if let PathKind::Segment(door) = kind { Some(door) } else { Door::of(parts.uri.path()) };

@@ -15,6 +15,7 @@
 
 mod answer;
 mod bind;
+mod clocks;
 mod connection;
 mod forward;
 mod handle;
@@ -23,6 +24,7 @@ mod intake;
 mod lifetime;
 mod mask;
 mod paths;
+mod places;
 mod receive;
 mod segment;
 mod status;
@@ -40,12 +42,12 @@ use crate::segment::webhook::Secret;
 use forward::Upstream;
 use handle::Handler;
 use lifetime::{Lifetime, Lifetimes, Phase};
+use places::Places;
 use status::Service;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 /// How long requests that are under way may take when the endpoint stops.
@@ -78,7 +80,7 @@ pub struct Options {
 pub struct Limits {
     /// Bytes of one body that are kept for inspection. A larger one is answered, and forwarded, all the same.
     pub body_bytes: u64,
-    /// Connections per address. A further one waits until one ends.
+    /// Connections per address. For a further one the one that rests the longest is closed.
     pub connections: usize,
     /// How long the head of a request may take once it has begun.
     pub header_read: Duration,
@@ -198,6 +200,7 @@ impl Bound {
             segment_secret: self.segment_secret,
             limits: self.limits,
             addresses: self.addresses,
+            vigil: clocks::Vigil::begin(),
         });
         for listener in self.listeners {
             tokio::spawn(accept(listener, Arc::clone(&handler), lifetimes.lifetime()));
@@ -213,21 +216,18 @@ impl Bound {
 }
 
 async fn accept(listener: TcpListener, handler: Arc<Handler>, mut lifetime: Lifetime) {
-    let places = Arc::new(Semaphore::new(handler.limits.connections.max(1)));
+    let places = Places::new(handler.limits.connections);
     loop {
         let accepted = async {
-            // The place first: a connection that has none waits in the system's queue, not in memory here.
-            let place = Arc::clone(&places).acquire_owned().await.ok()?;
-            Some((place, listener.accept().await))
+            let (stream, _) = listener.accept().await?;
+            // One at most is here without a place; any further one waits in the system's queue, not in memory here.
+            std::io::Result::Ok((stream, places.take().await))
         };
-        let (place, connection) = tokio::select! {
-            accepted = accepted => match accepted {
-                Some(accepted) => accepted,
-                None => return,
-            },
+        let accepted = tokio::select! {
+            accepted = accepted => accepted,
             () = lifetime.reached(Phase::Draining) => return,
         };
-        let Ok((stream, _)) = connection else {
+        let Ok((stream, place)) = accepted else {
             tokio::time::sleep(REFUSED_PAUSE).await;
             continue;
         };
@@ -237,9 +237,8 @@ async fn accept(listener: TcpListener, handler: Arc<Handler>, mut lifetime: Life
         tokio::spawn(async move {
             handler.status.connection_opened();
             let answer = |request, framing| handler.answer(request, framing, lifetime.clone());
-            connection::serve(stream, handler.limits, &handler.status, lifetime.clone(), answer).await;
+            connection::serve(stream, &place, handler.limits, &handler.status, lifetime.clone(), answer).await;
             handler.status.connection_closed();
-            drop(place);
         });
     }
 }

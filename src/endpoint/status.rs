@@ -10,6 +10,7 @@ pub struct Status {
     connections_open: AtomicU64,
     connections: AtomicU64,
     connections_timed_out: AtomicU64,
+    connections_displaced: AtomicU64,
     event_requests: AtomicU64,
     event_bytes: AtomicU64,
     preflights: AtomicU64,
@@ -88,6 +89,8 @@ pub struct Figures {
     pub connections: u64,
     /// Connections closed because nothing came for too long.
     pub connections_timed_out: u64,
+    /// Connections closed while they rested, because another needed the place.
+    pub connections_displaced: u64,
     /// Requests on event paths.
     pub event_requests: u64,
     /// Body bytes received on event paths.
@@ -117,6 +120,7 @@ impl Status {
             connections_open: read(&self.connections_open),
             connections: read(&self.connections),
             connections_timed_out: read(&self.connections_timed_out),
+            connections_displaced: read(&self.connections_displaced),
             event_requests: read(&self.event_requests),
             event_bytes: read(&self.event_bytes),
             preflights: read(&self.preflights),
@@ -140,6 +144,10 @@ impl Status {
 
     pub(super) fn connection_timed_out(&self) {
         self.connections_timed_out.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn connection_displaced(&self) {
+        self.connections_displaced.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn event_request(&self) {

@@ -48,6 +48,11 @@ pub(super) fn page(figures: &Figures, kept: Kept, counters: &Counters, recording
     page.gauge("connections", "Connections of SDKs that are open.", figures.connections_open);
     page.counter("connections_accepted", "Connections of SDKs accepted.", figures.connections);
     page.counter("connections_timed_out", "Connections closed because nothing came.", figures.connections_timed_out);
+    page.counter(
+        "connections_displaced",
+        "Connections closed while they rested, because another needed the place.",
+        figures.connections_displaced,
+    );
     page.counter("other_requests", "Requests on paths that carry no events.", figures.other_requests);
     page.counter("refused_requests", "Requests whose framing was ambiguous.", figures.refused);
     page.delivery("upstream", "LaunchDarkly's upstream", &figures.upstream);

@@ -166,7 +166,10 @@ impl Collecting {
                         self.lose(loss.requests);
                         false
                     }
-                    Some(Received::Missed(_)) => false,
+                    Some(Received::Missed(missed)) => {
+                        log(Level::Warning, format_args!("what was sent here is not known: {}", missed.why));
+                        false
+                    }
                     None => break,
                 },
             };

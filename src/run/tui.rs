@@ -139,13 +139,17 @@ pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
     let result = session_loop.run(intake).await;
     let Loop { app, screen, mut desk, .. } = session_loop;
     drop(app);
-    let panics = screen.leave();
-    for sentence in desk.finish().0 {
-        super::say(sentence);
+    let left = screen.leave();
+    let recorded = desk.finish().0;
+    if !left.takes_text {
+        // Nobody would read it, and whoever told the program to end waits for that.
+        result?;
+        return Ok(session);
     }
+    recorded.into_iter().for_each(super::say);
     // The terminal may be gone; then there is nobody to tell.
     let _ = write_farewell(&mut io::stdout().lock(), &session.report());
-    for panic in panics {
+    for panic in left.panics {
         let _ = writeln!(io::stderr().lock(), "a part of exptap failed meanwhile: {panic}");
     }
     result?;

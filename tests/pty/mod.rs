@@ -9,7 +9,7 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 /// Longer than any step takes on a busy machine; a step that takes longer has failed.
@@ -62,6 +62,9 @@ pub struct Terminal {
     child: Box<dyn portable_pty::Child + Send + Sync>,
     folder: tempfile::TempDir,
 }
+
+/// Keeps the terminal from reading.
+pub struct Held<'a>(#[expect(dead_code, reason = "held, not read")] MutexGuard<'a, vt100::Parser>);
 
 impl Terminal {
     /// Starts `exptap listen` on a free port.
@@ -189,6 +192,30 @@ pub fn send(port: u16, body: &str) {
 }
 
 impl Terminal {
+    /// The keyboard, for whoever types while the terminal is held.
+    pub fn keys(&mut self) -> Box<dyn Write + Send> {
+        self.keys.take().unwrap()
+    }
+
+    /// As after Ctrl-S, or behind a line that is stuck: nothing is read from the program while this is held.
+    pub fn hold(&self) -> Held<'_> {
+        Held(self.shown.parser.lock().unwrap())
+    }
+
+    /// Waits for the program to end, although its terminal reads nothing.
+    pub fn end_while(&self, held: Held<'_>) -> Option<i32> {
+        use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+        let id = Pid::from_raw(i32::try_from(self.child.process_id().unwrap()).unwrap()).unwrap();
+        let (ended, waiting) = channel();
+        std::thread::spawn(move || {
+            let status = waitid(WaitId::Pid(id), WaitIdOptions::EXITED).unwrap().unwrap();
+            ended.send(status.exit_status()).unwrap();
+        });
+        let status = waiting.recv_timeout(PATIENCE).expect("the program does not end");
+        drop(held);
+        status
+    }
+
     pub fn resize(&self, (columns, rows): (u16, u16)) {
         let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
         self.shown.parser.lock().unwrap().screen_mut().set_size(some(rows), some(columns));
