@@ -163,6 +163,14 @@ pub struct Receiving {
     /// get Segment's usual answer from exptap. Webhooks are not handed on.
     #[arg(long, value_name = "URL")]
     pub forward_segment: Option<ForwardUrl>,
+    /// Pass requests for flags on, to LaunchDarkly (https://sdk.launchdarkly.com, for client-side SDKs
+    /// https://clientsdk.launchdarkly.com) or a Relay Proxy, and read the flags of server SDKs on their way back: how they
+    /// deal units out is proof of who is in an experiment. For SDKs whose base and stream URIs lead here too.
+    #[arg(long, value_name = "URL")]
+    pub forward_flags: Option<ForwardUrl>,
+    /// Where requests for streams of flags go; without it to the stream host that belongs to --forward-flags.
+    #[arg(long, value_name = "URL", requires = "forward_flags")]
+    pub forward_stream: Option<ForwardUrl>,
     /// Check the signatures of Segment's webhooks with the shared secret in this file; or with the one in the environment
     /// variable EXPTAP_SEGMENT_SECRET.
     #[arg(long, value_name = "FILE")]

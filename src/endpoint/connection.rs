@@ -5,9 +5,12 @@
 //! are told apart here: a head that has begun must be complete soon, a connection at rest may rest for longer.
 
 use super::Limits;
+use super::flags::Endless;
 use super::lifetime::{Lifetime, Phase};
 use super::status::Status;
+use axum::body::Body;
 use http::{Request, Response};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -34,7 +37,7 @@ pub(super) async fn serve<Answer, Answering>(
     answer: Answer,
 ) where
     Answer: Fn(Request<Incoming>, Framing) -> Answering,
-    Answering: Future<Output = Response<axum::body::Body>>,
+    Answering: Future<Output = Response<Body>>,
 {
     let watch = Arc::new(Watch::new());
     let service = service_fn(|request| {
@@ -43,8 +46,18 @@ pub(super) async fn serve<Answer, Answering>(
         let watch = Arc::clone(&watch);
         async move {
             let response = answering.await;
-            watch.request_ended();
-            Ok::<_, Infallible>(response)
+            if response.extensions().get::<Endless>().is_none() {
+                watch.request_ended();
+                return Ok::<_, Infallible>(response);
+            }
+            // A stream of flag data may be silent for minutes; it lasts for as long as it has a body.
+            let lasting = Lasting(watch);
+            Ok(response.map(|body| {
+                Body::new(body.map_frame(move |frame| {
+                    let _ = &lasting;
+                    frame
+                }))
+            }))
         }
     });
     let watched = Watched { stream, watch: Arc::clone(&watch) };
@@ -85,6 +98,15 @@ pub(super) enum Framing {
     Clear,
     /// By a length and by chunks at once: two readers may disagree where the next request begins.
     Ambiguous,
+}
+
+/// An answer that is still being given; it has ended when this is dropped.
+struct Lasting(Arc<Watch>);
+
+impl Drop for Lasting {
+    fn drop(&mut self) {
+        self.0.request_ended();
+    }
 }
 
 /// When the connection last moved, and what it is in the middle of.

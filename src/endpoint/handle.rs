@@ -59,6 +59,11 @@ impl Handler {
         }
         let path = parts.uri.path();
         let (kind, hint) = classify(&parts);
+        let flags = self.upstreams.flags.as_ref().filter(|_| matches!(kind, PathKind::FlagData | PathKind::Goals));
+        if let Some(flags) = flags {
+            self.status.other_request();
+            return self.flag_data(flags, parts, body, asked, lifetime).await;
+        }
         if let Some(hint) = hint {
             let at = mask::mask_address(path);
             self.status.hinted(now_ms(), format!("{} {at}: {hint}", parts.method));
@@ -207,6 +212,7 @@ impl Handler {
                     let again = match upstream.service() {
                         Service::LaunchDarkly => "SDKs send such events once more",
                         Service::Segment => "Segment's libraries send such events again",
+                        Service::Flags => "SDKs ask for flags again",
                     };
                     let text = format!("exptap forwards events, and {reason}. {again}.");
                     status.upstream_failed(upstream.service(), now_ms(), reason);
@@ -259,7 +265,7 @@ fn broken(asked: &Asked, breach: Breach) -> Response<Body> {
 }
 
 /// A body that is all here, framed as it came: with a length, in chunks, or not at all.
-fn whole_body(bytes: Bytes, parts: &Parts) -> super::forward::Body {
+pub(super) fn whole_body(bytes: Bytes, parts: &Parts) -> super::forward::Body {
     if parts.headers.contains_key(CONTENT_LENGTH) || bytes.is_empty() {
         return Full::new(bytes).map_err(|never| match never {}).boxed_unsync();
     }
@@ -268,7 +274,7 @@ fn whole_body(bytes: Bytes, parts: &Parts) -> super::forward::Body {
 }
 
 /// A body that passes through piece by piece. A sender that leaves in the middle breaks it off for the upstream too.
-fn streaming_body(stream: super::receive::Stream, status: Arc<Status>) -> super::forward::Body {
+pub(super) fn streaming_body(stream: super::receive::Stream, status: Arc<Status>) -> super::forward::Body {
     let frames = futures_util::stream::unfold((stream, status), async |(mut stream, status)| {
         let piece = stream.next(&status).await?;
         let frame = piece.map(Frame::data).map_err(|_| io::Error::from(io::ErrorKind::UnexpectedEof).into());
@@ -277,7 +283,7 @@ fn streaming_body(stream: super::receive::Stream, status: Arc<Status>) -> super:
     StreamBody::new(frames).boxed_unsync()
 }
 
-fn now_ms() -> i64 {
+pub(super) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -16,6 +16,7 @@
 mod answer;
 mod bind;
 mod connection;
+mod flags;
 mod forward;
 mod handle;
 mod holder;
@@ -29,6 +30,7 @@ mod status;
 mod tap;
 
 pub use bind::{BindError, DEFAULT_PORT, ListenError, ListenOn};
+pub use flags::{FlagBoard, FlagFigures, FlagsKnown};
 pub use forward::{ForwardUrl, ForwardUrlError};
 pub use holder::Holder;
 pub use intake::{Caps, Intake, IntakeReceiver, Loss, Missed, Received, Waited, intake};
@@ -43,6 +45,7 @@ use lifetime::{Lifetime, Lifetimes, Phase};
 use status::Service;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -67,6 +70,10 @@ pub struct Options {
     pub forward_mobile: Option<ForwardUrl>,
     /// Where to forward requests of Segment's libraries to. `None`: exptap answers them itself.
     pub forward_segment: Option<ForwardUrl>,
+    /// Where to pass requests for flag data on to. `None`: there is none here.
+    pub forward_flags: Option<ForwardUrl>,
+    /// Where to pass those on to whose answer streams. `None`: to the host that belongs to `forward_flags`.
+    pub forward_stream: Option<ForwardUrl>,
     /// What Segment's webhooks are signed with. `None`: signatures are not checked.
     pub segment_secret: Option<Secret>,
     /// Sizes and times beyond which the endpoint stops being patient.
@@ -106,6 +113,7 @@ pub struct Bound {
     addresses: Vec<SocketAddr>,
     note: Option<String>,
     upstreams: Upstreams,
+    flags: Option<(Arc<FlagBoard>, JoinHandle<()>)>,
     segment_secret: Option<Secret>,
     limits: Limits,
     status: Arc<Status>,
@@ -116,6 +124,7 @@ struct Upstreams {
     launchdarkly: Option<Arc<Upstream>>,
     mobile: Option<Arc<Upstream>>,
     segment: Option<Arc<Upstream>>,
+    flags: Option<flags::FlagUpstreams>,
 }
 
 /// Takes the addresses and prepares the way to the upstreams.
@@ -149,9 +158,20 @@ async fn with_listeners(
     let mobile = upstream(options.forward_mobile, "--forward-mobile", Service::LaunchDarkly).await?;
     let segment = upstream(options.forward_segment, "--forward-segment", Service::Segment).await?;
     let mobile = mobile.or_else(|| launchdarkly.clone());
-    let upstreams = Upstreams { launchdarkly, mobile, segment };
+    let streaming = options.forward_stream.or_else(|| options.forward_flags.as_ref().map(flags::streaming_host));
+    let polling = upstream(options.forward_flags, "--forward-flags", Service::Flags).await?;
+    let streaming = upstream(streaming, "--forward-stream", Service::Flags).await?;
+    let (flag_upstreams, flags) = match polling.zip(streaming) {
+        None => (None, None),
+        Some((polling, streaming)) => {
+            let board = Arc::<FlagBoard>::default();
+            let (reading, thread) = flags::Along::start(Arc::clone(&board)).map_err(BindError::Thread)?;
+            (Some(flags::FlagUpstreams { polling, streaming, reading }), Some((board, thread)))
+        }
+    };
+    let upstreams = Upstreams { launchdarkly, mobile, segment, flags: flag_upstreams };
     let segment_secret = options.segment_secret;
-    Ok(Bound { listeners, addresses, note, upstreams, segment_secret, limits, status: Arc::default() })
+    Ok(Bound { listeners, addresses, note, upstreams, flags, segment_secret, limits, status: Arc::default() })
 }
 
 async fn upstream(
@@ -187,6 +207,11 @@ impl Bound {
         Arc::clone(&self.status)
     }
 
+    /// What it reads of flag data that passes through; none where it passes none on.
+    pub fn flags(&self) -> Option<Arc<FlagBoard>> {
+        self.flags.as_ref().map(|(board, _)| Arc::clone(board))
+    }
+
     /// Serves until `shutdown` resolves, then finishes what is under way, for at most five seconds. The intake ends
     /// with it.
     pub async fn serve(self, intake: Intake, shutdown: impl Future<Output = ()>) {
@@ -208,6 +233,10 @@ impl Bound {
         if timeout(DRAIN, lifetimes.all_ended()).await.is_err() {
             lifetimes.enter(Phase::Stopped);
             lifetimes.all_ended().await;
+        }
+        // What was read along counts too, if it came before the end.
+        if let Some((_, reading)) = self.flags {
+            let _ = tokio::task::spawn_blocking(move || reading.join()).await;
         }
     }
 }

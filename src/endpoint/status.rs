@@ -22,6 +22,7 @@ pub struct Status {
 struct Notes {
     upstream: Delivery,
     segment_upstream: Delivery,
+    flags_upstream: Delivery,
     hints: u64,
     last_hint: Option<Note>,
 }
@@ -31,15 +32,17 @@ impl Notes {
         match service {
             Service::LaunchDarkly => &mut self.upstream,
             Service::Segment => &mut self.segment_upstream,
+            Service::Flags => &mut self.flags_upstream,
         }
     }
 }
 
-/// Whose events an upstream takes. They are counted apart: one may be well while the other is not.
+/// Whose events an upstream takes, or that it gives flags. They are counted apart: one may be well while the other is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Service {
     LaunchDarkly,
     Segment,
+    Flags,
 }
 
 /// How an upstream takes what is forwarded to it.
@@ -102,6 +105,8 @@ pub struct Figures {
     pub upstream: Delivery,
     /// How Segment's upstream takes the requests of Segment's libraries.
     pub segment_upstream: Delivery,
+    /// How requests for flag data are answered upstream.
+    pub flags_upstream: Delivery,
     /// Requests to odd or unknown paths.
     pub hints: u64,
     /// What to do about the latest of them.
@@ -124,6 +129,7 @@ impl Status {
             refused: read(&self.refused),
             upstream: notes.upstream.clone(),
             segment_upstream: notes.segment_upstream.clone(),
+            flags_upstream: notes.flags_upstream.clone(),
             hints: notes.hints,
             last_hint: notes.last_hint.clone(),
         }

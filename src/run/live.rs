@@ -2,7 +2,7 @@
 
 use super::{BAD_INPUT, COULD_NOT_BIND, say, secret};
 use crate::cli;
-use crate::endpoint::{self, Caps, ForwardUrl, IntakeReceiver, Limits, ListenOn, Status};
+use crate::endpoint::{self, Caps, FlagBoard, ForwardUrl, IntakeReceiver, Limits, ListenOn, Status};
 use crate::segment::webhook::Secret;
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
@@ -19,6 +19,8 @@ pub(super) struct Live {
     pub(super) intake: IntakeReceiver,
     /// Its counters.
     pub(super) status: Arc<Status>,
+    /// The flags that pass by, where requests for them are passed on.
+    pub(super) flags: Option<Arc<FlagBoard>>,
     serving: Serving,
 }
 
@@ -43,6 +45,10 @@ pub(super) struct Wish {
     pub(super) forward_mobile: Option<ForwardUrl>,
     /// Where to forward requests of Segment's libraries.
     pub(super) forward_segment: Option<ForwardUrl>,
+    /// Where requests for flag data are passed on to.
+    pub(super) forward_flags: Option<ForwardUrl>,
+    /// Where those are passed on to whose answer streams.
+    pub(super) forward_stream: Option<ForwardUrl>,
     /// What Segment's webhooks are signed with.
     pub(super) segment_secret: Option<Secret>,
 }
@@ -64,6 +70,8 @@ impl Wish {
             forward: asked.forward.clone(),
             forward_mobile: asked.forward_mobile.clone(),
             forward_segment: asked.forward_segment.clone(),
+            forward_flags: asked.forward_flags.clone(),
+            forward_stream: asked.forward_stream.clone(),
             segment_secret,
         })
     }
@@ -82,6 +90,8 @@ impl Live {
             forward: wish.forward,
             forward_mobile: wish.forward_mobile,
             forward_segment: wish.forward_segment,
+            forward_flags: wish.forward_flags,
+            forward_stream: wish.forward_stream,
             segment_secret: wish.segment_secret,
             limits: Limits::default(),
         };
@@ -98,7 +108,7 @@ impl Live {
         if let Some(note) = bound.note() {
             say(note);
         }
-        let (addresses, status) = (bound.addresses().to_vec(), bound.status());
+        let (addresses, status, flags) = (bound.addresses().to_vec(), bound.status(), bound.flags());
         let (sender, intake) = endpoint::intake(Caps::default());
         let serve = move |stopped: oneshot::Receiver<()>| {
             // A dropped sender means the same as a message.
@@ -108,7 +118,7 @@ impl Live {
             say(format_args!("cannot start a thread for the endpoint: {error}"));
             ExitCode::from(COULD_NOT_BIND)
         })?;
-        Ok(Self { addresses, intake, status, serving })
+        Ok(Self { addresses, intake, status, flags, serving })
     }
 
     /// The parts, for one who takes requests from another thread; the endpoint serves until the last is dropped.

@@ -158,6 +158,8 @@ fn command(program: &Path, options: &cli::Collect) -> String {
         ("--forward", receiving.forward.as_ref().map(|url| text(url))),
         ("--forward-mobile", receiving.forward_mobile.as_ref().map(|url| text(url))),
         ("--forward-segment", receiving.forward_segment.as_ref().map(|url| text(url))),
+        ("--forward-flags", receiving.forward_flags.as_ref().map(|url| text(url))),
+        ("--forward-stream", receiving.forward_stream.as_ref().map(|url| text(url))),
         ("--segment-secret-file", receiving.segment_secret_file.as_ref().map(absolute)),
         ("--record", recording.record.as_ref().map(absolute)),
         ("--record-note", recording.record_note.clone()),
