@@ -7,6 +7,7 @@ use crate::attribution::judge::{EnvironmentMatch, Judge};
 use crate::attribution::state::{Clock, Options, SEGMENT_DELIVERY_PERCENT, State};
 use crate::bucketing::fill::fill;
 use crate::bucketing::payload::Payload;
+use crate::bucketing::seen::Seen;
 use crate::catalog::infer::Inference;
 use crate::catalog::load::{self, Format};
 use crate::catalog::{Catalog, Origin};
@@ -122,6 +123,14 @@ pub fn infer(sources: Vec<Source>) -> Result<Catalog, Failure> {
     let texts: Vec<Text> = texts.collect::<Result<_, _>>()?;
     let mapping = sources::recorded_mapping(&texts, &mut Vec::new()).unwrap_or_default();
     Ok(sources::infer(&texts, Inference::new(mapping))?)
+}
+
+/// The flags that passed by while a recording was made; none: it has none, or it comes through a pipe.
+///
+/// # Errors
+/// See [`Failure`].
+pub fn recorded_flags(source: &Source) -> Result<Option<Arc<Seen>>, Failure> {
+    sources::flags_of(source)
 }
 
 /// What could not be read.
@@ -357,7 +366,9 @@ impl Passes {
                 Some(words(&after, &before))
             }
             (true, true) => {
-                let inference = Inference::new(Arc::clone(&before.catalog().destination));
+                let seen = before.sources.flags.as_ref().or(after.sources.flags.as_ref());
+                let inference =
+                    Inference::new(Arc::clone(&before.catalog().destination)).with_flags(seen.map(AsRef::as_ref));
                 let texts = before.sources.texts.iter().chain(&after.sources.texts);
                 let mut catalog = sources::infer(texts, inference)?;
                 if let Some(flags) = &before.request.flags {

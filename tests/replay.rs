@@ -543,7 +543,7 @@ fn a_given_catalog_and_a_given_beginning_beat_the_recordings_own() {
     given.experiments.truncate(1);
     given.origin = Origin::File;
     let mut replay =
-        disk.engine(ReplayOptions { given: Given { catalog: Some(given.clone()), destination: None }, ..small() });
+        disk.engine(ReplayOptions { given: Given { catalog: Some(given.clone()), ..Given::default() }, ..small() });
     replay.settle();
     assert_eq!(replay.report(), disk.report(Some(given)));
     let mut replay = disk.engine(ReplayOptions { observed_from_ms: Some(START + 1), ..small() });

@@ -41,7 +41,7 @@ pub use views::{BOTH_SIDES, Detail, Side, View, Why};
 
 use crate::attach::Link;
 use crate::catalog::Given;
-use crate::endpoint::{Delivery, Received};
+use crate::endpoint::{Delivery, FlagFigures, Received};
 use crate::query::{Query, QueryError, Situation};
 use crate::recorder::Snapshot;
 use crate::report::Report;
@@ -90,6 +90,8 @@ pub struct Health {
     pub trouble: Option<String>,
     /// How it stands with the collector that is attached to; none: everything is received here.
     pub link: Option<Link>,
+    /// The flags that passed by on their way to SDKs; none: none are passed on here.
+    pub flags: Option<FlagFigures>,
 }
 
 /// Time, as the loop saw it.
@@ -231,6 +233,9 @@ pub struct App<'a> {
     trials: u64,
 }
 
+/// What everything is judged by anew when flags passed by.
+pub const FLAGS: &str = "flags";
+
 /// What it came to that something was read again.
 pub fn reread(what: &str, changed: u64, counted_from_held: Option<u64>) -> String {
     let changed = match changed {
@@ -241,7 +246,8 @@ pub fn reread(what: &str, changed: u64, counted_from_held: Option<u64>) -> Strin
     let held = counted_from_held.map_or_else(String::new, |held| {
         format!("; older events have scrolled out, and counts restart from the {} that are held", grouped(held))
     });
-    format!("{what} re-read: {changed}{held}")
+    let how = if what == FLAGS { "seen" } else { "re-read" };
+    format!("{what} {how}: {changed}{held}")
 }
 
 impl<'a> App<'a> {

@@ -537,7 +537,7 @@ fn given(unit: &str) -> Box<Given> {
     );
     use crate::catalog::load::{Format, from_text};
     let catalog = from_text(&text, "catalog.toml", Format::Toml, crate::catalog::Origin::File).unwrap();
-    Box::new(Given { catalog: Some(catalog), destination: None })
+    Box::new(Given { catalog: Some(catalog), ..Given::default() })
 }
 
 #[test]

@@ -40,9 +40,8 @@ impl Seen {
             match known {
                 Some(known) => {
                     // A version that has no experiment any more ends one; it does not deal out otherwise.
-                    let has_changed = !flag.rules.is_empty()
-                        && !known.flag.rules.is_empty()
-                        && flag.rules != known.flag.rules;
+                    let has_changed =
+                        !flag.rules.is_empty() && !known.flag.rules.is_empty() && flag.rules != known.flag.rules;
                     let begins = known.flag.rules.is_empty() && !flag.rules.is_empty();
                     is_news |= begins || has_changed && !known.has_changed;
                     known.has_changed |= has_changed;
@@ -133,9 +132,10 @@ impl Seen {
 fn flag_json(known: &Known) -> Value {
     let Known { flag, has_changed } = known;
     let rollout = |rule: &RuleRollout| {
-        let shares = rule.rollout.variations.iter().map(|share| {
-            json!({"variation": share.variation, "weight": share.weight, "untracked": share.untracked})
-        });
+        let shares =
+            rule.rollout.variations.iter().map(
+                |share| json!({"variation": share.variation, "weight": share.weight, "untracked": share.untracked}),
+            );
         let seed = rule.rollout.seed;
         json!({
             "kind": "experiment", "contextKind": rule.context_kind, "seed": seed, "variations": shares.collect::<Value>(),

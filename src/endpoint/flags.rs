@@ -57,10 +57,7 @@ impl FlagUpstreams {
 /// Whether a path is one of the hosts that stream.
 fn is_stream(path: &str) -> bool {
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-    matches!(
-        segments.as_slice(),
-        ["all" | "flags" | "eval" | "meval" | "ping" | "mping", ..] | ["sdk", "stream", ..]
-    )
+    matches!(segments.as_slice(), ["all" | "flags" | "eval" | "meval" | "ping" | "mping", ..] | ["sdk", "stream", ..])
 }
 
 /// Whether the answer holds flags with their rollouts, as server SDKs get them. Client SDKs get results only.

@@ -1,6 +1,6 @@
 //! Reading: a line at a time, and no more of it than is needed.
 
-use super::{Gap, Header, Mark, Part, Record, VERSION};
+use super::{Flags, Gap, Header, Mark, Part, Record, VERSION};
 use crate::catalog::load::{self, Format};
 use crate::catalog::{Catalog, Origin};
 use crate::envelope::{Answer, AnsweredBy, BodyLoss, Credential, Envelope, Signature, Via};
@@ -84,6 +84,7 @@ pub fn parse_header(line: &str, file: &str) -> Result<Header, HeaderError> {
             }
         }
         "part" => header.part = part(value),
+        "flags" => header.has_flags = matches!(value, Value::Bool(true)),
         "redacted" => header.redacted = matches!(value, Value::Bool(true)),
         _ => {}
     });
@@ -125,6 +126,7 @@ struct Fields<'a> {
     t_ms: Option<i64>,
     mark: Option<Value<'a>>,
     gap: Option<Value<'a>>,
+    flags: Option<&'a str>,
     number: Option<u64>,
     path: Option<String>,
     body: Option<Bytes>,
@@ -141,6 +143,11 @@ impl<'a> Fields<'a> {
             "t" => self.t_ms = value.integer(),
             "mark" => self.mark = Some(value),
             "gap" => self.gap = Some(value),
+            "flags" => {
+                if let Value::Array(text) = value {
+                    self.flags = Some(text);
+                }
+            }
             "n" => self.number = value.integer().and_then(|number| u64::try_from(number).ok()),
             "via" if value.string().is_some_and(|via| via.is(Via::File.name())) => envelope.via = Via::File,
             "method" => envelope.method = string(value).unwrap_or_default(),
@@ -163,9 +170,9 @@ impl<'a> Fields<'a> {
     }
 
     fn record(self) -> Result<Record, LineError> {
-        let Self { t_ms, mark, gap, number, path, body, body_base64, encoding, wire_bytes, mut envelope } = self;
+        let Self { t_ms, mark, gap, flags, number, path, body, body_base64, encoding, wire_bytes, mut envelope } = self;
         let is_request = path.is_some() || number.is_some() || body.is_some() || body_base64.is_some();
-        if mark.is_none() && gap.is_none() && !is_request {
+        if mark.is_none() && gap.is_none() && flags.is_none() && !is_request {
             return Ok(Record::Unknown);
         }
         let t_ms = t_ms.ok_or(LineError::Shape("t, the arrival in epoch milliseconds, is missing"))?;
@@ -182,6 +189,9 @@ impl<'a> Fields<'a> {
                 });
             }
             return Ok(Record::Gap(Gap { t_ms, lost, why }));
+        }
+        if let Some(json) = flags.filter(|_| !is_request) {
+            return Ok(Record::Flags(Flags { t_ms, json: json.to_owned() }));
         }
         envelope.arrival_ms = t_ms;
         envelope.request = number.ok_or(LineError::Shape("n, the number of the request, is missing"))?;

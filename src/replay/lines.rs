@@ -49,6 +49,7 @@ impl Next {
             Entry::Record(Record::Request(envelope)) => Some(envelope.arrival_ms),
             Entry::Record(Record::Mark(mark)) => Some(mark.t_ms),
             Entry::Record(Record::Gap(gap)) => Some(gap.t_ms),
+            Entry::Record(Record::Flags(flags)) => Some(flags.t_ms),
             Entry::Record(Record::Unknown) | Entry::Damaged(_) | Entry::LeftOut(_) => None,
         }
     }

@@ -63,6 +63,9 @@ pub(super) fn run(options: cli::Collect) -> ExitCode {
         Err(code) => return code,
     };
     let mut desk = Desk::new(live.intake.taps(), given.0, options.recording.record_note);
+    if live.flags.is_some() {
+        desk.expect_flags();
+    }
     desk.rotate(Rotate { bytes: options.rotate, age: options.rotate_every });
     if let Some(path) = options.recording.record
         && let Err(code) = desk.record(path, Some(observed_from_ms))
@@ -148,6 +151,10 @@ impl Collecting {
                     self.desk.tell();
                     false
                 }
+                () = live::flags_changed(self.live.flags.as_deref()) => {
+                    self.take_flags();
+                    false
+                }
                 _ = retry.tick(), if self.desk.is_stopped() => {
                     self.desk.retry();
                     false
@@ -182,7 +189,16 @@ impl Collecting {
             }
         }
         self.live.join();
+        self.take_flags();
         self.end()
+    }
+
+    /// Records the flags that passed by so far.
+    fn take_flags(&mut self) {
+        let known = self.live.flags.as_ref().map(|flags| flags.known());
+        if let Some(known) = known.filter(|known| !known.seen.is_empty()) {
+            self.desk.take_flags(&known.seen, known.latest_ms.unwrap_or_default());
+        }
     }
 
     fn lose(&mut self, requests: u64) {

@@ -177,6 +177,14 @@ impl Drop for Serving {
     }
 }
 
+/// Waits until flags passed by that say something new; for ever where none are passed on.
+pub(super) async fn flags_changed(flags: Option<&FlagBoard>) {
+    match flags {
+        Some(flags) => flags.changed().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// A runtime for sockets. Two threads: a request is some tens of microseconds of work.
 pub(super) fn runtime() -> Result<Runtime, ExitCode> {
     Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(|error| {

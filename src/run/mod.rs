@@ -96,7 +96,7 @@ fn named(judging: &cli::Judging) -> Result<Given, ExitCode> {
     let catalog = judging.catalog.as_deref().map(headless::read_catalog).transpose();
     let destination = judging.mapping.as_deref().map(map::read_mapping).transpose();
     match (catalog, destination) {
-        (Ok(catalog), Ok(destination)) => Ok(Given { catalog, destination: destination.map(Arc::new) }),
+        (Ok(catalog), Ok(destination)) => Ok(Given { catalog, destination: destination.map(Arc::new), flags: None }),
         (catalog, destination) => {
             catalog.err().into_iter().chain(destination.err()).for_each(say);
             Err(ExitCode::from(BAD_INPUT))
@@ -122,6 +122,7 @@ fn given(judging: &cli::Judging) -> Result<(Given, Watch), ExitCode> {
         fill(catalog, &flags).iter().for_each(say);
         watch.fill_with(flags);
     }
+    watch.begin_with(given.clone());
     Ok((given, watch))
 }
 
@@ -156,6 +157,9 @@ fn listen(options: cli::Listen) -> ExitCode {
     let segment_delivery_percent = options.judging.segment_delivery;
     let observed_from_ms = options.receiving.observed_from.unwrap_or(started_ms);
     let mut desk = Desk::new(live.intake.taps(), given.clone(), options.recording.record_note);
+    if live.flags.is_some() {
+        desk.expect_flags();
+    }
     if let Some(path) = options.recording.record
         && let Err(code) = desk.record(path, Some(observed_from_ms))
     {
@@ -188,7 +192,7 @@ fn demo(options: cli::Demo) -> ExitCode {
         Err(code) => return code,
     };
     let shop = Shop::new(options.seed, now_ms());
-    let given = Given { catalog: Some(shop.catalog()), destination: None };
+    let given = Given { catalog: Some(shop.catalog()), ..Given::default() };
     let mut desk = Desk::new(live.intake.taps(), given, options.recording.record_note);
     if let Some(path) = options.recording.record
         && let Err(code) = desk.record(path, Some(shop.opened_at_ms()))
@@ -227,7 +231,7 @@ fn judged(
     if sources.contains(&Source::Stdin) && io::stdin().is_terminal() {
         say("reading events from the terminal; end with Ctrl-D");
     }
-    let Given { catalog, destination: mapping } = given;
+    let Given { catalog, destination: mapping, .. } = given;
     let request = Request {
         sources,
         catalog,

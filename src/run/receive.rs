@@ -56,7 +56,13 @@ pub(super) fn run(mut live: Live, wish: Wish, mut desk: Desk) -> ExitCode {
     }
     let (recorded, is_recorded) = desk.finish();
     recorded.iter().for_each(say);
-    let catalog = wish.given.catalog().unwrap_or_else(|inference| infer(&envelopes, inference));
+    let mut given = wish.given;
+    if let Some(known) = live.flags.as_ref().map(|flags| flags.known()) {
+        known.fault.iter().for_each(say);
+        given.flags = Some(Arc::new(known.seen));
+        given.remarks_on_flags().iter().for_each(say);
+    }
+    let catalog = given.catalog().unwrap_or_else(|inference| infer(&envelopes, inference));
     let mut state = State::new(Arc::new(Judge::new(&catalog)), wish.judging);
     let mut judged = Vec::new();
     let mut first_unreadable = None;
@@ -149,6 +155,7 @@ fn collect(live: &mut Live, desk: &mut Desk) -> Result<Collected, ExitCode> {
                 _ = interrupt.recv(), if !stopping => { stopping = true; live.stop(); }
                 _ = hangup.recv(), if !stopping => { stopping = true; live.stop(); }
                 () = desk.changed() => desk.tell(),
+                () = live::flags_changed(live.flags.as_deref()) => take_flags(live, desk),
                 _ = retry.tick(), if desk.is_stopped() => desk.retry(),
                 received = live.intake.next() => match received {
                     Some(Received::Envelope(envelope)) => envelopes.push(envelope),
@@ -160,7 +167,17 @@ fn collect(live: &mut Live, desk: &mut Desk) -> Result<Collected, ExitCode> {
         }
     })?;
     live.join();
+    // What was read while the rest ended.
+    take_flags(live, desk);
     Ok((envelopes, lost))
+}
+
+/// Records the flags that passed by so far.
+fn take_flags(live: &Live, desk: &mut Desk) {
+    let known = live.flags.as_ref().map(|flags| flags.known());
+    if let Some(known) = known.filter(|known| !known.seen.is_empty()) {
+        desk.take_flags(&known.seen, known.latest_ms.unwrap_or_default());
+    }
 }
 
 /// SIGTERM, SIGINT, SIGHUP.

@@ -10,7 +10,7 @@ use crate::attach::Board;
 use crate::cli;
 use crate::demo::Shop;
 use crate::demo::sender::Sender;
-use crate::endpoint::{IntakeReceiver, Status};
+use crate::endpoint::{FlagBoard, IntakeReceiver, Status};
 use crate::input::Source;
 use crate::session::Session;
 use crate::terminal;
@@ -81,6 +81,7 @@ pub(super) fn show(
         Ok(runtime) => runtime,
         Err(code) => return code,
     };
+    let flags = live.flags.clone();
     let (addresses, status, intake, _serving) = live.into_parts();
     let (_stop, stopped) = oneshot::channel::<()>();
     if let Some((shop, address)) = shop.zip(addresses.first().copied()) {
@@ -93,8 +94,12 @@ pub(super) fn show(
         addresses,
         reading: None,
         forward,
-        health: Some(Box::new(move || health(&status))),
+        health: Some(Box::new({
+            let flags = flags.clone();
+            move || health(&status, flags.as_deref())
+        })),
         link: None,
+        flags,
         theme: options.theme,
         fps: options.fps,
         filter: options.filter,
@@ -128,6 +133,7 @@ pub(super) fn show_read(
         forward: Forwarding::default(),
         health: Some(health),
         link,
+        flags: None,
         theme: options.theme,
         fps: options.fps,
         filter: options.filter,
@@ -155,10 +161,13 @@ async fn send(shop: Shop, address: SocketAddr, stopped: oneshot::Receiver<()>) {
     }
 }
 
-fn health(status: &Arc<Status>) -> Health {
+fn health(status: &Arc<Status>, flags: Option<&FlagBoard>) -> Health {
     let figures = status.figures();
-    let failures = [&figures.upstream, &figures.segment_upstream].map(|delivery| delivery.last_failure.as_ref());
+    let flags = flags.map(FlagBoard::figures);
+    let deliveries = [&figures.upstream, &figures.segment_upstream, &figures.flags_upstream];
+    let failures = deliveries.map(|delivery| delivery.last_failure.as_ref());
     let latest = failures.into_iter().flatten().max_by_key(|note| note.at_ms);
     let trouble = latest.or(figures.last_hint.as_ref()).map(|note| note.text.clone());
-    Health { upstream: figures.upstream, segment_upstream: figures.segment_upstream, trouble, link: None }
+    let trouble = trouble.or_else(|| flags.as_ref().and_then(|flags| flags.fault.clone()));
+    Health { upstream: figures.upstream, segment_upstream: figures.segment_upstream, trouble, link: None, flags }
 }

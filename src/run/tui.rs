@@ -9,15 +9,16 @@
 //! loop is busy with them for a small part of the time. What a slice leaves undone waits in the endpoint's bounded
 //! queue, which counts what it cannot hold.
 
+use super::live;
 use super::pace::{Dirty, Pace};
 use super::recording::Desk;
 use super::replay::{Replayed, Replaying};
 use super::trial::Trials;
 use super::watch::{News, Watch};
-use crate::app::keymap::lookup;
+use crate::app::{self, keymap::lookup};
 use crate::app::{Action, App, Effect, Forwarding, Health, Message, Pane, Setting, Tick, TrialNews};
 use crate::attach::Board;
-use crate::endpoint::{IntakeReceiver, Received};
+use crate::endpoint::{FlagBoard, IntakeReceiver, Received};
 use crate::recording::Mark;
 use crate::report::{Report, table};
 use crate::session::Session;
@@ -53,6 +54,8 @@ pub struct TuiOptions {
     pub health: Option<Box<dyn Fn() -> Health>>,
     /// How it stands with the collector that is attached to; tells when to ask at once.
     pub link: Option<Arc<Board>>,
+    /// The flags that pass by on their way to SDKs, where they do.
+    pub flags: Option<Arc<FlagBoard>>,
     /// A theme: the name of one, or a file ending in `.toml`.
     pub theme: Option<String>,
     /// Frames per second at most; none: 30, over SSH 15.
@@ -92,6 +95,7 @@ pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
         forward,
         health,
         link,
+        flags,
         theme,
         fps,
         filter,
@@ -123,6 +127,7 @@ pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
         abilities,
         health,
         link,
+        flags,
         replaying,
         desk,
         trials: Trials::default(),
@@ -192,6 +197,7 @@ struct Loop<'a> {
     abilities: Abilities,
     health: Option<Box<dyn Fn() -> Health>>,
     link: Option<Arc<Board>>,
+    flags: Option<Arc<FlagBoard>>,
     replaying: Option<Replaying>,
     desk: Desk,
     trials: Trials,
@@ -222,6 +228,7 @@ enum Woken {
     Tried(TrialNews),
     Link,
     Look,
+    Flags,
     Spare,
 }
 
@@ -289,6 +296,7 @@ impl Loop<'_> {
                 () = replayed(self.replaying.as_ref()), if self.replaying.is_some() => Woken::Replayed,
                 news = self.trials.news() => Woken::Tried(news),
                 () = self.watch.due() => Woken::Look,
+                () = live::flags_changed(self.flags.as_deref()) => Woken::Flags,
                 () = std::future::ready(()), if spare => Woken::Spare,
             };
             match woken {
@@ -320,6 +328,7 @@ impl Loop<'_> {
                 Woken::Tried(news) => self.update(Message::Trial(Box::new(news)), Dirty::Data)?,
                 Woken::Link => self.ask_health()?,
                 Woken::Look => self.look_at_files()?,
+                Woken::Flags => self.take_flags()?,
                 Woken::Spare => self.update(Message::Spare, Dirty::Data)?,
             }
             self.ended |= self.screen.is_broken();
@@ -405,6 +414,19 @@ impl Loop<'_> {
                     None => Ok(()),
                 }
             }
+        }
+    }
+
+    /// Judges by the flags that passed by.
+    fn take_flags(&mut self) -> io::Result<()> {
+        let Some(known) = self.flags.as_ref().map(|flags| flags.known()) else { return Ok(()) };
+        self.desk.take_flags(&known.seen, known.latest_ms.unwrap_or_else(super::now_ms));
+        let given = self.watch.take_flags(known.seen);
+        let remark = given.remarks_on_flags().into_iter().next();
+        self.update(Message::Given(Box::new(given), app::FLAGS), Dirty::Data)?;
+        match remark {
+            Some(remark) => self.update(Message::Notice(remark, true), Dirty::Data),
+            None => Ok(()),
         }
     }
 

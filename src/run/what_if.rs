@@ -56,7 +56,7 @@ fn change(options: &cli::WhatIf) -> Result<Change, ExitCode> {
             Err(refusal) => mistake("--map-try", &refusal),
         }
     }
-    let (Given { catalog, destination }, _) = given(&then)?;
+    let (Given { catalog, destination, .. }, _) = given(&then)?;
     let name = |path: &Option<PathBuf>| path.as_deref().map(Path::display).map(|name| name.to_string());
     change.catalog = name(&options.catalog).zip(catalog);
     change.mapping = name(&options.mapping).zip(destination);

@@ -138,7 +138,8 @@ pub struct Session {
 impl Session {
     /// A session judged by a catalog, or, without one, by what the traffic suggests.
     pub fn new(catalog: Option<Catalog>, options: SessionOptions) -> Self {
-        Self::of(Given { catalog: catalog.clone(), destination: catalog.map(|catalog| catalog.destination) }, options)
+        let destination = catalog.as_ref().map(|catalog| Arc::clone(&catalog.destination));
+        Self::of(Given { catalog, destination, flags: None }, options)
     }
 
     /// A session judged by what was given, and by what the traffic suggests in place of the rest.

@@ -72,6 +72,18 @@ fn draw_summary(canvas: &mut Canvas<'_, '_>, area: Rect) {
     if forward.segment.is_some() {
         draw_delivery(&mut strip, "Segment", &health.segment_upstream);
     }
+    if let Some(flags) = &health.flags {
+        match flags.latest_ms {
+            Some(latest_ms) => {
+                let zone = app.zone();
+                let seen =
+                    format!("{} seen {}", plural(flags.flags as u64, "flag"), time_of_day(zone, latest_ms, false));
+                strip.gap(2).text(&seen, Role::Text);
+                strip.text(&format!(", {}", plural(flags.experiments as u64, "experiment")), Role::Muted);
+            }
+            None => _ = strip.gap(2).text("no flags seen yet", Role::Muted),
+        }
+    }
 }
 
 /// How an upstream takes what is forwarded to it.

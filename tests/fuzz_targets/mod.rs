@@ -467,7 +467,7 @@ pub fn replay(bytes: &[u8]) {
     let source = Source::File(file.path().to_owned());
     let catalog = (how % 2 == 1).then(|| CATALOG.clone());
     let options = ReplayOptions {
-        given: Given { catalog: catalog.clone(), destination: None },
+        given: Given { catalog: catalog.clone(), ..Given::default() },
         rows: 5,
         checkpoint_events: 3,
         ..ReplayOptions::default()
