@@ -194,6 +194,14 @@ impl Client {
         }
     }
 
+    /// What comes next, whatever it is; none: the other side has closed.
+    pub fn some(&mut self) -> Option<Vec<u8>> {
+        if self.buffer.is_empty() {
+            self.more()?;
+        }
+        Some(std::mem::take(&mut self.buffer))
+    }
+
     /// Whatever comes until the other side closes.
     pub fn rest(&mut self) -> Vec<u8> {
         // A reset is a close too.
