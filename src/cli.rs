@@ -1,8 +1,10 @@
 //! The command line: what can be asked for, in the words of `--help`.
 
 mod catalog;
+mod probe;
 
 pub use catalog::{Catalog, CatalogCommand, Infer, Notation, Output, Pull, Review, ReviewFormat, Show, ShowFormat};
+pub use probe::{Probe, SnippetName};
 
 use crate::attribution::state::{Clock, SEGMENT_DELIVERY_PERCENT};
 use crate::endpoint::{ForwardUrl, ListenOn};
@@ -65,6 +67,8 @@ pub enum Command {
     Redact(Redact),
     /// Say where keys fall in the rollout of a flag, or find keys for each arm.
     Bucket(Bucket),
+    /// Mint keys that never existed, say or run what to do with them, and follow each until it is exposed and counted.
+    Probe(Probe),
     /// Say what Segment's LaunchDarkly destination would send for Segment events, without sending anything.
     Map(Map),
     /// What is being measured: fetch it from LaunchDarkly, find its mistakes, show it, guess it from events.

@@ -29,6 +29,7 @@ pub mod input;
 pub mod intake;
 pub mod json;
 pub mod near_miss;
+pub mod probe;
 pub mod protocol;
 pub mod pull;
 pub mod query;

@@ -12,6 +12,7 @@ mod feed;
 mod live;
 mod map;
 mod pace;
+mod probe;
 mod receive;
 pub mod recording;
 mod redact;
@@ -84,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Diff(options) => diff::run(options),
         Command::Redact(options) => redact::run(&options),
         Command::Bucket(options) => bucket::run(&options),
+        Command::Probe(options) => probe::run(options),
         Command::Map(options) => map::run(&options),
         Command::Catalog(options) => catalog::run(options.command),
         Command::WhatIf(options) => what_if::run(&options),
