@@ -156,8 +156,15 @@ pub fn outcome(
     let requests = report.totals.requests;
     let probes: Vec<ProbeOutcome> =
         probes.iter().zip(standings).map(|(probe, standing)| of_probe(probe, standing, requests)).collect();
+    // What was said of a probe itself need not be said once more of all.
+    let is_said = |finding: &Finding| {
+        let codes = probes.iter().flat_map(|probe| &probe.missing).filter_map(|missing| missing.code);
+        finding.code == ReasonCode::NoMetricEvents || codes.into_iter().any(|code| code == finding.code)
+    };
     let is_about = |finding: &&Finding| {
-        probes.iter().any(|probe| Some(&probe.experiment) == finding.experiment.as_ref() && !probe.complete)
+        let of_probes =
+            probes.iter().any(|probe| Some(&probe.experiment) == finding.experiment.as_ref() && !probe.complete);
+        of_probes && !is_said(finding)
     };
     Outcome {
         exptap_probe: FORMAT_VERSION,
