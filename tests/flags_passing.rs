@@ -112,8 +112,7 @@ fn what_is_polled_goes_through_as_it_is_and_is_read_packed_or_not() {
         client.send(&get(path, ""));
         assert_eq!((client.answer().text(), path), ("{\"cta\": {\"flagVersion\": 3, \"value\": 1}}", path));
     }
-    let report = format!("REPORT /sdk/evalx/64b0c0ffee/context HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{{}}");
-    client.send(report.as_bytes());
+    client.send(b"REPORT /sdk/evalx/64b0c0ffee/context HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}");
     assert_eq!(client.answer().status(), 200);
     let asked = std::iter::repeat_with(|| upstream.request()).find(|asked| asked.first_line.starts_with("REPORT"));
     assert_eq!(asked.unwrap().body, b"{}");

@@ -303,6 +303,7 @@ fn fresh(text: &[u8], catalog: &Catalog, observed_from_ms: Option<i64>, rows: us
             Ok(Record::Request(envelope)) => envelope.arrival_ms,
             Ok(Record::Mark(mark)) => mark.t_ms,
             Ok(Record::Gap(gap)) => gap.t_ms,
+            Ok(Record::Flags(flags)) => flags.t_ms,
             Ok(Record::Unknown) | Err(()) => i64::MIN,
         };
         time_ms = time_ms.max(t_ms);
@@ -314,7 +315,7 @@ fn fresh(text: &[u8], catalog: &Catalog, observed_from_ms: Option<i64>, rows: us
             // Of how many requests nobody knows.
             Ok(Record::Gap(Gap { lost: 0, .. })) => session.interrupt(),
             Ok(Record::Gap(gap)) => session.lose(gap.lost),
-            Ok(Record::Mark(_) | Record::Unknown) => {}
+            Ok(Record::Mark(_) | Record::Flags(_) | Record::Unknown) => {}
             Err(()) => session.lose(1),
         }
         sessions.push(session.clone());

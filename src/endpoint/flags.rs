@@ -63,11 +63,13 @@ fn is_stream(path: &str) -> bool {
 /// Whether the answer holds flags with their rollouts, as server SDKs get them. Client SDKs get results only.
 fn is_for_servers(path: &str) -> bool {
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-    match segments.as_slice() {
-        ["all" | "flags"] | ["sdk", "latest-all" | "latest-flags" | "poll" | "stream"] => true,
-        ["sdk", "latest-flags", _] | ["flags", _] => true,
-        _ => false,
-    }
+    matches!(
+        segments.as_slice(),
+        ["all" | "flags"]
+            | ["flags", _]
+            | ["sdk", "latest-all" | "latest-flags" | "poll" | "stream"]
+            | ["sdk", "latest-flags", _]
+    )
 }
 
 /// Where LaunchDarkly streams, by where it answers polls: both hosts of one of its regions are named alike. Any other
@@ -178,7 +180,7 @@ struct Shared {
 }
 
 enum Piece {
-    Begin(Copy),
+    Begin(Box<Copy>),
     Data(Bytes),
     End,
     /// It is not read any further.
@@ -212,7 +214,7 @@ impl Along {
         let encoding = header(CONTENT_ENCODING).unwrap_or_default().to_ascii_lowercase();
         let packing = match encoding.as_slice() {
             b"" | b"identity" => Packing::None,
-            b"gzip" | b"x-gzip" => Packing::Gzip(GzDecoder::new(Vec::new())),
+            b"gzip" | b"x-gzip" => Packing::Gzip(Box::new(GzDecoder::new(Vec::new()))),
             other => {
                 let name = String::from_utf8_lossy(other).into_owned();
                 self.shared.board.fault(format!("they came packed as {name}, which exptap does not unpack"));
@@ -222,7 +224,7 @@ impl Along {
         let is_stream = is_event_stream(header(CONTENT_TYPE));
         let number = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let copy = Copy::new(credential, packing, is_stream);
-        self.shared.pieces.send((number, Piece::Begin(copy))).ok()?;
+        self.shared.pieces.send((number, Piece::Begin(Box::new(copy)))).ok()?;
         Some(Copying { number, shared: Arc::clone(&self.shared), is_abandoned: false })
     }
 }
@@ -263,11 +265,11 @@ struct Copy {
 
 enum Packing {
     None,
-    Gzip(GzDecoder<Vec<u8>>),
+    Gzip(Box<GzDecoder<Vec<u8>>>),
 }
 
 fn read_along(pieces: &Receiver<(u64, Piece)>, board: &FlagBoard, waiting: &AtomicU64) {
-    let mut copies: HashMap<u64, Copy> = HashMap::new();
+    let mut copies: HashMap<u64, Box<Copy>> = HashMap::new();
     while let Ok((number, piece)) = pieces.recv() {
         match piece {
             Piece::Begin(copy) => {
@@ -482,15 +484,15 @@ mod tests {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         let packed = encoder.write_all(PUT.as_bytes()).and_then(|()| encoder.finish());
         let board = FlagBoard::default();
-        let mut packed_stream = copy(true, Packing::Gzip(GzDecoder::new(Vec::new())));
+        let mut packed_stream = copy(true, Packing::Gzip(Box::new(GzDecoder::new(Vec::new()))));
         assert_eq!(packed_stream.take(&packed.unwrap_or_default(), &board), Ok(()));
         assert_eq!(board.figures().flags, 1);
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         let bomb = encoder.write_all(&vec![b' '; PAYLOAD_BYTES + 2]).and_then(|()| encoder.finish());
-        let mut bombed = copy(false, Packing::Gzip(GzDecoder::new(Vec::new())));
+        let mut bombed = copy(false, Packing::Gzip(Box::new(GzDecoder::new(Vec::new()))));
         assert_eq!(bombed.take(&bomb.unwrap_or_default(), &board), Err("they are larger than 64 MiB".to_owned()));
         assert!(bombed.text.len() < PAYLOAD_BYTES + 4 * 1024 * 1024, "it is given up where it is too large");
-        let mut broken = copy(false, Packing::Gzip(GzDecoder::new(Vec::new())));
+        let mut broken = copy(false, Packing::Gzip(Box::new(GzDecoder::new(Vec::new()))));
         assert!(broken.take(b"this is not gzip", &board).is_err_and(|why| why.starts_with("they cannot be unpacked")));
     }
 

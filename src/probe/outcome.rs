@@ -192,7 +192,7 @@ fn of_probe(probe: &Probe, standing: &Standing, requests: u64) -> ProbeOutcome {
         flag: probe.flag.clone(),
         unit: probe.unit(),
         context: probe.context_json(),
-        expected_arm: probe.expected_arm.clone(),
+        expected_arm: probe.expected_arm.clone().or_else(|| standing.falls_in.clone()),
         complete: standing.is_complete(),
         events: standing.events,
         evaluated: standing.is_evaluated,

@@ -19,6 +19,8 @@ pub struct Standing {
     pub is_evaluated: bool,
     /// The arm it was exposed to first.
     pub exposed_to: Option<String>,
+    /// The arm its key falls in, where flags that passed by told how units are dealt out.
+    pub falls_in: Option<String>,
     /// Why its latest evaluation was no exposure.
     pub exposure: Option<Trouble>,
     /// Its metrics, in the probe's order.
@@ -123,11 +125,12 @@ pub fn standing(session: &Session, probe: &Probe) -> Standing {
         name.as_ref() == Some(&probe.experiment) && id.as_ref() == Some(&probe.iteration)
     };
     let in_experiment = own.into_iter().flat_map(|story| &story.experiments);
+    let in_experiment = in_experiment.filter(|it| it.experiment == probe.experiment && it.iteration == probe.iteration);
+    let in_experiment = in_experiment.collect::<Vec<_>>();
     let mut standing = Standing {
         events: events.len() as u64,
-        exposed_to: in_experiment
-            .filter(|it| it.experiment == probe.experiment && it.iteration == probe.iteration)
-            .find_map(|it| it.arm.clone()),
+        exposed_to: in_experiment.iter().find_map(|it| it.arm.clone()),
+        falls_in: in_experiment.iter().find_map(|it| it.bucket.as_ref()?.arm.clone()),
         metrics: vec![MetricStanding::default(); probe.metrics.len()],
         ..Standing::default()
     };

@@ -54,6 +54,10 @@ pub(super) fn run(mut live: Live, wish: Wish, mut desk: Desk) -> ExitCode {
     for (name, delivery) in [("the upstream", &figures.upstream), ("Segment's upstream", &figures.segment_upstream)] {
         undelivered(name, delivery).iter().for_each(say);
     }
+    let flags = &figures.flags_upstream;
+    if let (1.., Some(failure)) = (flags.unanswered, &flags.last_failure) {
+        say(format_args!("{} requests for flags were left unanswered; the latest: {}", flags.unanswered, failure.text));
+    }
     let (recorded, is_recorded) = desk.finish();
     recorded.iter().for_each(say);
     let mut given = wish.given;

@@ -423,6 +423,8 @@ impl Loop<'_> {
         self.desk.take_flags(&known.seen, known.latest_ms.unwrap_or_else(super::now_ms));
         let given = self.watch.take_flags(known.seen);
         let remark = given.remarks_on_flags().into_iter().next();
+        // At rest nobody asks by themselves.
+        self.ask_health()?;
         self.update(Message::Given(Box::new(given), app::FLAGS), Dirty::Data)?;
         match remark {
             Some(remark) => self.update(Message::Notice(remark, true), Dirty::Data),

@@ -8,6 +8,7 @@ use exptap::bucketing::Arithmetic;
 use exptap::bucketing::answer::answer;
 use exptap::bucketing::fill::fill;
 use exptap::bucketing::payload;
+use exptap::bucketing::seen::Seen;
 use exptap::catalog::Given;
 use exptap::catalog::load::{self, Format};
 use exptap::catalog::{Catalog, Origin};
@@ -217,6 +218,10 @@ pub fn json(bytes: &[u8]) {
 pub fn flags(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let payload = payload::read(text);
+    let mut passed = Seen::default();
+    passed.take("sdk-…1", payload.clone());
+    let kept = passed.to_json();
+    assert_eq!(seen(&kept.to_string()).to_json(), kept, "a recording keeps it");
     for (key, flag) in &payload.flags {
         let answer = answer(key, flag, &["u".to_owned(), "device/d".to_owned()], None);
         assert_eq!(answer.rules.len(), flag.rules.len());
@@ -338,6 +343,7 @@ pub fn recording(bytes: &[u8]) {
                 Record::Request(envelope) => recording::write_request(&mut written, envelope),
                 Record::Mark(mark) => recording::write_mark(&mut written, mark),
                 Record::Gap(gap) => recording::write_gap(&mut written, gap),
+                Record::Flags(flags) => recording::write_flags(&mut written, flags),
                 Record::Unknown => continue,
             }
             let written = String::from_utf8(written).expect("a line is text");
@@ -349,10 +355,22 @@ pub fn recording(bytes: &[u8]) {
                     body::text(envelope).map_err(|fault| fault.to_string()),
                     "{written:?}"
                 ),
+                // What JSON another reader cannot read is written as nothing.
+                (Record::Flags(_) | Record::Unknown, Record::Flags(flags)) => {
+                    let json = if let Record::Flags(read) = &read { read.json.as_str() } else { "" };
+                    assert_eq!(seen(json).to_json(), seen(&flags.json).to_json(), "{written:?}");
+                }
                 _ => assert_eq!(read, record),
             }
         }
     }
+}
+
+/// The flags a recording kept.
+fn seen(json: &str) -> Seen {
+    let mut seen = Seen::default();
+    seen.take_json(json);
+    seen
 }
 
 /// Bytes that come a few at a time.
