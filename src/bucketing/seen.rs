@@ -106,9 +106,9 @@ impl Seen {
         let environment = |(credential, flags): (&String, &BTreeMap<String, Known>)| {
             let flags = flags.iter().filter(|(_, known)| !known.flag.rules.is_empty());
             let flags: Map<String, Value> = flags.map(|(key, known)| (key.clone(), flag_json(known))).collect();
-            json!({"credential": credential, "flags": flags})
+            (!flags.is_empty()).then(|| json!({"credential": credential, "flags": flags}))
         };
-        self.environments.iter().map(environment).collect()
+        self.environments.iter().filter_map(environment).collect()
     }
 
     /// Takes what a recording kept. What cannot be read of it is passed over, as whatever a later version writes is.

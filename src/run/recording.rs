@@ -50,6 +50,10 @@ impl Desk {
     /// Takes the flags that passed by so far.
     pub(super) fn take_flags(&mut self, seen: &Seen, t_ms: i64) {
         let flags = Flags { t_ms, json: seen.to_json().to_string() };
+        let is_known = self.flags.as_ref().is_some_and(|before| before.json == flags.json);
+        if is_known || flags.json == "[]" {
+            return;
+        }
         if let Some(recorder) = &self.recorder {
             recorder.flags(flags.clone());
         }
