@@ -122,7 +122,8 @@ pub fn infer(sources: Vec<Source>) -> Result<Catalog, Failure> {
     let texts = request.sources.iter().map(|source| Text::open(source, &request, Reading::Once));
     let texts: Vec<Text> = texts.collect::<Result<_, _>>()?;
     let mapping = sources::recorded_mapping(&texts, &mut Vec::new()).unwrap_or_default();
-    Ok(sources::infer(&texts, Inference::new(mapping))?)
+    let flags = sources::recorded_flags(&texts)?;
+    Ok(sources::infer(&texts, Inference::new(mapping).with_flags(flags.as_deref()))?)
 }
 
 /// The flags that passed by while a recording was made; none: it has none, or it comes through a pipe.

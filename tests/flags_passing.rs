@@ -410,4 +410,14 @@ fn the_real_rust_sdk_gets_its_flags_and_sends_its_events_through_one_address() {
         .collect();
     assert_eq!(arms, [(1, 1), (2, 2)], "{report:#}");
     assert!(!std::fs::read_to_string(folder.path().join("recorded.exptap")).unwrap().contains("11111111"));
+    let inferred = Command::new(env!("CARGO_BIN_EXE_exptap"))
+        .args(["catalog", "infer", "recorded.exptap"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let inferred = String::from_utf8(inferred.stdout).unwrap();
+    for line in ["randomization_unit = \"device\"", "the unit is device, as the flags say that passed by", "seed = 61"]
+    {
+        assert!(inferred.contains(line), "{line}: {inferred}");
+    }
 }

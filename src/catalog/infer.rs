@@ -202,9 +202,15 @@ pub fn remarks(catalog: &Catalog) -> Vec<Remark> {
                  Correct it before you rely on it: a catalog that is named on the command line is taken at its word.";
     let experiments = catalog.experiments.iter().flat_map(|experiment| {
         let unit = experiment.iterations.first().map(|it| it.randomization_unit.as_str()).unwrap_or_default();
+        let is_known = experiment.iterations.first().is_some_and(|it| it.rollout.is_some());
+        let why = if is_known {
+            "as the flags say that passed by, and its rollout with it"
+        } else {
+            "the context kind whose keys kept their variation best"
+        };
         let part = Part::Experiment(experiment.key.clone());
         [
-            format!("Guessed: the key is the flag's; the unit is {unit}, the context kind whose keys kept their variation best."),
+            format!("Guessed: the key is the flag's; the unit is {unit}, {why}."),
             "Not in the events: since when it runs (it is taken as always running), its rule, and which metrics it \
              measures (all of them are listed)."
                 .to_owned(),

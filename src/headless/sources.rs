@@ -203,7 +203,7 @@ impl Sources {
 }
 
 /// The flags that passed by while recordings were made; none: there are none.
-fn recorded_flags(texts: &[Text]) -> Result<Option<Arc<Seen>>, InputError> {
+pub(super) fn recorded_flags(texts: &[Text]) -> Result<Option<Arc<Seen>>, InputError> {
     let mut seen = Seen::default();
     for text in texts.iter().filter(|text| text.header.as_ref().is_some_and(|header| header.has_flags)) {
         text.pieces(|piece| take_flags(&mut seen, piece))?;
