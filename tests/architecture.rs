@@ -21,6 +21,7 @@ const CORE: &[&str] = &[
     "journal",
     "json",
     "near_miss",
+    "probe",
     "protocol",
     "query",
     "recording",
