@@ -163,6 +163,13 @@ pub struct Receiving {
     /// get Segment's usual answer from exptap. Webhooks are not handed on.
     #[arg(long, value_name = "URL")]
     pub forward_segment: Option<ForwardUrl>,
+    /// Answer SDKs at once and keep their requests in this folder until the upstream has them, also while it is away or
+    /// exptap is not running. SDK keys lie there as they came, readable by you only.
+    #[arg(long, value_name = "DIR")]
+    pub spool: Option<PathBuf>,
+    /// How much it may hold. What there is no room for is passed on directly, as without --spool.
+    #[arg(long, value_name = "SIZE", requires = "spool", value_parser = parse_spool_size, default_value = "1GiB")]
+    pub spool_limit: u64,
     /// Check the signatures of Segment's webhooks with the shared secret in this file; or with the one in the environment
     /// variable EXPTAP_SEGMENT_SECRET.
     #[arg(long, value_name = "FILE")]
@@ -718,6 +725,12 @@ fn parse_size(text: &str) -> Result<u64, String> {
     let unit = UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit.trim())).map(|(_, bytes)| *bytes);
     let bytes = number.parse::<u64>().ok().zip(unit).and_then(|(number, unit)| number.checked_mul(unit));
     bytes.filter(|bytes| *bytes > 0).ok_or_else(|| "expected a size such as 256MiB".to_owned())
+}
+
+/// A size a spool may have.
+fn parse_spool_size(text: &str) -> Result<u64, String> {
+    let least = crate::spool::SMALLEST_LIMIT_BYTES;
+    parse_size(text).and_then(|bytes| if bytes < least { Err("expected at least 64KiB".to_owned()) } else { Ok(bytes) })
 }
 
 /// A time that passes.

@@ -98,6 +98,11 @@ pub fn sender(envelope: &Envelope) -> Cow<'_, str> {
     }
 }
 
+/// Whether a request came to one of Segment's doors.
+pub fn is_of_segment(envelope: &Envelope) -> bool {
+    Route::of(&envelope.path).door.is_some()
+}
+
 /// Whose environment a request is of: the credential, else the client-side id, else nobody's in particular.
 pub fn environment_name(envelope: &Envelope) -> Option<&str> {
     envelope.credential.as_ref().map(Credential::as_str).or(Route::of(&envelope.path).client_side_id)

@@ -42,6 +42,8 @@ pub mod review;
 pub mod run;
 pub mod segment;
 pub mod session;
+pub mod silenced;
+pub mod spool;
 pub mod statistics;
 pub mod terminal;
 pub mod ui;

@@ -103,6 +103,9 @@ pub enum BindError {
         /// The listening address it means.
         address: SocketAddr,
     },
+    /// Requests cannot be kept where they are to be.
+    #[error(transparent)]
+    Spool(#[from] crate::spool::SpoolError),
     /// The connection to the upstream cannot be made secure.
     #[error("cannot forward to {url}: {reason}. Install the system's certificates (Debian: ca-certificates)")]
     Certificates {

@@ -216,7 +216,7 @@ fn tls(verified: bool) -> Result<rustls::ClientConfig, BoxError> {
 }
 
 /// Removes what RFC 9110 section 7.6.1 says is meant for one connection only.
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
+pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()

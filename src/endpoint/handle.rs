@@ -9,17 +9,19 @@ use super::mask::{self, Authorized, safe_head};
 use super::paths::{self, PathKind};
 use super::receive::{Arrival, Breach, Collected, Stream};
 use super::segment::{self, SegmentRequest};
+use super::spooling::Spooled;
 use super::status::{Service, Status};
 use super::{Limits, Upstreams};
 use crate::envelope::{Answer, AnsweredBy};
 use crate::segment::door::Door;
 use crate::segment::limits::Refusal;
 use crate::segment::webhook::Secret;
+use crate::spool::Spool;
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Body as _, Frame, Incoming};
 use std::io;
@@ -33,6 +35,7 @@ pub(super) struct Handler {
     pub(super) intake: Intake,
     pub(super) status: Arc<Status>,
     pub(super) upstreams: Upstreams,
+    pub(super) spool: Option<Arc<Spool>>,
     pub(super) segment_secret: Option<Secret>,
     pub(super) limits: Limits,
     pub(super) addresses: Vec<SocketAddr>,
@@ -117,7 +120,7 @@ impl Handler {
         let limit = self.limits.body_bytes;
         let mut arrival = Arrival::new(self.intake.clone(), now_ms(), method, head, &parts.headers, limit);
         arrival.segment = door.map(|door| SegmentRequest::new(door, &parts.headers, secret));
-        let collected = arrival.collect(body, self.limits.idle, &self.status).await;
+        let mut collected = arrival.collect(body, self.limits.idle, &self.status).await;
         let upstream = match kind {
             // It came to exptap, and to nobody else.
             PathKind::Segment(Door::Webhook) => &None,
@@ -125,11 +128,17 @@ impl Handler {
             PathKind::MobileEvents => &self.upstreams.mobile,
             _ => &self.upstreams.launchdarkly,
         };
+        if let Some(spool) = self.spool.as_ref().filter(|_| upstream.is_some()) {
+            match self.spool(spool, kind, &parts, &target, &mut arrival, collected, &asked).await {
+                Spooled::Answered(response) => return response,
+                Spooled::PassOn(bytes) => collected = Collected::Whole(bytes),
+            }
+        }
         let mut refusal = None;
         let body = match (collected, upstream) {
             (Collected::Broken(breach), _) => return broken(&asked, breach),
             (Collected::Whole(bytes), Some(upstream)) => {
-                let body = whole_body(bytes, &parts);
+                let body = whole_body(bytes, &parts.headers);
                 return self.tee(Some(arrival), Arc::clone(upstream), parts, target, body, asked, lifetime).await;
             }
             (Collected::Streaming(stream), Some(upstream)) => {
@@ -173,7 +182,7 @@ impl Handler {
         };
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
         let body =
-            if is_empty { whole_body(Bytes::new(), &parts) } else { streaming_body(stream, Arc::clone(&self.status)) };
+            if is_empty { whole_body(Bytes::new(), &parts.headers) } else { streaming_body(stream, Arc::clone(&self.status)) };
         self.tee(None, Arc::clone(upstream), parts, target, body, asked, lifetime).await
     }
 
@@ -241,7 +250,7 @@ fn classify(parts: &Parts) -> (PathKind, Option<&'static str>) {
 }
 
 /// The answer where nothing is forwarded.
-fn taken(kind: PathKind, asked: &Asked, refusal: Option<Refusal>) -> Response<Body> {
+pub(super) fn taken(kind: PathKind, asked: &Asked, refusal: Option<Refusal>) -> Response<Body> {
     match (kind, refusal) {
         (PathKind::Gif, _) => asked.pixel(),
         (PathKind::Segment(Door::Webhook), _) => asked.received(),
@@ -251,7 +260,7 @@ fn taken(kind: PathKind, asked: &Asked, refusal: Option<Refusal>) -> Response<Bo
     }
 }
 
-fn broken(asked: &Asked, breach: Breach) -> Response<Body> {
+pub(super) fn broken(asked: &Asked, breach: Breach) -> Response<Body> {
     match breach {
         Breach::Left => asked.last_sentence(StatusCode::SERVICE_UNAVAILABLE, "the body ended before it was complete"),
         Breach::Malformed => asked.last_sentence(StatusCode::BAD_REQUEST, "the chunks of the body are malformed"),
@@ -259,8 +268,8 @@ fn broken(asked: &Asked, breach: Breach) -> Response<Body> {
 }
 
 /// A body that is all here, framed as it came: with a length, in chunks, or not at all.
-fn whole_body(bytes: Bytes, parts: &Parts) -> super::forward::Body {
-    if parts.headers.contains_key(CONTENT_LENGTH) || bytes.is_empty() {
+pub(super) fn whole_body(bytes: Bytes, headers: &HeaderMap) -> super::forward::Body {
+    if headers.contains_key(CONTENT_LENGTH) || bytes.is_empty() {
         return Full::new(bytes).map_err(|never| match never {}).boxed_unsync();
     }
     let frame = futures_util::stream::once(async { Ok(Frame::data(bytes)) });

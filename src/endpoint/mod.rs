@@ -25,6 +25,7 @@ mod mask;
 mod paths;
 mod receive;
 mod segment;
+mod spooling;
 mod status;
 mod tap;
 
@@ -37,9 +38,11 @@ pub use status::{Delivery, Figures, Note, Status};
 pub use tap::{Tap, Taps};
 
 use crate::segment::webhook::Secret;
+use crate::spool;
 use forward::Upstream;
 use handle::Handler;
 use lifetime::{Lifetime, Lifetimes, Phase};
+use spooling::Spooling;
 use status::Service;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -50,6 +53,8 @@ use tokio::time::timeout;
 
 /// How long requests that are under way may take when the endpoint stops.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How long the spool goes on delivering after that, as long as its upstream takes what it gets.
+const SPOOL_DRAIN: Duration = Duration::from_secs(5);
 /// A pause after the system refuses a connection, normally for want of file descriptors: at once it would refuse
 /// the next one too.
 const REFUSED_PAUSE: Duration = Duration::from_millis(50);
@@ -69,6 +74,8 @@ pub struct Options {
     pub forward_segment: Option<ForwardUrl>,
     /// What Segment's webhooks are signed with. `None`: signatures are not checked.
     pub segment_secret: Option<Secret>,
+    /// Where to keep requests until they are forwarded, instead of having their senders wait. `None`: nowhere.
+    pub spool: Option<spool::Options>,
     /// Sizes and times beyond which the endpoint stops being patient.
     pub limits: Limits,
 }
@@ -106,6 +113,7 @@ pub struct Bound {
     addresses: Vec<SocketAddr>,
     note: Option<String>,
     upstreams: Upstreams,
+    spooling: Option<Spooling>,
     segment_secret: Option<Secret>,
     limits: Limits,
     status: Arc<Status>,
@@ -150,8 +158,11 @@ async fn with_listeners(
     let segment = upstream(options.forward_segment, "--forward-segment", Service::Segment).await?;
     let mobile = mobile.or_else(|| launchdarkly.clone());
     let upstreams = Upstreams { launchdarkly, mobile, segment };
+    let status = Arc::<Status>::default();
+    // After the addresses: whoever starts a second exptap by mistake is to read of these first.
+    let spooling = options.spool.map(|spool| Spooling::open(&spool, &upstreams, limits, &status)).transpose()?;
     let segment_secret = options.segment_secret;
-    Ok(Bound { listeners, addresses, note, upstreams, segment_secret, limits, status: Arc::default() })
+    Ok(Bound { listeners, addresses, note, upstreams, spooling, segment_secret, limits, status })
 }
 
 async fn upstream(
@@ -182,6 +193,11 @@ impl Bound {
         self.note.as_deref()
     }
 
+    /// What there is to say about the spool: what waits in it, and who can read it.
+    pub fn spool_notes(&self) -> &[String] {
+        self.spooling.as_ref().map_or(&[], |spooling| &spooling.notes)
+    }
+
     /// The counters, which go on counting while it serves.
     pub fn status(&self) -> Arc<Status> {
         Arc::clone(&self.status)
@@ -191,10 +207,12 @@ impl Bound {
     /// with it.
     pub async fn serve(self, intake: Intake, shutdown: impl Future<Output = ()>) {
         let lifetimes = Lifetimes::new();
+        let (spool, deliveries) = self.spooling.map_or((None, None), Spooling::start);
         let handler = Arc::new(Handler {
             intake,
             status: self.status,
             upstreams: self.upstreams,
+            spool,
             segment_secret: self.segment_secret,
             limits: self.limits,
             addresses: self.addresses,
@@ -208,6 +226,10 @@ impl Bound {
         if timeout(DRAIN, lifetimes.all_ended()).await.is_err() {
             lifetimes.enter(Phase::Stopped);
             lifetimes.all_ended().await;
+        }
+        // Only now: what was under way until here is in the spool as well.
+        if let Some(deliveries) = deliveries {
+            deliveries.end(SPOOL_DRAIN).await;
         }
     }
 }

@@ -1,8 +1,9 @@
 //! What the endpoint has seen and done, for the screens: counters that can be read at any moment.
 
+use crate::spool::{self, Spool};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Live counters of an endpoint. Shared behind an `Arc`; reading never holds up a request.
 #[derive(Debug, Default)]
@@ -16,6 +17,7 @@ pub struct Status {
     other_requests: AtomicU64,
     refused: AtomicU64,
     notes: Mutex<Notes>,
+    spool: OnceLock<Arc<Spool>>,
 }
 
 #[derive(Debug, Default)]
@@ -102,6 +104,8 @@ pub struct Figures {
     pub upstream: Delivery,
     /// How Segment's upstream takes the requests of Segment's libraries.
     pub segment_upstream: Delivery,
+    /// How it stands with the spool; none: there is none.
+    pub spool: Option<spool::Figures>,
     /// Requests to odd or unknown paths.
     pub hints: u64,
     /// What to do about the latest of them.
@@ -124,9 +128,23 @@ impl Status {
             refused: read(&self.refused),
             upstream: notes.upstream.clone(),
             segment_upstream: notes.segment_upstream.clone(),
+            spool: self.spool.get().map(|spool| spool.figures()),
             hints: notes.hints,
             last_hint: notes.last_hint.clone(),
         }
+    }
+
+    /// The next thing to say about the spool; without one, nothing ever.
+    pub async fn spool_news(&self) -> spool::News {
+        match self.spool.get() {
+            Some(spool) => spool.news().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    pub(super) fn has_spool(&self, spool: Arc<Spool>) {
+        // There is one at the most.
+        let _ = self.spool.set(spool);
     }
 
     pub(super) fn connection_opened(&self) {

@@ -9,8 +9,10 @@ use crate::cli;
 use crate::endpoint::Received;
 use crate::feed::Counters;
 use crate::recorder::Rotate;
+use crate::silenced::Silence;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::MissedTickBehavior;
@@ -78,7 +80,8 @@ pub(super) fn run(options: cli::Collect) -> ExitCode {
         Ok(None) => return COULD_NOT_BIND.into(),
         Err(code) => return code,
     };
-    let collecting = Collecting { live, served, desk, recorded, requests: 0, lost: 0 };
+    let silence = Silence::default();
+    let collecting = Collecting { live, served, desk, recorded, silence, requests: 0, lost: 0 };
     match live::runtime() {
         Ok(runtime) => runtime.block_on(collecting.run(told)),
         Err(code) => code,
@@ -114,6 +117,7 @@ struct Collecting {
     served: Served,
     desk: Desk,
     recorded: Recorded,
+    silence: Silence,
     requests: u64,
     lost: u64,
 }
@@ -126,6 +130,7 @@ impl Collecting {
             return BAD_INPUT.into();
         };
         let notifier = Notifier::new();
+        let status = Arc::clone(&self.live.status);
         let mut alive = tokio::time::interval(notifier.interval());
         alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut retry = tokio::time::interval(RETRY);
@@ -156,10 +161,17 @@ impl Collecting {
                     notifier.alive(&self.status());
                     false
                 }
+                news = status.spool_news() => {
+                    log(if news.is_bad { Level::Warning } else { Level::Notice }, news.text);
+                    false
+                }
                 received = self.live.intake.next() => match received {
                     // Recorder and viewers have theirs already; that it comes as far as here says that all is well.
-                    Some(Received::Envelope(_)) => {
+                    Some(Received::Envelope(envelope)) => {
                         self.requests += 1;
+                        if let Some(silenced) = self.silence.note(&envelope) {
+                            log(Level::Warning, silenced);
+                        }
                         false
                     }
                     Some(Received::Lost(loss)) => {
@@ -192,7 +204,9 @@ impl Collecting {
 
     fn status(&self) -> String {
         let viewers = Counters::read(&self.served.hub.counters.viewers);
-        format!("{} requests, {} lost, {viewers} viewers", self.requests, self.lost)
+        let waiting = self.live.status.figures().spool.map(|spool| spool.waiting_requests);
+        let waiting = waiting.map(|waiting| format!(", {waiting} wait in the spool")).unwrap_or_default();
+        format!("{} requests, {} lost, {viewers} viewers{waiting}", self.requests, self.lost)
     }
 
     /// Nothing is received any more: what there is goes to the file and to viewers.
@@ -201,6 +215,7 @@ impl Collecting {
         let (recorded, is_recorded) = self.desk.finish();
         self.served.join();
         log(Level::Notice, format_args!("received {} requests, lost {}", self.requests, self.lost));
+        live::stays(&self.live.status.figures()).iter().for_each(|line| log(Level::Notice, line));
         recorded.iter().for_each(|line| log(Level::Notice, line));
         if is_recorded { ExitCode::SUCCESS } else { BAD_INPUT.into() }
     }

@@ -2,8 +2,9 @@
 
 use super::{BAD_INPUT, COULD_NOT_BIND, say, secret};
 use crate::cli;
-use crate::endpoint::{self, Caps, ForwardUrl, IntakeReceiver, Limits, ListenOn, Status};
+use crate::endpoint::{self, Caps, Figures, ForwardUrl, IntakeReceiver, Limits, ListenOn, Status};
 use crate::segment::webhook::Secret;
+use crate::spool;
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -45,6 +46,8 @@ pub(super) struct Wish {
     pub(super) forward_segment: Option<ForwardUrl>,
     /// What Segment's webhooks are signed with.
     pub(super) segment_secret: Option<Secret>,
+    /// Where to keep requests until they are forwarded.
+    pub(super) spool: Option<spool::Options>,
 }
 
 impl Wish {
@@ -65,6 +68,11 @@ impl Wish {
             forward_mobile: asked.forward_mobile.clone(),
             forward_segment: asked.forward_segment.clone(),
             segment_secret,
+            spool: asked.spool.clone().map(|folder| spool::Options {
+                folder,
+                limit_bytes: asked.spool_limit,
+                pace: spool::Pace::default(),
+            }),
         })
     }
 }
@@ -83,6 +91,7 @@ impl Live {
             forward_mobile: wish.forward_mobile,
             forward_segment: wish.forward_segment,
             segment_secret: wish.segment_secret,
+            spool: wish.spool,
             limits: Limits::default(),
         };
         let binding = async {
@@ -95,9 +104,7 @@ impl Live {
             say(error);
             ExitCode::from(COULD_NOT_BIND)
         })?;
-        if let Some(note) = bound.note() {
-            say(note);
-        }
+        bound.note().into_iter().chain(bound.spool_notes().iter().map(String::as_str)).for_each(say);
         let (addresses, status) = (bound.addresses().to_vec(), bound.status());
         let (sender, intake) = endpoint::intake(Caps::default());
         let serve = move |stopped: oneshot::Receiver<()>| {
@@ -165,6 +172,18 @@ impl Drop for Serving {
         self.stop();
         self.join();
     }
+}
+
+/// What stays in the spool when the endpoint has ended; none: nothing does.
+pub(super) fn stays(figures: &Figures) -> Option<String> {
+    let spool = figures.spool.as_ref().filter(|spool| spool.waiting_requests > 0)?;
+    let folder = spool.folder.display();
+    let (stay, are) = if spool.waiting_requests == 1 { ("request stays", "it is") } else { ("requests stay", "they are") };
+    let why = spool.trouble.as_ref().map(|trouble| format!(" ({})", trouble.why)).unwrap_or_default();
+    Some(format!(
+        "{} {stay} in {folder}{why}; {are} delivered when exptap starts again with --spool {folder}",
+        spool.waiting_requests
+    ))
 }
 
 /// A runtime for sockets. Two threads: a request is some tens of microseconds of work.

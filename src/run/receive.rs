@@ -11,6 +11,7 @@ use crate::endpoint::{Delivery, Received};
 use crate::envelope::Envelope;
 use crate::intake;
 use crate::report::{build, table};
+use crate::silenced::Silence;
 use crate::verdicts::{self, Judged};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -54,6 +55,7 @@ pub(super) fn run(mut live: Live, wish: Wish, mut desk: Desk) -> ExitCode {
     for (name, delivery) in [("the upstream", &figures.upstream), ("Segment's upstream", &figures.segment_upstream)] {
         undelivered(name, delivery).iter().for_each(say);
     }
+    live::stays(&figures).iter().for_each(say);
     let (recorded, is_recorded) = desk.finish();
     recorded.iter().for_each(say);
     let catalog = wish.given.catalog().unwrap_or_else(|inference| infer(&envelopes, inference));
@@ -130,6 +132,7 @@ fn write(state: &State, catalog: &Catalog, judged: &[Judged], verdicts: Option<F
 fn collect(live: &mut Live, desk: &mut Desk) -> Result<Collected, ExitCode> {
     let runtime = live::runtime()?;
     let (mut envelopes, mut lost) = (Vec::new(), 0);
+    let (mut silence, status) = (Silence::default(), Arc::clone(&live.status));
     runtime.block_on(async {
         let (mut terminate, mut interrupt, mut hangup) = signals().map_err(|error| {
             say(format_args!("cannot listen for signals: {error}"));
@@ -150,8 +153,12 @@ fn collect(live: &mut Live, desk: &mut Desk) -> Result<Collected, ExitCode> {
                 _ = hangup.recv(), if !stopping => { stopping = true; live.stop(); }
                 () = desk.changed() => desk.tell(),
                 _ = retry.tick(), if desk.is_stopped() => desk.retry(),
+                news = status.spool_news() => say(news.text),
                 received = live.intake.next() => match received {
-                    Some(Received::Envelope(envelope)) => envelopes.push(envelope),
+                    Some(Received::Envelope(envelope)) => {
+                        silence.note(&envelope).iter().for_each(say);
+                        envelopes.push(envelope);
+                    }
                     Some(Received::Lost(loss)) => lost += loss.requests,
                     Some(Received::Missed(missed)) => lost += missed.requests.unwrap_or(0),
                     None => return Ok::<(), ExitCode>(()),

@@ -158,6 +158,8 @@ fn command(program: &Path, options: &cli::Collect) -> String {
         ("--forward", receiving.forward.as_ref().map(|url| text(url))),
         ("--forward-mobile", receiving.forward_mobile.as_ref().map(|url| text(url))),
         ("--forward-segment", receiving.forward_segment.as_ref().map(|url| text(url))),
+        ("--spool", receiving.spool.as_ref().map(absolute)),
+        ("--spool-limit", receiving.spool.as_ref().map(|_| bytes(&receiving.spool_limit))),
         ("--segment-secret-file", receiving.segment_secret_file.as_ref().map(absolute)),
         ("--record", recording.record.as_ref().map(absolute)),
         ("--record-note", recording.record_note.clone()),
