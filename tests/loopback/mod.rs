@@ -20,6 +20,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Running {
     pub addresses: Vec<SocketAddr>,
     pub note: Option<String>,
+    pub spool_notes: Vec<String>,
     pub status: Arc<Status>,
     receiver: IntakeReceiver,
     stop: Option<oneshot::Sender<()>>,
@@ -39,6 +40,7 @@ pub fn start_with(options: Options, caps: Caps) -> Running {
     let bound = runtime.block_on(endpoint::bind(options)).unwrap();
     let (addresses, status) = (bound.addresses().to_vec(), bound.status());
     let note = bound.note().map(str::to_owned);
+    let spool_notes = bound.spool_notes().to_vec();
     let (intake, receiver) = endpoint::intake(caps);
     let (stop, stopped) = oneshot::channel::<()>();
     let thread = std::thread::spawn(move || {
@@ -46,7 +48,7 @@ pub fn start_with(options: Options, caps: Caps) -> Running {
             let _ = stopped.await;
         }));
     });
-    Running { addresses, note, status, receiver, stop: Some(stop), thread: Some(thread) }
+    Running { addresses, note, spool_notes, status, receiver, stop: Some(stop), thread: Some(thread) }
 }
 
 impl Running {
