@@ -47,6 +47,8 @@ use crate::recorder::Snapshot;
 use crate::report::Report;
 use crate::report::table::grouped;
 use crate::session::Again;
+use crate::silenced::Silence;
+use crate::spool;
 use crate::view::SourceRow;
 use jiff::tz::TimeZone;
 use keymap::Scope;
@@ -86,6 +88,8 @@ pub struct Health {
     pub upstream: Delivery,
     /// How Segment's upstream takes the requests of Segment's libraries.
     pub segment_upstream: Delivery,
+    /// How it stands with the spool; none: there is none.
+    pub spool: Option<spool::Figures>,
     /// One sentence about what went wrong last.
     pub trouble: Option<String>,
     /// How it stands with the collector that is attached to; none: everything is received here.
@@ -227,6 +231,10 @@ pub struct App<'a> {
     /// The cell of its bar that keys have moved the cursor to, while the recording may not be there yet.
     aimed_cell: Option<u16>,
     recording: Option<Snapshot>,
+    /// Who was answered so that it sends no more.
+    silence: Silence,
+    /// Refused requests of the spool that were seen.
+    refusals_seen: u64,
     /// Trials asked for so far.
     trials: u64,
 }
@@ -280,6 +288,8 @@ impl<'a> App<'a> {
             replay: None,
             aimed_cell: None,
             recording: None,
+            silence: Silence::default(),
+            refusals_seen: 0,
             trials: 0,
         };
         app.live.change(app.store, |_| ());
@@ -314,7 +324,13 @@ impl<'a> App<'a> {
                 let before = self.store.next();
                 for received in envelopes {
                     match received {
-                        Received::Envelope(envelope) => self.store.receive(envelope),
+                        Received::Envelope(envelope) => {
+                            // Of a recording it is long past.
+                            if self.replay.is_none() {
+                                self.silence.note(&envelope);
+                            }
+                            self.store.receive(envelope);
+                        }
                         Received::Lost(loss) => {
                             // What a recording lost, its own queue did not lose just now.
                             if self.replay.is_none() {

@@ -256,7 +256,8 @@ fn answer(
     match path {
         "/metrics" if matches!(*request.method(), Method::GET | Method::HEAD) => {
             let recording = (shared.recording)();
-            let page = metrics::page(&shared.status.figures(), shared.hub.kept(), counters, recording.as_ref());
+            let (figures, kept) = (shared.status.figures(), shared.hub.kept());
+            let page = metrics::page(&figures, kept, counters, recording.as_ref(), crate::run::now_ms());
             let mut response = text(StatusCode::OK, page);
             let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
             response.headers_mut().insert(CONTENT_TYPE, kind);

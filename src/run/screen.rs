@@ -10,7 +10,7 @@ use crate::attach::Board;
 use crate::cli;
 use crate::demo::Shop;
 use crate::demo::sender::Sender;
-use crate::endpoint::{IntakeReceiver, Status};
+use crate::endpoint::{Figures, IntakeReceiver, Status};
 use crate::input::Source;
 use crate::session::Session;
 use crate::terminal;
@@ -81,7 +81,8 @@ pub(super) fn show(
         Ok(runtime) => runtime,
         Err(code) => return code,
     };
-    let (addresses, status, intake, _serving) = live.into_parts();
+    let (addresses, status, intake, serving) = live.into_parts();
+    let counters = Arc::clone(&status);
     let (_stop, stopped) = oneshot::channel::<()>();
     if let Some((shop, address)) = shop.zip(addresses.first().copied()) {
         runtime.spawn(send(shop, address, stopped));
@@ -101,7 +102,10 @@ pub(super) fn show(
         desk,
         watch,
     };
-    run(&runtime, options)
+    let code = run(&runtime, options);
+    drop(serving);
+    live::stays(&counters.figures()).iter().for_each(say);
+    code
 }
 
 /// Shows what is read from somewhere until the user quits.
@@ -160,5 +164,9 @@ fn health(status: &Arc<Status>) -> Health {
     let failures = [&figures.upstream, &figures.segment_upstream].map(|delivery| delivery.last_failure.as_ref());
     let latest = failures.into_iter().flatten().max_by_key(|note| note.at_ms);
     let trouble = latest.or(figures.last_hint.as_ref()).map(|note| note.text.clone());
-    Health { upstream: figures.upstream, segment_upstream: figures.segment_upstream, trouble, link: None }
+    // Why nothing is delivered the banner says; that nothing can be kept is said here.
+    let disk = figures.spool.as_ref().and_then(|spool| spool.disk_trouble.as_ref());
+    let trouble = disk.map(|why| format!("the spool cannot be written: {why}")).or(trouble);
+    let Figures { upstream, segment_upstream, spool, .. } = figures;
+    Health { upstream, segment_upstream, spool, trouble, link: None }
 }

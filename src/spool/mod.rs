@@ -332,7 +332,7 @@ impl Spool {
         let (ended, has_ended) = oneshot::channel();
         let spool = Arc::clone(self);
         std::thread::Builder::new().name("spool delivery".to_owned()).spawn(move || {
-            let [launchdarkly, mobile, segment] = carriers;
+            let [launchdarkly, mobile, segment] = &carriers;
             runtime.block_on(async {
                 tokio::join!(
                     spool.lane(Lane::LaunchDarkly, launchdarkly.as_ref(), first, told.clone()),
@@ -342,7 +342,8 @@ impl Spool {
             });
             // What still runs there are connections nobody waits for.
             runtime.shutdown_background();
-            drop(spool);
+            // Whoever waits for the end may open the folder again.
+            drop((spool, carriers));
             let _ = ended.send(());
         })?;
         Ok(Deliveries { phase, has_ended })

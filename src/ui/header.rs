@@ -112,6 +112,12 @@ fn identity(app: &App<'_>, full: bool, name: bool) -> Pieces {
         pieces.push((if full { format!(" → {} ", host(forward)) } else { " Segment → ".into() }, Role::Text));
         pieces.push(delivery(&health.segment_upstream));
     }
+    if let Some(spool) = health.spool.as_ref().filter(|spool| spool.waiting_requests > 0) {
+        // A request that is on its way waits too, and is nobody's trouble.
+        let role = if spool.trouble.is_some() { Role::Warning } else { Role::Muted };
+        let waiting = short(spool.waiting_requests);
+        pieces.push((if full { format!("  {waiting} in the spool ") } else { format!(" {waiting} wait ") }, role));
+    }
     if full {
         pieces.push((format!("  {}", curve(app.rate())), Role::Accent));
     }

@@ -5,6 +5,7 @@ use super::theme::Role;
 use super::{frame_pane, mark_selection, nothing, page_with, rows};
 use crate::app::Pane;
 use crate::endpoint::Delivery;
+use crate::spool::Figures;
 use crate::view::SourceRow;
 use ratatui::layout::Rect;
 
@@ -71,6 +72,20 @@ fn draw_summary(canvas: &mut Canvas<'_, '_>, area: Rect) {
     }
     if forward.segment.is_some() {
         draw_delivery(&mut strip, "Segment", &health.segment_upstream);
+    }
+    if let Some(spool) = &health.spool {
+        draw_spool(&mut strip, spool);
+    }
+}
+
+/// What waits on the disk.
+fn draw_spool(strip: &mut Strip<'_>, spool: &Figures) {
+    let role = if spool.trouble.is_some() { Role::Bad } else { Role::Text };
+    strip.gap(2).text(&format!("spool {} ({})", grouped(spool.waiting_requests), size(spool.waiting_bytes)), role);
+    strip.gap(1).text(&format!("{} delivered", grouped(spool.delivered)), Role::Muted);
+    let bad = [(spool.refused, "refused"), (spool.turned_away, "not kept"), (spool.damaged, "places damaged")];
+    for (count, what) in bad.into_iter().filter(|(count, _)| *count > 0) {
+        strip.gap(1).text(&format!("✗ {} {what}", grouped(count)), Role::Bad);
     }
 }
 

@@ -497,7 +497,7 @@ fn segment_s_upstream_is_shown_beside_launchdarkly_s_and_never_counted_with_it()
     let delivery =
         |answers: &[(u16, u64)]| Delivery { answers: answers.iter().copied().collect(), ..Delivery::default() };
     let (upstream, segment_upstream) = (delivery(&[(202, 10)]), delivery(&[(200, 1), (401, 1)]));
-    app.update(Message::Health(Health { link: None, upstream, segment_upstream, trouble: None }));
+    app.update(Message::Health(Health { upstream, segment_upstream, ..Health::default() }));
     let wide = text_of(&drawn(&mut app, (200, 60)));
     assert!(wide.contains("→ events.launchdarkly.com ✓ → api.segment.io ! 401 ×1"), "{wide}");
     let narrow = text_of(&drawn(&mut app, (80, 24)));
