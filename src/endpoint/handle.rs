@@ -2,7 +2,7 @@
 
 use super::answer::{self, Asked};
 use super::connection::Framing;
-use super::forward::Upstream;
+use super::forward::{Outgoing, Upstream};
 use super::intake::Intake;
 use super::lifetime::{Lifetime, Phase};
 use super::mask::{self, Authorized, safe_head};
@@ -19,10 +19,9 @@ use crate::segment::webhook::Secret;
 use crate::spool::Spool;
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, StreamBody};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Body as _, Frame, Incoming};
 use std::io;
 use std::net::SocketAddr;
@@ -138,11 +137,11 @@ impl Handler {
         let body = match (collected, upstream) {
             (Collected::Broken(breach), _) => return broken(&asked, breach),
             (Collected::Whole(bytes), Some(upstream)) => {
-                let body = whole_body(bytes, &parts.headers);
+                let body = Outgoing::Whole(bytes);
                 return self.tee(Some(arrival), Arc::clone(upstream), parts, target, body, asked, lifetime).await;
             }
             (Collected::Streaming(stream), Some(upstream)) => {
-                let body = streaming_body(stream, Arc::clone(&self.status));
+                let body = Outgoing::Passing(streaming_body(stream, Arc::clone(&self.status)));
                 return self.tee(Some(arrival), Arc::clone(upstream), parts, target, body, asked, lifetime).await;
             }
             (Collected::Whole(bytes), None) => {
@@ -181,8 +180,11 @@ impl Handler {
             };
         };
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
-        let body =
-            if is_empty { whole_body(Bytes::new(), &parts.headers) } else { streaming_body(stream, Arc::clone(&self.status)) };
+        let body = if is_empty {
+            Outgoing::Whole(Bytes::new())
+        } else {
+            Outgoing::Passing(streaming_body(stream, Arc::clone(&self.status)))
+        };
         self.tee(None, Arc::clone(upstream), parts, target, body, asked, lifetime).await
     }
 
@@ -195,7 +197,7 @@ impl Handler {
         upstream: Arc<Upstream>,
         parts: Parts,
         target: String,
-        body: super::forward::Body,
+        body: Outgoing,
         asked: Asked,
         mut lifetime: Lifetime,
     ) -> Response<Body> {
@@ -203,7 +205,7 @@ impl Handler {
         let status = Arc::clone(&self.status);
         tokio::spawn(async move {
             let sent = tokio::select! {
-                sent = upstream.send(parts.method, &target, parts.headers, body) => sent,
+                sent = upstream.tee(parts.method, &target, parts.headers, body) => sent,
                 () = lifetime.reached(Phase::Stopped) => Err("exptap was stopped before it answered".to_owned()),
             };
             let (response, from) = match sent {
@@ -265,15 +267,6 @@ pub(super) fn broken(asked: &Asked, breach: Breach) -> Response<Body> {
         Breach::Left => asked.last_sentence(StatusCode::SERVICE_UNAVAILABLE, "the body ended before it was complete"),
         Breach::Malformed => asked.last_sentence(StatusCode::BAD_REQUEST, "the chunks of the body are malformed"),
     }
-}
-
-/// A body that is all here, framed as it came: with a length, in chunks, or not at all.
-pub(super) fn whole_body(bytes: Bytes, headers: &HeaderMap) -> super::forward::Body {
-    if headers.contains_key(CONTENT_LENGTH) || bytes.is_empty() {
-        return Full::new(bytes).map_err(|never| match never {}).boxed_unsync();
-    }
-    let frame = futures_util::stream::once(async { Ok(Frame::data(bytes)) });
-    StreamBody::new(frame).boxed_unsync()
 }
 
 /// A body that passes through piece by piece. A sender that leaves in the middle breaks it off for the upstream too.

@@ -108,7 +108,7 @@ fn notes(options: &spool::Options, found: &Found, upstreams: [&Option<Arc<Upstre
 impl Carrier for Way {
     async fn carry(&self, head: &Head, body: Body) -> Carried {
         let body = match body {
-            Body::Whole(bytes) => handle::whole_body(bytes, &head.headers),
+            Body::Whole(bytes) => forward::whole_body(bytes, &head.headers),
             Body::File(file, bytes) => from_file(file, bytes),
         };
         match self.upstream.send(head.method.clone(), &head.target, head.headers.clone(), body).await {
@@ -122,7 +122,7 @@ impl Carrier for Way {
                 }
                 Carried::Answered { status, retry_after }
             }
-            Err(why) => Carried::Unanswered { why },
+            Err(unanswered) => Carried::Unanswered { why: unanswered.why },
         }
     }
 

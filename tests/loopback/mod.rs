@@ -196,6 +196,11 @@ impl Client {
         }
     }
 
+    /// So many bytes.
+    pub fn some(&mut self, length: usize) -> Vec<u8> {
+        self.exactly(length).expect("the connection was closed before they came")
+    }
+
     /// Whatever comes until the other side closes.
     pub fn rest(&mut self) -> Vec<u8> {
         // A reset is a close too.
