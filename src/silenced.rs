@@ -92,7 +92,8 @@ pub fn who(envelope: &Envelope) -> String {
         let rest = if short.len() < instance.len() { "…" } else { "" };
         format!("instance {short}{rest}")
     });
-    let parts: Vec<String> = intake::environment_name(envelope).map(str::to_owned).into_iter().chain(instance).collect();
+    let parts: Vec<String> =
+        intake::environment_name(envelope).map(str::to_owned).into_iter().chain(instance).collect();
     if parts.is_empty() { sender.into_owned() } else { format!("{sender} ({})", parts.join(", ")) }
 }
 

@@ -11,10 +11,10 @@ use loopback::{Answer, PATIENCE, Running, gzip, limits, post, post_chunked, star
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
-use std::sync::Arc;
 use std::time::Duration;
 use tempfile::{TempDir, tempdir};
 

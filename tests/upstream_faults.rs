@@ -156,7 +156,9 @@ fn an_answer_longer_than_announced_ends_where_it_was_announced_and_its_rest_answ
     let upstream = Wild::start(|number, mut connection| {
         connection.read();
         if number == 0 {
-            connection.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n");
+            connection.write(
+                b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n",
+            );
             connection.wait_for_close();
         } else {
             connection.write(ACCEPTED);

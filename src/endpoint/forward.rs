@@ -10,8 +10,8 @@ use http::{HeaderMap, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::{HttpConnector, HttpInfo};
 use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::client::legacy::connect::{HttpConnector, HttpInfo};
 use hyper_util::client::legacy::{self, ResponseFuture};
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -19,8 +19,8 @@ use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::{fmt, io};
 use std::time::Duration;
+use std::{fmt, io};
 
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 /// Shorter than the minute after which load balancers commonly close a resting connection, so that a flush seldom
@@ -104,6 +104,15 @@ impl ForwardUrl {
 
     fn uri(&self, path_and_query: &str) -> Result<Uri, http::uri::InvalidUri> {
         format!("{self}{path_and_query}").parse()
+    }
+
+    /// As [`ForwardUrl::uri`], with the port also where it is the usual one: a tunnel is opened to 443 otherwise, whatever
+    /// the scheme. The `Host` header does not have it all the same.
+    fn uri_with_port(&self, path_and_query: &str) -> Result<Uri, http::uri::InvalidUri> {
+        if self.https || self.authority.ends_with(&format!(":{}", self.port)) {
+            return self.uri(path_and_query);
+        }
+        format!("http://{}:{}{}{path_and_query}", self.authority, self.port, self.base).parse()
     }
 }
 
@@ -239,7 +248,11 @@ impl Upstream {
         body: Body,
     ) -> Result<Response<Incoming>, Unanswered> {
         let unanswered = |why| Unanswered { why, was_at_rest: false };
-        let uri = self.url.uri(path_and_query).map_err(|error| unanswered(describe(&error)))?;
+        let uri = match self.client {
+            Client::Direct(_) => self.url.uri(path_and_query),
+            Client::Tunnelled(_) => self.url.uri_with_port(path_and_query),
+        };
+        let uri = uri.map_err(|error| unanswered(describe(&error)))?;
         remove_hop_by_hop(&mut headers);
         headers.remove(HOST);
         let mut request = Request::new(body);
@@ -247,6 +260,9 @@ impl Upstream {
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
         match tokio::time::timeout(self.patience, self.client.request(request)).await {
+            Ok(Ok(response)) if response.status().is_informational() => {
+                Err(unanswered(format!("it answered {}, to another protocol nobody asked for", response.status())))
+            }
             Ok(Ok(mut response)) => {
                 remove_hop_by_hop(response.headers_mut());
                 if let Some(connection) = response.extensions().get::<HttpInfo>() {
@@ -283,7 +299,8 @@ impl Upstream {
 fn broke_off(error: &legacy::Error) -> bool {
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
-        if cause.downcast_ref::<hyper::Error>().is_some_and(|cause| cause.is_incomplete_message() || cause.is_closed()) {
+        if cause.downcast_ref::<hyper::Error>().is_some_and(|cause| cause.is_incomplete_message() || cause.is_closed())
+        {
             return true;
         }
         if let Some(cause) = cause.downcast_ref::<io::Error>() {

@@ -99,7 +99,10 @@ fn notes(options: &spool::Options, found: &Found, upstreams: [&Option<Arc<Upstre
     if let Some(oldest) = found.oldest_ms.filter(|_| !ways.is_empty()) {
         let requests: u64 = found.requests.iter().sum();
         let since = Timestamp::from_millisecond(oldest).map(|at| at.to_string()).unwrap_or_default();
-        notes.push(format!("{requests} requests from before wait in {folder}, the oldest since {since}: {}", ways.join(", ")));
+        notes.push(format!(
+            "{requests} requests from before wait in {folder}, the oldest since {since}: {}",
+            ways.join(", ")
+        ));
     }
     notes.extend(found.notes.iter().cloned());
     notes
@@ -136,12 +139,8 @@ impl Carrier for Way {
             Service::Segment => Authorized::Segment,
         };
         let safe = safe_head(&head.target, &head.headers, authorized);
-        let envelope = Envelope {
-            path: safe.path,
-            headers: safe.headers,
-            credential: safe.credential,
-            ..Envelope::default()
-        };
+        let envelope =
+            Envelope { path: safe.path, headers: safe.headers, credential: safe.credential, ..Envelope::default() };
         silenced::who(&envelope)
     }
 }
@@ -260,7 +259,9 @@ impl Handler {
                     NotKept::Full => "the spool has no room for this request",
                     NotKept::Failed => "the spool cannot be written",
                 };
-                let text = format!("exptap keeps events until they are delivered, and {why}. SDKs send such events once more.");
+                let text = format!(
+                    "exptap keeps events until they are delivered, and {why}. SDKs send such events once more."
+                );
                 Spooled::Answered(answered(arrival, asked.sentence(StatusCode::SERVICE_UNAVAILABLE, text)))
             }
         }

@@ -178,7 +178,8 @@ impl Drop for Serving {
 pub(super) fn stays(figures: &Figures) -> Option<String> {
     let spool = figures.spool.as_ref().filter(|spool| spool.waiting_requests > 0)?;
     let folder = spool.folder.display();
-    let (stay, are) = if spool.waiting_requests == 1 { ("request stays", "it is") } else { ("requests stay", "they are") };
+    let (stay, are) =
+        if spool.waiting_requests == 1 { ("request stays", "it is") } else { ("requests stay", "they are") };
     let why = spool.trouble.as_ref().map(|trouble| format!(" ({})", trouble.why)).unwrap_or_default();
     Some(format!(
         "{} {stay} in {folder}{why}; {are} delivered when exptap starts again with --spool {folder}",

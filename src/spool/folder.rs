@@ -223,5 +223,7 @@ pub(super) fn damaged(path: &Path, offset: u64, bytes: u64) -> String {
 /// What is said of a request that was never finished.
 fn unfinished(path: &Path, offset: u64, bytes: u64) -> String {
     let path = path.display();
-    format!("{path}: the request at byte {offset} was being written when exptap ended ({bytes} bytes); it was not answered")
+    format!(
+        "{path}: the request at byte {offset} was being written when exptap ended ({bytes} bytes); it was not answered"
+    )
 }

@@ -349,13 +349,7 @@ impl Spool {
         Ok(Deliveries { phase, has_ended })
     }
 
-    async fn lane<C: Carrier>(
-        &self,
-        lane: Lane,
-        carrier: Option<&C>,
-        cursor: Cursor,
-        phase: watch::Receiver<Phase>,
-    ) {
+    async fn lane<C: Carrier>(&self, lane: Lane, carrier: Option<&C>, cursor: Cursor, phase: watch::Receiver<Phase>) {
         if let (Some(carrier), Some(queue)) = (carrier, self.queue(lane)) {
             let (pace, aside) = (self.pace, self.aside_bytes);
             Delivery::new(lane, queue, &self.board, &self.orders, carrier, pace, cursor, aside).run(phase).await;

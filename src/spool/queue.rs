@@ -163,6 +163,7 @@ impl Cursor {
 fn position(bytes: &[u8; CURSOR_BYTES]) -> Option<Position> {
     let (told, crc) = bytes.split_last_chunk::<4>()?;
     let (segment, offset) = told.split_first_chunk::<8>()?;
-    let position = Position { segment: u64::from_le_bytes(*segment), offset: u64::from_le_bytes(offset.try_into().ok()?) };
+    let position =
+        Position { segment: u64::from_le_bytes(*segment), offset: u64::from_le_bytes(offset.try_into().ok()?) };
     (super::format::crc(told) == u32::from_le_bytes(*crc)).then_some(position)
 }

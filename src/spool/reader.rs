@@ -123,7 +123,10 @@ impl<R: Read> Reader<R> {
         let wanted = PIECE_BYTES.max(self.buffer.len() as u64).min(end - self.read);
         let read = (&mut self.source).take(wanted).read_to_end(&mut self.buffer)? as u64;
         if read == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file is shorter than what was written to it"));
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the file is shorter than what was written to it",
+            ));
         }
         self.read += read;
         Ok(())

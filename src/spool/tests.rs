@@ -186,7 +186,10 @@ fn what_is_left_behind_in_the_middle_is_delivered_by_the_next_in_order() {
     let (spool, got) = delivered(spool, []);
     assert_eq!(got, (0..100).map(|number| format!("202 {number}")).collect::<Vec<_>>());
     let figures = spool.figures();
-    assert_eq!((figures.waiting_requests, figures.waiting_bytes, figures.oldest_ms, figures.delivered), (0, 0, None, 100));
+    assert_eq!(
+        (figures.waiting_requests, figures.waiting_bytes, figures.oldest_ms, figures.delivered),
+        (0, 0, None, 100)
+    );
     drop(spool);
     let (spool, found) = open(&options(&folder)).unwrap();
     assert_eq!(found.requests, [0; 3], "what was delivered is not delivered again");

@@ -28,7 +28,9 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
             let (time, who) = (time(*at_ms), harmless(who));
             let more = if others > 0 { format!(", and {} more", grouped(others)) } else { String::new() };
             let variants = [
-                format!(" ✗ the upstream answered {status} at {time}: {who} has stopped sending until it is restarted{more} (r: seen) "),
+                format!(
+                    " ✗ the upstream answered {status} at {time}: {who} has stopped sending until it is restarted{more} (r: seen) "
+                ),
                 format!(" ✗ {status}: {who} stopped sending until restarted{more} (r: seen) "),
                 format!(" ✗ {status}, stopped sending{more} (r: seen): {who} "),
             ];
@@ -38,7 +40,9 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
             let Refusal { status, who, .. } = refusal;
             let (who, what) = (harmless(who), plural(requests, "request"));
             let variants = [
-                format!(" ✗ the upstream refused {what} from the spool, the latest with {status}: {who}; put aside (r: seen) "),
+                format!(
+                    " ✗ the upstream refused {what} from the spool, the latest with {status}: {who}; put aside (r: seen) "
+                ),
                 format!(" ✗ upstream refused {what} ({status}): {who}; put aside (r: seen) "),
                 format!(" ✗ {what} refused with {status}, put aside (r: seen): {who} "),
             ];

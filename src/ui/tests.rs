@@ -20,6 +20,7 @@ mod attached;
 mod experiment;
 mod replay;
 mod segment;
+mod waiting;
 
 fn app(store: &mut dyn Store) -> App<'_> {
     let setting = Setting {

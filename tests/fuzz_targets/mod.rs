@@ -27,6 +27,8 @@ use exptap::redact::Redactor;
 use exptap::replay::{Command, Engine, RecordingFile, ReplayOptions, Target, Update, Wake};
 use exptap::report::{Report, build};
 use exptap::segment::{self, Outcome, mapping_file};
+use exptap::spool::format;
+use exptap::spool::reader::{Item as Spooled, Reader, Waiting};
 use exptap::untrusted::Untrusted;
 use serde::de::IgnoredAny;
 use std::io::{Cursor, Read, Write};
@@ -406,6 +408,48 @@ pub fn feed(bytes: &[u8]) {
     assert_eq!(unpack(&packed).expect("it was packed"), bytes);
     if let Ok(text) = unpack(bytes) {
         assert!(text.len() <= protocol::MAX_TOLD_BYTES);
+    }
+}
+
+/// Every byte of a segment of the spool is in a request or said to be lost, however it is read, and what is read is what
+/// was written.
+pub fn spool(bytes: &[u8]) {
+    let length = bytes.len() as u64;
+    let mut reader = Reader::new(bytes, 0);
+    let (mut next, mut items) = (0, Vec::new());
+    while let Some(item) = reader.next(length, true).expect("memory can be read") {
+        let (offset, taken) = match &item {
+            Spooled::Request(waiting) => (waiting.offset, waiting.bytes),
+            Spooled::Damaged { offset, bytes } | Spooled::Unfinished { offset, bytes } => (*offset, *bytes),
+        };
+        assert_eq!(offset, next, "nothing is passed over in silence");
+        assert!(taken > 0);
+        next += taken;
+        if let Spooled::Request(waiting) = &item {
+            let mut written = format::encode(&waiting.head.to_bytes(), waiting.arrival_ms, waiting.measure);
+            written.extend_from_slice(&waiting.body);
+            let mut again = Reader::new(&written[..], 0);
+            match again.next(written.len() as u64, true).expect("memory can be read") {
+                Some(Spooled::Request(read)) => {
+                    assert_eq!(read, Waiting { offset: 0, bytes: read.bytes, ..waiting.clone() })
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        items.push(item);
+    }
+    assert_eq!(next, length);
+    // As it grows, byte by byte: nothing is taken for damaged that only is not finished yet.
+    if bytes.len() < 512 {
+        let mut growing = Reader::new(bytes, 0);
+        let mut seen = Vec::new();
+        for end in 0..=length {
+            while let Some(item) = growing.next(end, end == length).expect("memory can be read") {
+                seen.push(item);
+            }
+        }
+        let requests = |items: &[Spooled]| items.iter().filter(|it| matches!(it, Spooled::Request(_))).count();
+        assert_eq!(requests(&seen), requests(&items));
     }
 }
 
