@@ -89,7 +89,7 @@ pub struct Health {
     /// How Segment's upstream takes the requests of Segment's libraries.
     pub segment_upstream: Delivery,
     /// How it stands with the spool; none: there is none.
-    pub spool: Option<spool::Figures>,
+    pub spool: Option<Box<spool::Figures>>,
     /// One sentence about what went wrong last.
     pub trouble: Option<String>,
     /// How it stands with the collector that is attached to; none: everything is received here.
@@ -327,7 +327,7 @@ impl<'a> App<'a> {
                         Received::Envelope(envelope) => {
                             // Of a recording it is long past.
                             if self.replay.is_none() {
-                                self.silence.note(&envelope);
+                                self.silence.note(envelope);
                             }
                             self.store.receive(envelope);
                         }

@@ -160,7 +160,10 @@ async fn with_listeners(
     let upstreams = Upstreams { launchdarkly, mobile, segment };
     let status = Arc::<Status>::default();
     // After the addresses: whoever starts a second exptap by mistake is to read of these first.
-    let spooling = options.spool.map(|spool| Spooling::open(&spool, &upstreams, limits, &status)).transpose()?;
+    let spooling = match options.spool {
+        Some(spool) => Some(Spooling::open(&spool, &upstreams, limits, &status)?),
+        None => None,
+    };
     let segment_secret = options.segment_secret;
     Ok(Bound { listeners, addresses, note, upstreams, spooling, segment_secret, limits, status })
 }

@@ -45,6 +45,7 @@ struct Way {
 }
 
 impl Spooling {
+    #[expect(clippy::result_large_err, reason = "it is given once, at the start")]
     pub(super) fn open(
         options: &spool::Options,
         upstreams: &Upstreams,
@@ -208,6 +209,7 @@ impl Handler {
     /// Where that fails the request goes on directly, since nothing is lost by that which would not be lost without a
     /// spool; it may overtake what waits, which costs nothing: events say themselves when they happened. Where the
     /// upstream is known to be away it is answered 503 at once instead, and the application waits for nothing.
+    #[expect(clippy::too_many_arguments, reason = "a request in its parts, and what it meets")]
     pub(super) async fn spool(
         &self,
         spool: &Spool,

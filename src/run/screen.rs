@@ -168,5 +168,5 @@ fn health(status: &Arc<Status>) -> Health {
     let disk = figures.spool.as_ref().and_then(|spool| spool.disk_trouble.as_ref());
     let trouble = disk.map(|why| format!("the spool cannot be written: {why}")).or(trouble);
     let Figures { upstream, segment_upstream, spool, .. } = figures;
-    Health { upstream, segment_upstream, spool, trouble, link: None }
+    Health { upstream, segment_upstream, spool: spool.map(Box::new), trouble, link: None }
 }

@@ -264,6 +264,13 @@ impl Board {
         }
     }
 
+    /// What could not be delivered waits no more.
+    pub(super) fn nothing_waits(&self, lane: Lane) {
+        if let Some(trouble) = self.inner().trouble.get_mut(lane as usize) {
+            *trouble = None;
+        }
+    }
+
     pub(super) fn is_failing(&self, lane: Lane) -> bool {
         self.inner().trouble.get(lane as usize).is_some_and(Option::is_some)
     }

@@ -61,6 +61,11 @@ pub enum Carried {
         /// Why not.
         why: String,
     },
+    /// It could not be sent: its body is gone, or is another.
+    Unreadable {
+        /// What is wrong.
+        why: String,
+    },
 }
 
 /// Who takes requests to the upstream.
@@ -179,8 +184,12 @@ impl<'a, C: Carrier> Delivery<'a, C> {
                 }
                 () = sleep_until(retry_at.unwrap_or_else(Instant::now)), if retry_at.is_some() => {
                     // One at a time, while it is not known whether the upstream is there.
-                    if let Some((_, flight)) = self.failed.pop_first() {
-                        flights.push(self.send(flight));
+                    match self.failed.pop_first().map(|(_, flight)| flight).or_else(|| self.take_next()) {
+                        Some(flight) => flights.push(self.send(flight)),
+                        None => {
+                            self.failing = None;
+                            self.board.nothing_waits(self.lane);
+                        }
                     }
                 }
                 () = self.queue.changed.notified() => {}
@@ -198,20 +207,26 @@ impl<'a, C: Carrier> Delivery<'a, C> {
         while self.failing.is_none() && flights.len() < UNDER_WAY {
             let flight = match self.failed.pop_first() {
                 Some((_, flight)) => flight,
-                None => {
-                    if self.next.is_none() {
-                        self.next = self.read();
-                    }
-                    match self.next.take() {
-                        Some(flight) if self.busy.insert(flight.sender) => flight,
-                        waiting => {
-                            self.next = waiting;
-                            return;
-                        }
-                    }
-                }
+                None => match self.take_next() {
+                    Some(flight) => flight,
+                    None => return,
+                },
             };
             flights.push(self.send(flight));
+        }
+    }
+
+    /// The next request, unless one of its sender is under way.
+    fn take_next(&mut self) -> Option<Flight> {
+        if self.next.is_none() {
+            self.next = self.read();
+        }
+        match self.next.take() {
+            Some(flight) if self.busy.insert(flight.sender) => Some(flight),
+            waiting => {
+                self.next = waiting;
+                None
+            }
         }
     }
 
@@ -219,13 +234,13 @@ impl<'a, C: Carrier> Delivery<'a, C> {
         let carrier = self.carrier;
         let body = match flight.waiting.measure.place {
             Place::Here => Ok(Body::Whole(flight.waiting.body.clone())),
-            Place::File(number) => File::open(body_path(self.queue.folder(), number))
-                .map(|file| Body::File(file, flight.waiting.measure.bytes)),
+            // Looked at anew each time: what has become of it meanwhile must hold up nothing.
+            Place::File(number) => check(&body_path(self.queue.folder(), number), &flight.waiting),
         };
         Box::pin(async move {
             let carried = match body {
                 Ok(body) => carrier.carry(&flight.waiting.head, body).await,
-                Err(error) => Carried::Unanswered { why: format!("a body cannot be read: {}", words(&error)) },
+                Err(why) => Carried::Unreadable { why },
             };
             (flight, carried)
         })
@@ -251,6 +266,10 @@ impl<'a, C: Carrier> Delivery<'a, C> {
             Carried::Answered { status, .. } => {
                 self.recovered();
                 self.refuse(&flight, status);
+            }
+            Carried::Unreadable { why } => {
+                self.board.damaged(why);
+                self.finish(&flight);
             }
             Carried::Unanswered { why } => {
                 flight.failing_since = None;
@@ -312,6 +331,9 @@ impl<'a, C: Carrier> Delivery<'a, C> {
         let oldest = self.pending.values().next();
         let front = oldest.map_or(self.position, |(position, _)| *position);
         let is_empty = self.pending.is_empty() && self.queue.is_empty();
+        if is_empty && self.failing.take().is_some() {
+            self.board.nothing_waits(self.lane);
+        }
         self.board.gone(self.lane, 1, bytes, oldest.map(|(_, arrival_ms)| *arrival_ms), is_empty);
         // Only then its body: until the cursor is past it, it may be read again.
         let moved = self.cursor.write(front);
@@ -356,13 +378,6 @@ impl<'a, C: Carrier> Delivery<'a, C> {
             match self.next_item(&path, segment.number, segment.length, segment.is_ended) {
                 Ok(Some(Item::Request(waiting))) => {
                     let begins = Position { segment: segment.number, offset: waiting.offset };
-                    if let Place::File(number) = waiting.measure.place
-                        && let Err(why) = check(&body_path(self.queue.folder(), number), &waiting)
-                    {
-                        let at = format!("{} of {}, byte {}", why, path.display(), waiting.offset);
-                        self.lose(segment.number, &waiting, at);
-                        continue;
-                    }
                     self.ticket += 1;
                     self.pending.insert(self.ticket, (begins, waiting.arrival_ms));
                     let sender = identity(&waiting.head);
@@ -422,18 +437,11 @@ impl<'a, C: Carrier> Delivery<'a, C> {
         self.reader = None;
         self.position = Position { segment: number + 1, offset: FIRST_LINE.len() as u64 };
     }
-
-    fn lose(&mut self, segment: u64, waiting: &Waiting, text: String) {
-        let bytes = waiting.disk_bytes();
-        self.queue.gone(segment, bytes);
-        self.board.gone(self.lane, 1, bytes, None, self.pending.is_empty() && self.queue.is_empty());
-        self.board.damaged(text);
-    }
 }
 
-/// Whether a body that lies in a file is what was written.
-fn check(path: &Path, waiting: &Waiting) -> Result<(), String> {
-    let lost = |why: String| format!("{}: {why}; what belongs to it is lost: the request", path.display());
+/// A body that lies in a file, if it is what was written.
+fn check(path: &Path, waiting: &Waiting) -> Result<Body, String> {
+    let lost = |why: String| format!("{}: {why}; the request it belongs to is lost", path.display());
     let mut file = File::open(path).map_err(|error| lost(words(&error)))?;
     let (mut crc, mut bytes, mut piece) = (Crc::new(), 0, vec![0; 256 * 1024]);
     loop {
@@ -446,11 +454,11 @@ fn check(path: &Path, waiting: &Waiting) -> Result<(), String> {
             Err(error) => return Err(lost(words(&error))),
         }
     }
-    if bytes == waiting.measure.bytes && crc.sum() == waiting.measure.crc {
-        Ok(())
-    } else {
-        Err(lost("it is damaged".to_owned()))
+    if bytes != waiting.measure.bytes || crc.sum() != waiting.measure.crc {
+        return Err(lost("it is damaged".to_owned()));
     }
+    file.rewind().map_err(|error| lost(words(&error)))?;
+    Ok(Body::File(file, bytes))
 }
 
 /// Whose order a request is part of: an instance of an SDK where it names itself, else everything that has the same

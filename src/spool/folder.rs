@@ -85,6 +85,7 @@ fn refused(path: &Path) -> impl Fn(io::Error) -> SpoolError {
 pub(super) fn take(path: &Path) -> Result<Folder, SpoolError> {
     let refused = refused(path);
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(&refused)?;
+    let synced = |folder: &Path| File::open(folder).and_then(|folder| folder.sync_all());
     let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path.join(LOCK));
     let lock = lock.map_err(&refused)?;
     if !crate::recorder::Handle::claim(&lock).map_err(&refused)? {
@@ -98,7 +99,11 @@ pub(super) fn take(path: &Path) -> Result<Folder, SpoolError> {
             Odd::Spool(error) => error,
         })
     });
-    Ok(Folder { lock, lanes: [launchdarkly?, mobile?, segment?] })
+    let lanes = [launchdarkly?, mobile?, segment?];
+    // A folder that was made just now survives a power cut only where the one it is in does. Not every file system can.
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let _ = synced(path).and_then(|()| synced(above));
+    Ok(Folder { lock, lanes })
 }
 
 /// A folder that only its owner can look into, and that owner we are.
@@ -195,7 +200,21 @@ fn scan(
     file.seek(SeekFrom::Start(start))?;
     let mut segment = Segment { number, start, length, is_ended: true, requests: 0, bytes: 0 };
     let mut reader = Reader::new(file, start);
-    while let Some(item) = reader.next(length, true)? {
+    loop {
+        let item = match reader.next(length, true) {
+            Ok(Some(item)) => item,
+            Ok(None) => break,
+            // What stands before it is delivered, and the rest stays where it is.
+            Err(error) => {
+                found.notes.push(format!(
+                    "{}: cannot be read from byte {} on: {}",
+                    path.display(),
+                    reader.offset(),
+                    words(&error)
+                ));
+                break;
+            }
+        };
         match item {
             Item::Request(waiting) => {
                 segment.requests += 1;

@@ -242,6 +242,20 @@ fn a_request_that_no_upstream_can_digest_is_put_aside_in_the_end() {
 }
 
 #[test]
+fn while_nothing_is_delivered_what_is_put_aside_makes_way_for_the_next_to_be_tried() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut options = options(&folder);
+    options.pace.patience = Duration::from_millis(1);
+    let (spool, _) = open(&options).unwrap();
+    append(&spool, "a").unwrap();
+    // Longer than there is patience with one, so that it is put aside; and then nothing waits.
+    let (spool, got) = delivered(spool, (0..100_000).map(|_| answer(500)));
+    assert!(got.len() > 1 && got.iter().all(|it| it == "500 a"), "{got:?}");
+    let figures = spool.figures();
+    assert_eq!((figures.refused, figures.trouble, figures.waiting_requests), (1, None, 0));
+}
+
+#[test]
 fn a_full_disk_costs_no_answer_that_was_given_and_the_next_request_is_kept_again() {
     let folder = tempfile::tempdir().unwrap();
     let faults = Faults::default();

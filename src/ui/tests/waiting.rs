@@ -28,7 +28,7 @@ fn waiting() -> Figures {
 }
 
 fn stands(app: &mut App<'_>, spool: Figures) {
-    app.update(Message::Health(Health { spool: Some(spool), ..Health::default() }));
+    app.update(Message::Health(Health { spool: Some(Box::new(spool)), ..Health::default() }));
 }
 
 /// The row above the keys.
