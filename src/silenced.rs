@@ -151,8 +151,8 @@ mod tests {
         let mut local = answered(401, "a");
         local.answer = Some(Answer { status: 401, from: AnsweredBy::Local });
         assert_eq!(silence.note(&local), None);
-        let mut node = answered(413, "a");
-        node.headers[0].1 = "NodeJSClient/9.13.7".into();
+        let headers = vec![("user-agent".into(), "NodeJSClient/9.13.7".into())];
+        let node = Envelope { headers, ..answered(413, "a") };
         assert_eq!(silence.note(&node), None);
         let segment = Envelope { path: "/v1/track".into(), ..answered(401, "a") };
         assert_eq!(silence.note(&segment), None);

@@ -12,12 +12,15 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use tempfile::TempDir;
 
+/// An error, and how much of what was to be written is there all the same, in 255ths.
+type Fault = (Errno, u8);
+
 /// What happens to the next calls that reach the disk; nothing, where there is no more.
 #[derive(Clone, Default)]
-struct Faults(Arc<Mutex<VecDeque<Option<(Errno, u8)>>>>);
+struct Faults(Arc<Mutex<VecDeque<Option<Fault>>>>);
 
 impl Faults {
-    fn come(&self, faults: impl IntoIterator<Item = Option<(Errno, u8)>>) {
+    fn come(&self, faults: impl IntoIterator<Item = Option<Fault>>) {
         *self.0.lock().unwrap() = faults.into_iter().collect();
     }
 }
