@@ -98,12 +98,8 @@ fn notes(options: &spool::Options, found: &Found, upstreams: [&Option<Arc<Upstre
         .filter_map(|(requests, upstream)| Some(format!("{requests} go to {}", upstream.as_ref()?.url())))
         .collect();
     if let Some(oldest) = found.oldest_ms.filter(|_| !ways.is_empty()) {
-        let requests: u64 = found.requests.iter().sum();
         let since = Timestamp::from_millisecond(oldest).map(|at| at.to_string()).unwrap_or_default();
-        notes.push(format!(
-            "{requests} requests from before wait in {folder}, the oldest since {since}: {}",
-            ways.join(", ")
-        ));
+        notes.push(format!("requests from before wait in {folder}, the oldest since {since}: {}", ways.join(", ")));
     }
     notes.extend(found.notes.iter().cloned());
     notes
@@ -295,4 +291,23 @@ impl Handler {
 fn answered(arrival: &mut Arrival, response: Response<Answered>) -> Response<Answered> {
     arrival.answer = Some(Answer { status: response.status().as_u16(), from: AnsweredBy::Local });
     response
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upstream_may_say_when_to_come_back_in_seconds_or_by_the_clock() {
+        let read = |text: &str| retry_after(&text.parse().unwrap());
+        assert_eq!(read("7"), Some(Duration::from_secs(7)));
+        let at = Timestamp::now() + jiff::SignedDuration::from_secs(100);
+        let date = rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&at).unwrap();
+        let wait = read(&date).unwrap();
+        assert!(wait > Duration::from_secs(60) && wait <= Duration::from_secs(100), "{date}: {wait:?}");
+        for text in ["Sat, 21 Nov 2020 08:00:00 GMT", "soon", "-1", ""] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
 }

@@ -247,7 +247,7 @@ impl Board {
         trouble.get_or_insert_with(|| Trouble { since_ms: now_ms, why: String::new() }).why = why.to_owned();
         if is_new {
             let waiting = inner.figures.waiting_requests;
-            inner.say(true, format!("{waiting} requests wait in the spool: {why}"));
+            inner.say(true, format!("{} in the spool: {why}", wait(waiting)));
             drop(inner);
             self.arrived.notify_one();
         }
@@ -258,7 +258,7 @@ impl Board {
         let mut inner = self.inner();
         if inner.trouble.get_mut(lane as usize).and_then(Option::take).is_some() {
             let waiting = inner.figures.waiting_requests;
-            inner.say(false, format!("the upstream takes requests again; {waiting} wait in the spool"));
+            inner.say(false, format!("the upstream takes requests again; {} in the spool", wait(waiting)));
             drop(inner);
             self.arrived.notify_one();
         }
@@ -274,4 +274,9 @@ impl Board {
     pub(super) fn is_failing(&self, lane: Lane) -> bool {
         self.inner().trouble.get(lane as usize).is_some_and(Option::is_some)
     }
+}
+
+/// So many requests wait, in words.
+pub(super) fn wait(requests: u64) -> String {
+    if requests == 1 { "1 request waits".to_owned() } else { format!("{requests} requests wait") }
 }

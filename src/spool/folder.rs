@@ -38,7 +38,7 @@ pub enum SpoolError {
     Newer(PathBuf),
     /// Requests wait in it that nothing is configured for.
     #[error(
-        "--spool {}: {requests} requests for {whose} wait in it, and {option} does not say where to deliver them; give it, \
+        "--spool {}: requests for {whose} wait in it ({requests} of them), and {option} does not say where to deliver them; give it, \
          or name another folder", folder.display()
     )]
     NoUpstream {

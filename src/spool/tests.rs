@@ -219,7 +219,7 @@ fn what_fails_is_tried_again_before_anything_else_and_what_is_refused_makes_way(
         said.iter().map(|news| (news.is_bad, news.text.as_str())).collect::<Vec<_>>(),
         [
             (true, "4 requests wait in the spool: http://upstream answered 503"),
-            (false, "the upstream takes requests again; 4 wait in the spool"),
+            (false, "the upstream takes requests again; 4 requests wait in the spool"),
         ]
     );
     // They can be sent again: the file has the form of a segment, and a number makes it one.
