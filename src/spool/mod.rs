@@ -50,6 +50,10 @@ pub const SMALLEST_LIMIT_BYTES: u64 = 64 * 1024;
 const SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
 /// What is put aside of refused requests, at the most, in each lane.
 const ASIDE_BYTES: u64 = 32 * 1024 * 1024;
+/// Bytes that may wait for the disk. A disk that takes no more must not cost memory instead.
+const UNWRITTEN_BYTES: u64 = 64 * 1024 * 1024;
+/// How long a request waits for the disk. Its sender waits with it.
+const DISK_PATIENCE: Duration = Duration::from_secs(5);
 const LANES: usize = 3;
 
 /// What is asked for.
@@ -152,6 +156,7 @@ pub struct Spool {
     queues: [Arc<Queue>; LANES],
     next_body: [AtomicU64; LANES],
     orders: Sender<Order>,
+    unwritten: Arc<AtomicU64>,
     cursors: Mutex<Option<[Cursor; LANES]>>,
     pace: Pace,
     aside_bytes: u64,
@@ -192,6 +197,7 @@ fn open_on(options: &Options, storage: Box<dyn Storage>) -> Result<(Spool, Found
     let [a, b, c] = folder.lanes.map(|lane| (Arc::new(lane.queue), lane.cursor));
     let queues = [a.0, b.0, c.0];
     let (orders, waiting) = channel();
+    let unwritten = Arc::<AtomicU64>::default();
     let writer = Writer {
         storage,
         board: Arc::clone(&board),
@@ -199,6 +205,7 @@ fn open_on(options: &Options, storage: Box<dyn Storage>) -> Result<(Spool, Found
         active: Default::default(),
         next,
         segment_bytes: SEGMENT_BYTES.min(limit / 8),
+        unwritten: Arc::clone(&unwritten),
     };
     let thread = std::thread::Builder::new().name("spool writer".to_owned()).spawn(move || writer.run(&waiting));
     if let Err(error) = thread {
@@ -209,6 +216,7 @@ fn open_on(options: &Options, storage: Box<dyn Storage>) -> Result<(Spool, Found
         queues,
         next_body,
         orders,
+        unwritten,
         cursors: Mutex::new(Some([a.1, b.1, c.1])),
         pace: options.pace,
         aside_bytes: ASIDE_BYTES.min(limit / 16),
@@ -279,14 +287,25 @@ impl Spool {
         if !self.board.take_room(bytes) {
             return Err(NotKept::Full);
         }
-        let (done, is_done) = oneshot::channel();
-        if self.orders.send(Order::Append(Append { lane, head, body, elsewhere, arrival_ms, done })).is_err() {
+        if self.unwritten.fetch_add(bytes, Ordering::Relaxed) + bytes > UNWRITTEN_BYTES.max(bytes) {
+            self.unwritten.fetch_sub(bytes, Ordering::Relaxed);
             self.board.give_room(bytes);
             return Err(NotKept::Failed);
         }
-        match is_done.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(NotKept::Failed),
+        let (done, is_done) = oneshot::channel();
+        if self.orders.send(Order::Append(Append { lane, head, body, elsewhere, arrival_ms, done })).is_err() {
+            self.unwritten.fetch_sub(bytes, Ordering::Relaxed);
+            self.board.give_room(bytes);
+            return Err(NotKept::Failed);
+        }
+        // It may still be written, and then it is delivered as well: twice rather than never.
+        match tokio::time::timeout(DISK_PATIENCE, is_done).await {
+            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(_) => Err(NotKept::Failed),
+            Err(_) => {
+                self.board.cannot_write(&format!("the disk took longer than {} s", DISK_PATIENCE.as_secs()));
+                Err(NotKept::Failed)
+            }
         }
     }
 

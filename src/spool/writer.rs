@@ -11,6 +11,7 @@ use crate::recorder::{Handle, Storage};
 use bytes::Bytes;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use tokio::sync::oneshot;
 
@@ -46,6 +47,8 @@ pub(super) struct Writer {
     pub(super) next: [u64; LANES],
     /// A segment ends once it has so many bytes.
     pub(super) segment_bytes: u64,
+    /// Bytes that wait to be written.
+    pub(super) unwritten: Arc<AtomicU64>,
 }
 
 /// A segment that is being written.
@@ -89,6 +92,7 @@ impl Writer {
         let bytes: u64 = batch.iter().map(|append| (append.head.len() + append.body.len()) as u64).sum();
         let elsewhere: u64 = batch.iter().map(|append| append.elsewhere).sum();
         let result = self.append(lane, &batch, bytes);
+        self.unwritten.fetch_sub(bytes, Ordering::Relaxed);
         match &result {
             Ok((number, length)) => {
                 // The board first: what is delivered is taken off it again.
