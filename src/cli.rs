@@ -1,8 +1,11 @@
 //! The command line: what can be asked for, in the words of `--help`.
 
 mod catalog;
+mod tls;
 
 pub use catalog::{Catalog, CatalogCommand, Infer, Notation, Output, Pull, Review, ReviewFormat, Show, ShowFormat};
+
+pub use tls::Tls;
 
 use crate::attribution::state::{Clock, SEGMENT_DELIVERY_PERCENT};
 use crate::endpoint::{ForwardUrl, ListenOn};
@@ -181,6 +184,9 @@ pub struct Listen {
     /// What to receive.
     #[command(flatten)]
     pub receiving: Receiving,
+    /// Encryption.
+    #[command(flatten)]
+    pub tls: Tls,
     /// Whether to record.
     #[command(flatten)]
     pub recording: Recording,
@@ -207,7 +213,7 @@ pub struct Feed {
     /// Socket for viewers (default: exptap/collector.sock in $XDG_RUNTIME_DIR). Only its owner can open it.
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
-    /// Address for viewers beside the socket (ws://), and for /metrics and /healthz; whoever has the token may use it.
+    /// Address for viewers beside the socket (ws://, or wss:// with --tls or --feed-tls), and for /metrics and /healthz; whoever has the token may use it.
     #[arg(long, value_name = "ADDR:PORT")]
     pub feed: Option<std::net::SocketAddr>,
     /// Another name viewers may ask --feed by. May be given several times.
@@ -241,6 +247,9 @@ pub struct Collect {
     /// What to receive.
     #[command(flatten)]
     pub receiving: Receiving,
+    /// Encryption.
+    #[command(flatten)]
+    pub tls: Tls,
     /// Whether to record.
     #[command(flatten)]
     pub recording: Recording,
@@ -264,7 +273,8 @@ pub struct Collect {
 Example:
   exptap attach                                # the collector on this machine
   exptap attach ssh://staging                  # one on another, by your own ssh: no port, no token
-  exptap attach ws://localhost:9000 --token-file token      # through a tunnel: ssh -L 9000:localhost:8034 staging")]
+  exptap attach ws://localhost:9000 --token-file token      # through a tunnel: ssh -L 9000:localhost:8034 staging
+  exptap attach wss://staging:8034 --ca ca.pem              # without one: exptap collect --feed … --feed-tls")]
 pub struct Attach {
     /// The collector: ssh://[USER@]HOST[:PORT], ws://HOST:PORT, wss://HOST, or the path of a socket. Without it, the usual
     /// socket on this machine.
@@ -283,6 +293,10 @@ pub struct Attach {
     /// File with the token of ws:// and wss:// (default: exptap/token in $XDG_CONFIG_HOME, or the variable EXPTAP_TOKEN).
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// The CA (PEM) that vouches for wss://, and no other; without it, those this machine trusts. A collector that makes
+    /// its own certificate says where its CA is.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
     /// The program that is run for ssh://.
     #[arg(long, value_name = "PROGRAM", default_value = "ssh", env = "EXPTAP_SSH")]
     pub ssh: PathBuf,
@@ -290,7 +304,7 @@ pub struct Attach {
     #[arg(long, value_name = "PROGRAM", default_value = "exptap")]
     pub remote_program: String,
     /// No screen: pass standard input and output on to the collector's socket. What ssh:// runs on the other machine.
-    #[arg(long, conflicts_with_all = ["only", "token_file", "catalog", "mapping", "observed_from", "record", "filter"])]
+    #[arg(long, conflicts_with_all = ["only", "token_file", "ca", "catalog", "mapping", "observed_from", "record", "filter"])]
     pub stdio: bool,
     /// Whether to record.
     #[command(flatten)]

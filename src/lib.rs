@@ -44,6 +44,7 @@ pub mod segment;
 pub mod session;
 pub mod statistics;
 pub mod terminal;
+pub mod tls;
 pub mod ui;
 pub mod untrusted;
 pub mod verdicts;

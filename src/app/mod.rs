@@ -47,6 +47,7 @@ use crate::recorder::Snapshot;
 use crate::report::Report;
 use crate::report::table::grouped;
 use crate::session::Again;
+use crate::tls::Trust;
 use crate::view::SourceRow;
 use jiff::tz::TimeZone;
 use keymap::Scope;
@@ -62,6 +63,8 @@ use store::Store;
 pub struct Setting {
     /// Addresses that are listened on; empty: nothing is (a file is shown).
     pub addresses: Vec<SocketAddr>,
+    /// What devices are to trust there; none: plain HTTP is spoken.
+    pub trust: Option<Trust>,
     /// What is read instead: the name of a file.
     pub reading: Option<String>,
     /// Where requests are forwarded to.

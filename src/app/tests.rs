@@ -15,6 +15,7 @@ mod replay;
 fn app(store: &mut dyn Store) -> App<'_> {
     let setting = Setting {
         addresses: vec!["127.0.0.1:8033".parse().unwrap()],
+        trust: None,
         reading: None,
         forward: Forwarding::default(),
         themes: vec!["default".into(), "light".into(), "mono".into()],

@@ -1,4 +1,4 @@
-//! One connection: HTTP/1.1 over a socket that is watched for silence.
+//! One connection: HTTP/1.1 over a socket, encrypted or not, that is watched for silence.
 //!
 //! hyper's own header timeout also runs while a kept-alive connection rests between two requests, and SDKs flush
 //! every 5 to 30 seconds: closing then would race with the next flush and cost it its one retry. So the two limits
@@ -17,26 +17,41 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
 /// More headers than any SDK behind any chain of proxies sends. hyper's 100 would be answered 431, which is one of
 /// the statuses that silence an SDK for good.
 const HEADERS: usize = 1000;
 
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ended {
+    /// The first byte that came; none: nothing did.
+    pub(super) first_byte: Option<u8>,
+    /// How long it was open.
+    pub(super) after: Duration,
+    /// Whether the other side ended it.
+    pub(super) by_client: bool,
+}
+
 /// Serves one connection until it ends, is silent for too long, or the endpoint stops.
-pub(super) async fn serve<Answer, Answering>(
-    stream: TcpStream,
+pub(super) async fn serve<Socket, Answer, Answering>(
+    stream: Socket,
     limits: Limits,
     status: &Status,
     mut lifetime: Lifetime,
     answer: Answer,
-) where
+) -> Ended
+where
+    Socket: AsyncRead + AsyncWrite + Unpin,
     Answer: Fn(Request<Incoming>, Framing) -> Answering,
     Answering: Future<Output = Response<axum::body::Body>>,
 {
+    let began = Instant::now();
     let watch = Arc::new(Watch::new());
+    let ended = |by_client| Ended { first_byte: watch.moves().first_byte, after: began.elapsed(), by_client };
     let service = service_fn(|request| {
         let framing = watch.request_began();
         let answering = answer(request, framing);
@@ -56,26 +71,30 @@ pub(super) async fn serve<Answer, Answering>(
     let mut until_silent = async |mut connection: Pin<&mut _>| {
         poll_fn(|context| {
             if Future::poll(Pin::as_mut(&mut connection), context).is_ready() {
-                return Poll::Ready(());
+                return Poll::Ready(true);
             }
             let Some(deadline) = watch.deadline(limits) else { return Poll::Pending };
             if silence.deadline() != deadline {
                 silence.as_mut().reset(deadline);
             }
-            silence.as_mut().poll(context).map(|()| status.connection_timed_out())
+            silence.as_mut().poll(context).map(|()| {
+                status.connection_timed_out();
+                false
+            })
         })
-        .await;
+        .await
     };
 
     tokio::select! {
-        () = until_silent(connection.as_mut()) => return,
+        by_client = until_silent(connection.as_mut()) => return ended(by_client),
         () = lifetime.reached(Phase::Draining) => {}
     }
     connection.as_mut().graceful_shutdown();
     tokio::select! {
-        () = until_silent(connection.as_mut()) => {}
+        _ = until_silent(connection.as_mut()) => {}
         () = lifetime.reached(Phase::Stopped) => {}
     }
+    ended(false)
 }
 
 /// How the head of a request says where its body ends.
@@ -92,6 +111,7 @@ struct Watch(Mutex<Moves>);
 
 struct Moves {
     last: Instant,
+    first_byte: Option<u8>,
     head_began: Option<Instant>,
     answering: bool,
     head: HeadScan,
@@ -100,7 +120,13 @@ struct Moves {
 impl Watch {
     fn new() -> Self {
         let now = Instant::now();
-        Self(Mutex::new(Moves { last: now, head_began: None, answering: false, head: HeadScan::default() }))
+        Self(Mutex::new(Moves {
+            last: now,
+            first_byte: None,
+            head_began: None,
+            answering: false,
+            head: HeadScan::default(),
+        }))
     }
 
     fn moves(&self) -> MutexGuard<'_, Moves> {
@@ -110,6 +136,7 @@ impl Watch {
     fn read(&self, bytes: &[u8]) {
         let mut moves = self.moves();
         moves.last = Instant::now();
+        moves.first_byte = moves.first_byte.or(bytes.first().copied());
         if !moves.answering && !bytes.is_empty() {
             let last = moves.last;
             moves.head_began.get_or_insert(last);
@@ -192,12 +219,12 @@ impl HeadScan {
 }
 
 /// A socket that tells its watch about every byte.
-struct Watched {
-    stream: TcpStream,
+struct Watched<Socket> {
+    stream: Socket,
     watch: Arc<Watch>,
 }
 
-impl AsyncRead for Watched {
+impl<Socket: AsyncRead + Unpin> AsyncRead for Watched<Socket> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -212,7 +239,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl<Socket: AsyncWrite + Unpin> AsyncWrite for Watched<Socket> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
         if polled.is_ready() {

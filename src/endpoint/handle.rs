@@ -15,6 +15,7 @@ use crate::envelope::{Answer, AnsweredBy};
 use crate::segment::door::Door;
 use crate::segment::limits::Refusal;
 use crate::segment::webhook::Secret;
+use crate::tls::Identity;
 use axum::body::Body;
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
@@ -34,6 +35,7 @@ pub(super) struct Handler {
     pub(super) status: Arc<Status>,
     pub(super) upstreams: Upstreams,
     pub(super) segment_secret: Option<Secret>,
+    pub(super) tls: Option<Arc<Identity>>,
     pub(super) limits: Limits,
     pub(super) addresses: Vec<SocketAddr>,
 }
@@ -66,7 +68,7 @@ impl Handler {
         match kind {
             PathKind::Segment(Door::Settings) => {
                 self.status.other_request();
-                let settings = segment::settings(path, &parts.headers, self.addresses.first());
+                let settings = segment::settings(path, &parts.headers, self.addresses.first(), self.tls.is_some());
                 let answer = asked.segment_settings(settings);
                 self.pass(parts, body, asked, lifetime, answer).await
             }
@@ -90,7 +92,7 @@ impl Handler {
             }
             PathKind::Home => {
                 self.status.other_request();
-                asked.sentence(StatusCode::OK, answer::home(&self.addresses))
+                asked.sentence(StatusCode::OK, answer::home(&self.addresses, self.tls.is_some()))
             }
             _ => {
                 self.status.other_request();
@@ -277,7 +279,7 @@ fn streaming_body(stream: super::receive::Stream, status: Arc<Status>) -> super:
     StreamBody::new(frames).boxed_unsync()
 }
 
-fn now_ms() -> i64 {
+pub(super) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

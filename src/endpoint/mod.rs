@@ -2,7 +2,7 @@
 //! and Segment do, hands every request on to the core, and forwards it unchanged where it was told to.
 //!
 //! ```text
-//!  SDK ──▶ connection ──▶ paths ──▶ receive ──▶ answer (202, a GIF, CORS)
+//!  SDK ──▶ (tls) ──▶ connection ──▶ paths ──▶ receive ──▶ answer (202, a GIF, CORS)
 //!                                      │   └──▶ forward ──▶ LaunchDarkly or Segment, whose answer goes back as it is
 //!                                      ▼
 //!                                   intake ──▶ the core
@@ -27,6 +27,7 @@ mod receive;
 mod segment;
 mod status;
 mod tap;
+mod tls;
 
 pub use bind::{BindError, DEFAULT_PORT, ListenError, ListenOn};
 pub use forward::{ForwardUrl, ForwardUrlError};
@@ -35,8 +36,10 @@ pub use intake::{Caps, Intake, IntakeReceiver, Loss, Missed, Received, Waited, i
 pub use paths::{PathKind, hint};
 pub use status::{Delivery, Figures, Note, Status};
 pub use tap::{Tap, Taps};
+pub use tls::AUTHORITY_PATH;
 
 use crate::segment::webhook::Secret;
+use crate::tls::Identity;
 use forward::Upstream;
 use handle::Handler;
 use lifetime::{Lifetime, Lifetimes, Phase};
@@ -69,6 +72,8 @@ pub struct Options {
     pub forward_segment: Option<ForwardUrl>,
     /// What Segment's webhooks are signed with. `None`: signatures are not checked.
     pub segment_secret: Option<Secret>,
+    /// Who to be where it speaks TLS. `None`: it speaks plain HTTP.
+    pub tls: Option<Arc<Identity>>,
     /// Sizes and times beyond which the endpoint stops being patient.
     pub limits: Limits,
 }
@@ -107,6 +112,7 @@ pub struct Bound {
     note: Option<String>,
     upstreams: Upstreams,
     segment_secret: Option<Secret>,
+    tls: Option<Arc<Identity>>,
     limits: Limits,
     status: Arc<Status>,
 }
@@ -150,8 +156,8 @@ async fn with_listeners(
     let segment = upstream(options.forward_segment, "--forward-segment", Service::Segment).await?;
     let mobile = mobile.or_else(|| launchdarkly.clone());
     let upstreams = Upstreams { launchdarkly, mobile, segment };
-    let segment_secret = options.segment_secret;
-    Ok(Bound { listeners, addresses, note, upstreams, segment_secret, limits, status: Arc::default() })
+    let Options { segment_secret, tls, .. } = options;
+    Ok(Bound { listeners, addresses, note, upstreams, segment_secret, tls, limits, status: Arc::default() })
 }
 
 async fn upstream(
@@ -196,6 +202,7 @@ impl Bound {
             status: self.status,
             upstreams: self.upstreams,
             segment_secret: self.segment_secret,
+            tls: self.tls,
             limits: self.limits,
             addresses: self.addresses,
         });
@@ -227,7 +234,7 @@ async fn accept(listener: TcpListener, handler: Arc<Handler>, mut lifetime: Life
             },
             () = lifetime.reached(Phase::Draining) => return,
         };
-        let Ok((stream, _)) = connection else {
+        let Ok((stream, peer)) = connection else {
             tokio::time::sleep(REFUSED_PAUSE).await;
             continue;
         };
@@ -236,8 +243,7 @@ async fn accept(listener: TcpListener, handler: Arc<Handler>, mut lifetime: Life
         let (handler, lifetime) = (Arc::clone(&handler), lifetime.clone());
         tokio::spawn(async move {
             handler.status.connection_opened();
-            let answer = |request, framing| handler.answer(request, framing, lifetime.clone());
-            connection::serve(stream, handler.limits, &handler.status, lifetime.clone(), answer).await;
+            tls::serve(stream, peer, &handler, lifetime).await;
             handler.status.connection_closed();
             drop(place);
         });

@@ -15,6 +15,8 @@ pub struct Status {
     preflights: AtomicU64,
     other_requests: AtomicU64,
     refused: AtomicU64,
+    handshakes_failed: AtomicU64,
+    plain_requests: AtomicU64,
     notes: Mutex<Notes>,
 }
 
@@ -98,11 +100,15 @@ pub struct Figures {
     pub other_requests: u64,
     /// Requests refused because their framing was ambiguous.
     pub refused: u64,
+    /// TLS handshakes that failed: a client that does not believe the certificate, or speaks TLS to a plain address.
+    pub handshakes_failed: u64,
+    /// Requests in clear text to an address that speaks TLS, which were refused.
+    pub plain_requests: u64,
     /// How the upstream takes the events of LaunchDarkly's SDKs.
     pub upstream: Delivery,
     /// How Segment's upstream takes the requests of Segment's libraries.
     pub segment_upstream: Delivery,
-    /// Requests to odd or unknown paths.
+    /// Requests to odd or unknown paths, and connections that came to nothing.
     pub hints: u64,
     /// What to do about the latest of them.
     pub last_hint: Option<Note>,
@@ -122,6 +128,8 @@ impl Status {
             preflights: read(&self.preflights),
             other_requests: read(&self.other_requests),
             refused: read(&self.refused),
+            handshakes_failed: read(&self.handshakes_failed),
+            plain_requests: read(&self.plain_requests),
             upstream: notes.upstream.clone(),
             segment_upstream: notes.segment_upstream.clone(),
             hints: notes.hints,
@@ -160,6 +168,14 @@ impl Status {
 
     pub(super) fn refused(&self) {
         self.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn handshake_failed(&self) {
+        self.handshakes_failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn plain_request(&self) {
+        self.plain_requests.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn upstream_answered(&self, service: Service, status: u16) {

@@ -21,6 +21,8 @@ pub struct Counters {
     pub refused_pages: AtomicU64,
     /// Requests with a wrong token, or without one, that were refused.
     pub refused_tokens: AtomicU64,
+    /// TLS handshakes that failed.
+    pub refused_handshakes: AtomicU64,
 }
 
 impl Counters {
@@ -50,6 +52,8 @@ pub(super) fn page(figures: &Figures, kept: Kept, counters: &Counters, recording
     page.counter("connections_timed_out", "Connections closed because nothing came.", figures.connections_timed_out);
     page.counter("other_requests", "Requests on paths that carry no events.", figures.other_requests);
     page.counter("refused_requests", "Requests whose framing was ambiguous.", figures.refused);
+    page.counter("tls_failed", "TLS handshakes of SDKs that failed.", figures.handshakes_failed);
+    page.counter("plain_requests", "Requests in clear text to an address that speaks TLS.", figures.plain_requests);
     page.delivery("upstream", "LaunchDarkly's upstream", &figures.upstream);
     page.delivery("segment_upstream", "Segment's upstream", &figures.segment_upstream);
     page.gauge("backlog_requests", "Requests kept for viewers.", kept.requests);
@@ -60,6 +64,7 @@ pub(super) fn page(figures: &Figures, kept: Kept, counters: &Counters, recording
     page.counter("missed_requests", "Requests that viewers missed, once for each.", read(&counters.gone));
     page.counter("refused_pages", "Requests refused: a web page's, or by another name.", read(&counters.refused_pages));
     page.counter("refused_tokens", "Requests refused for want of the token.", read(&counters.refused_tokens));
+    page.counter("viewers_tls_failed", "TLS handshakes of viewers that failed.", read(&counters.refused_handshakes));
     if let Some(recording) = recording {
         let is_recording = u8::from(!matches!(recording.state, State::Stopped { .. } | State::Refused(_)));
         page.gauge("recording", "Whether what comes is recorded.", is_recording);

@@ -49,12 +49,16 @@ pub(super) fn run(options: cli::Collect) -> ExitCode {
         Err(code) => return code,
     };
     let observed_from_ms = options.receiving.observed_from.unwrap_or_else(now_ms);
+    let encryption = match super::tls::prepare(&options.tls, &options.receiving, &options.feed) {
+        Ok(encryption) => encryption,
+        Err(code) => return code,
+    };
     // The doors first: whoever starts a second collector by mistake is to learn it before SDKs do.
-    let doors = match feed::doors(&options.feed, options.receiving.public) {
+    let doors = match feed::doors(&options.feed, options.receiving.public, encryption.feed) {
         Ok(doors) => doors,
         Err(code) => return code,
     };
-    let wish = match live::Wish::new(&options.receiving, inherited) {
+    let wish = match live::Wish::new(&options.receiving, inherited, encryption.events) {
         Ok(wish) => wish,
         Err(code) => return code,
     };
@@ -71,14 +75,14 @@ pub(super) fn run(options: cli::Collect) -> ExitCode {
     }
     let recorded = Recorded::default();
     recorded.set(desk.snapshot());
-    let told = told(&doors);
+    let told = told(&doors, live.trust.is_some());
     let served = match feed::open(doors, &options.feed, &live, desk.header(Some(observed_from_ms)), recorded.clone()) {
         Ok(Some(served)) => served,
         // There is a socket in any case.
         Ok(None) => return COULD_NOT_BIND.into(),
         Err(code) => return code,
     };
-    let collecting = Collecting { live, served, desk, recorded, requests: 0, lost: 0 };
+    let collecting = Collecting { live, served, desk, recorded, requests: 0, lost: 0, hints: 0 };
     match live::runtime() {
         Ok(runtime) => runtime.block_on(collecting.run(told)),
         Err(code) => code,
@@ -86,9 +90,12 @@ pub(super) fn run(options: cli::Collect) -> ExitCode {
 }
 
 /// Where viewers can look on.
-fn told(doors: &Doors) -> Vec<String> {
+fn told(doors: &Doors, is_trust_told: bool) -> Vec<String> {
     let socket = doors.socket.iter().map(|path| format!("viewers at {}", path.display()));
-    socket.chain(doors.address.iter().map(|address| format!("viewers at ws://{address}, with the token"))).collect()
+    let scheme = if doors.trust.is_some() { "wss" } else { "ws" };
+    let address = doors.address.iter().map(|address| format!("viewers at {scheme}://{address}, with the token"));
+    let trust = doors.trust.iter().filter(|_| !is_trust_told).flat_map(|trust| super::tls::told(trust, None));
+    socket.chain(address).chain(trust).collect()
 }
 
 fn print_units(options: &cli::Collect) -> ExitCode {
@@ -116,6 +123,8 @@ struct Collecting {
     recorded: Recorded,
     requests: u64,
     lost: u64,
+    /// How many hints were said already.
+    hints: u64,
 }
 
 impl Collecting {
@@ -131,10 +140,7 @@ impl Collecting {
         let mut retry = tokio::time::interval(RETRY);
         retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // Whoever starts this waits for these lines; a signal that comes right after them must find us ready.
-        for address in &self.live.addresses {
-            log(Level::Notice, format_args!("listening on http://{address}"));
-        }
-        told.iter().for_each(|line| log(Level::Notice, line));
+        self.live.told().iter().chain(&told).for_each(|line| log(Level::Notice, line));
         notifier.ready(&self.status());
         let mut is_stopping = false;
         loop {
@@ -153,6 +159,7 @@ impl Collecting {
                     false
                 }
                 _ = alive.tick() => {
+                    self.hint();
                     notifier.alive(&self.status());
                     false
                 }
@@ -190,6 +197,15 @@ impl Collecting {
         log(Level::Warning, format_args!("{requests} requests were answered and lost: there was no room for them"));
     }
 
+    /// Says what came to nothing since the last time, by the latest of it: a phone tries again every few seconds.
+    fn hint(&mut self) {
+        let figures = self.live.status.figures();
+        if let Some(hint) = figures.last_hint.filter(|_| figures.hints > self.hints) {
+            log(Level::Warning, hint.text);
+        }
+        self.hints = figures.hints;
+    }
+
     fn status(&self) -> String {
         let viewers = Counters::read(&self.served.hub.counters.viewers);
         format!("{} requests, {} lost, {viewers} viewers", self.requests, self.lost)
@@ -197,6 +213,7 @@ impl Collecting {
 
     /// Nothing is received any more: what there is goes to the file and to viewers.
     fn end(mut self) -> ExitCode {
+        self.hint();
         self.served.stop();
         let (recorded, is_recorded) = self.desk.finish();
         self.served.join();

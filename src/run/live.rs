@@ -1,9 +1,10 @@
 //! A live source: the endpoint on threads of its own, so that answering an SDK never waits for judging or drawing.
 
-use super::{BAD_INPUT, COULD_NOT_BIND, say, secret};
+use super::{BAD_INPUT, COULD_NOT_BIND, say, secret, tls};
 use crate::cli;
 use crate::endpoint::{self, Caps, ForwardUrl, IntakeReceiver, Limits, ListenOn, Status};
 use crate::segment::webhook::Secret;
+use crate::tls::{Identity, Trust};
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -19,6 +20,8 @@ pub(super) struct Live {
     pub(super) intake: IntakeReceiver,
     /// Its counters.
     pub(super) status: Arc<Status>,
+    /// What devices are to trust; none: it speaks plain HTTP.
+    pub(super) trust: Option<Trust>,
     serving: Serving,
 }
 
@@ -45,6 +48,8 @@ pub(super) struct Wish {
     pub(super) forward_segment: Option<ForwardUrl>,
     /// What Segment's webhooks are signed with.
     pub(super) segment_secret: Option<Secret>,
+    /// Who to be where it speaks TLS.
+    pub(super) tls: Option<Arc<Identity>>,
 }
 
 impl Wish {
@@ -52,7 +57,11 @@ impl Wish {
     ///
     /// # Errors
     /// The exit code to end with.
-    pub(super) fn new(asked: &cli::Receiving, inherited: Vec<TcpListener>) -> Result<Self, ExitCode> {
+    pub(super) fn new(
+        asked: &cli::Receiving,
+        inherited: Vec<TcpListener>,
+        tls: Option<Arc<Identity>>,
+    ) -> Result<Self, ExitCode> {
         let segment_secret = secret::read(asked.segment_secret_file.as_deref()).map_err(|why| {
             say(why);
             ExitCode::from(BAD_INPUT)
@@ -65,6 +74,7 @@ impl Wish {
             forward_mobile: asked.forward_mobile.clone(),
             forward_segment: asked.forward_segment.clone(),
             segment_secret,
+            tls,
         })
     }
 }
@@ -76,6 +86,7 @@ impl Live {
     /// The exit code to end with.
     pub(super) fn start(wish: Wish) -> Result<Self, ExitCode> {
         let runtime = runtime()?;
+        let trust = wish.tls.as_ref().map(|identity| identity.trust().clone());
         let options = endpoint::Options {
             listen: wish.listen,
             public: wish.public,
@@ -83,6 +94,7 @@ impl Live {
             forward_mobile: wish.forward_mobile,
             forward_segment: wish.forward_segment,
             segment_secret: wish.segment_secret,
+            tls: wish.tls,
             limits: Limits::default(),
         };
         let binding = async {
@@ -108,12 +120,23 @@ impl Live {
             say(format_args!("cannot start a thread for the endpoint: {error}"));
             ExitCode::from(COULD_NOT_BIND)
         })?;
-        Ok(Self { addresses, intake, status, serving })
+        Ok(Self { addresses, intake, status, trust, serving })
+    }
+
+    /// What to say of where it listens: its addresses, and what devices are to trust.
+    pub(super) fn told(&self) -> Vec<String> {
+        let scheme = if self.trust.is_some() { "https" } else { "http" };
+        let mut lines: Vec<String> =
+            self.addresses.iter().map(|address| format!("listening on {scheme}://{address}")).collect();
+        if let Some(trust) = &self.trust {
+            lines.extend(tls::told(trust, self.addresses.first()));
+        }
+        lines
     }
 
     /// The parts, for one who takes requests from another thread; the endpoint serves until the last is dropped.
-    pub(super) fn into_parts(self) -> (Vec<SocketAddr>, Arc<Status>, IntakeReceiver, Serving) {
-        (self.addresses, self.status, self.intake, self.serving)
+    pub(super) fn into_parts(self) -> (Vec<SocketAddr>, Option<Trust>, Arc<Status>, IntakeReceiver, Serving) {
+        (self.addresses, self.trust, self.status, self.intake, self.serving)
     }
 
     /// Stops serving: what is under way is finished first, for at most five seconds.

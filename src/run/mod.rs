@@ -20,6 +20,7 @@ mod screen;
 mod secret;
 mod service;
 mod tail;
+mod tls;
 mod trial;
 pub mod tui;
 mod watch;
@@ -136,7 +137,11 @@ fn listen(options: cli::Listen) -> ExitCode {
     {
         return code;
     }
-    let wish = match live::Wish::new(&options.receiving, Vec::new()) {
+    let encryption = match tls::prepare(&options.tls, &options.receiving, &options.feed) {
+        Ok(encryption) => encryption,
+        Err(code) => return code,
+    };
+    let wish = match live::Wish::new(&options.receiving, Vec::new(), encryption.events.clone()) {
         Ok(wish) => wish,
         Err(code) => return code,
     };
@@ -144,7 +149,7 @@ fn listen(options: cli::Listen) -> ExitCode {
         launchdarkly: wish.forward.as_ref().map(ToString::to_string),
         segment: wish.forward_segment.as_ref().map(ToString::to_string),
     };
-    let doors = match feed::doors_of_listen(&options.feed, options.share, options.receiving.public) {
+    let doors = match feed::doors_of_listen(&options.feed, options.share, options.receiving.public, encryption.feed) {
         Ok(doors) => doors,
         Err(code) => return code,
     };

@@ -54,6 +54,11 @@ pub(super) fn run(mut live: Live, wish: Wish, mut desk: Desk) -> ExitCode {
     for (name, delivery) in [("the upstream", &figures.upstream), ("Segment's upstream", &figures.segment_upstream)] {
         undelivered(name, delivery).iter().for_each(say);
     }
+    if let Some(hint) = &figures.last_hint {
+        let others = figures.hints.saturating_sub(1);
+        let before = if others > 0 { format!(" ({others} such before)") } else { String::new() };
+        say(format_args!("{}{before}", hint.text));
+    }
     let (recorded, is_recorded) = desk.finish();
     recorded.iter().for_each(say);
     let catalog = wish.given.catalog().unwrap_or_else(|inference| infer(&envelopes, inference));
@@ -136,9 +141,7 @@ fn collect(live: &mut Live, desk: &mut Desk) -> Result<Collected, ExitCode> {
             ExitCode::from(BAD_INPUT)
         })?;
         // Whoever starts this waits for these lines; a signal that comes right after them must find us ready.
-        for address in &live.addresses {
-            say(format_args!("listening on http://{address}"));
-        }
+        live.told().iter().for_each(say);
         let mut stopping = false;
         let mut retry = tokio::time::interval(RETRY);
         retry.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

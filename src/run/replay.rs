@@ -66,6 +66,7 @@ pub(super) fn run(options: cli::Replay) -> ExitCode {
         intake: None,
         replaying: Some(Replaying::new(player, source, how)),
         addresses: Vec::new(),
+        trust: None,
         reading: None,
         forward: Forwarding::default(),
         health: None,

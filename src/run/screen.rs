@@ -81,7 +81,7 @@ pub(super) fn show(
         Ok(runtime) => runtime,
         Err(code) => return code,
     };
-    let (addresses, status, intake, _serving) = live.into_parts();
+    let (addresses, trust, status, intake, _serving) = live.into_parts();
     let (_stop, stopped) = oneshot::channel::<()>();
     if let Some((shop, address)) = shop.zip(addresses.first().copied()) {
         runtime.spawn(send(shop, address, stopped));
@@ -91,6 +91,7 @@ pub(super) fn show(
         intake: Some(intake),
         replaying: None,
         addresses,
+        trust,
         reading: None,
         forward,
         health: Some(Box::new(move || health(&status))),
@@ -124,6 +125,7 @@ pub(super) fn show_read(
         intake: Some(intake),
         replaying: None,
         addresses: Vec::new(),
+        trust: None,
         reading: Some(reading),
         forward: Forwarding::default(),
         health: Some(health),

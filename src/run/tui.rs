@@ -22,6 +22,7 @@ use crate::recording::Mark;
 use crate::report::{Report, table};
 use crate::session::Session;
 use crate::terminal::{Abilities, Screen};
+use crate::tls::Trust;
 use crate::ui;
 use crate::ui::theme::{Depth, Theme, Themes};
 use crossterm::event::{Event, EventStream, KeyEventKind};
@@ -45,6 +46,8 @@ pub struct TuiOptions {
     pub(super) replaying: Option<Replaying>,
     /// Addresses listened on.
     pub addresses: Vec<SocketAddr>,
+    /// What devices are to trust there; none: it speaks plain HTTP, or nothing is listened on.
+    pub trust: Option<Trust>,
     /// What is read instead of listening: the name of a file.
     pub reading: Option<String>,
     /// Where requests are forwarded to.
@@ -88,6 +91,7 @@ pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
         intake,
         replaying,
         addresses,
+        trust,
         reading,
         forward,
         health,
@@ -105,7 +109,7 @@ pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
     if theme == "mono" {
         abilities.depth = Depth::Mono;
     }
-    let setting = Setting { addresses, reading, forward, themes: themes.names() };
+    let setting = Setting { addresses, trust, reading, forward, themes: themes.names() };
     let mut app = App::new(&mut session, setting, TimeZone::system());
     app.take_theme(theme);
     if let Some(warning) = warnings.into_iter().next() {

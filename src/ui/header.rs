@@ -88,13 +88,15 @@ fn identity(app: &App<'_>, full: bool, name: bool) -> Pieces {
     match setting.addresses.first() {
         Some(address) if full => {
             pieces.push((" ● ".into(), Role::Good));
-            pieces.push((address.to_string(), Role::Text));
+            let scheme = if setting.trust.is_some() { "https://" } else { "" };
+            pieces.push((format!("{scheme}{address}"), Role::Text));
             let others = setting.addresses.iter().skip(1);
             pieces.extend(others.map(|other| (format!(" {other}"), Role::Muted)));
         }
         Some(address) => {
             pieces.push((" ● ".into(), Role::Good));
-            pieces.push((format!(":{}", address.port()), Role::Text));
+            let tls = if setting.trust.is_some() { " TLS" } else { "" };
+            pieces.push((format!(":{}{tls}", address.port()), Role::Text));
         }
         None if let Some(link) = app.link() => attached(&mut pieces, link, setting.reading.as_deref(), full),
         None => match &setting.reading {

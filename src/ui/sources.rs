@@ -5,6 +5,7 @@ use super::theme::Role;
 use super::{frame_pane, mark_selection, nothing, page_with, rows};
 use crate::app::Pane;
 use crate::endpoint::Delivery;
+use crate::tls::Trust;
 use crate::view::SourceRow;
 use ratatui::layout::Rect;
 
@@ -25,6 +26,10 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let mut rest = Rect { y: inside.y + 1, height: inside.height.saturating_sub(1), ..inside };
     if let Some(trouble) = &app.health().trouble {
         canvas.strip(rest).gap(1).text("✗ ", Role::Bad).text(trouble, Role::Bad);
+        rest = Rect { y: rest.y + 1, height: rest.height.saturating_sub(1), ..rest };
+    }
+    for line in app.setting().trust.iter().flat_map(trusted) {
+        canvas.strip(rest).gap(1).text(&line, Role::Muted);
         rest = Rect { y: rest.y + 1, height: rest.height.saturating_sub(1), ..rest };
     }
     if list.shown().is_empty() {
@@ -50,6 +55,17 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
         }
         y += u16::try_from(LINES).unwrap_or(2);
     }
+}
+
+/// What devices are to trust, where somebody looks who wonders why a phone sends nothing.
+fn trusted(trust: &Trust) -> Vec<String> {
+    let what = match &trust.authority {
+        Some(path) => format!("TLS: devices must trust the CA {}", path.display()),
+        None => "TLS: the certificate is your own".to_owned(),
+    };
+    let pairs: Vec<&str> = trust.fingerprint.split(':').collect();
+    let halves = pairs.chunks(16).zip(["SHA-256 ", "        "]);
+    std::iter::once(what).chain(halves.map(|(pairs, name)| format!("{name}{}", pairs.join(":")))).collect()
 }
 
 /// Everything together: requests, duplicates, losses, how the upstream takes them.

@@ -24,6 +24,7 @@ mod segment;
 fn app(store: &mut dyn Store) -> App<'_> {
     let setting = Setting {
         addresses: vec!["127.0.0.1:8033".parse().unwrap()],
+        trust: None,
         reading: None,
         forward: Forwarding { launchdarkly: Some("https://events.launchdarkly.com".into()), segment: None },
         themes: Themes::built_in().names(),
