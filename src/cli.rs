@@ -1,8 +1,10 @@
 //! The command line: what can be asked for, in the words of `--help`.
 
+mod about;
 mod catalog;
 mod tls;
 
+pub use about::{Completions, Man, ThemesOf};
 pub use catalog::{Catalog, CatalogCommand, Infer, Notation, Output, Pull, Review, ReviewFormat, Show, ShowFormat};
 
 pub use tls::Tls;
@@ -75,6 +77,14 @@ pub enum Command {
     /// Say how to get traffic in: SDKs, containers, phones, Relay Proxy (also: exptap help sources).
     #[command(long_about = crate::guide::usual())]
     Sources,
+    /// Print completions for a shell.
+    Completions(Completions),
+    /// Print a page of the manual.
+    Man(Man),
+    /// List the themes, or print one to begin your own with.
+    Themes(ThemesOf),
+    /// List the keys of the screens.
+    Keys,
 }
 
 /// How to judge.

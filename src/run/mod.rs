@@ -1,5 +1,6 @@
 //! The edge: commands, files, sockets and the terminal meet the core here.
 
+mod about;
 mod answer;
 mod attach;
 mod bucket;
@@ -89,6 +90,10 @@ pub fn main() -> ExitCode {
         Command::Catalog(options) => catalog::run(options.command),
         Command::WhatIf(options) => what_if::run(&options),
         Command::Sources => sources(),
+        Command::Completions(options) => about::completions(&options),
+        Command::Man(options) => about::man(&options),
+        Command::Themes(options) => about::themes(&options),
+        Command::Keys => about::keys(),
     }
 }
 

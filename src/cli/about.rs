@@ -1,0 +1,40 @@
+//! What exptap says of itself, in the words of `--help`.
+
+use clap::Args;
+
+/// Options of `completions`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  exptap completions bash > ~/.local/share/bash-completion/completions/exptap
+  exptap completions zsh > ~/.zfunc/_exptap            # with fpath+=~/.zfunc before compinit
+  exptap completions fish > ~/.config/fish/completions/exptap.fish")]
+pub struct Completions {
+    /// The shell.
+    #[arg(value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}
+
+/// Options of `man`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  exptap man listen | man -l -
+  exptap man catalog pull > exptap-catalog-pull.1")]
+pub struct Man {
+    /// The command whose page it is; without it, exptap's own, which lists the commands.
+    #[arg(value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+/// Options of `themes`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Example:
+  exptap themes dark > mine.toml               # change it, and then
+  exptap --theme mine.toml")]
+pub struct ThemesOf {
+    /// Print the file of this one.
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+}
