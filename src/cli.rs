@@ -4,7 +4,7 @@ mod about;
 mod catalog;
 mod tls;
 
-pub use about::{Completions, Man, ThemesOf};
+pub use about::{Completions, Healthcheck, Man, ThemesOf};
 pub use catalog::{Catalog, CatalogCommand, Infer, Notation, Output, Pull, Review, ReviewFormat, Show, ShowFormat};
 
 pub use tls::Tls;
@@ -77,6 +77,8 @@ pub enum Command {
     /// Say how to get traffic in: SDKs, containers, phones, Relay Proxy (also: exptap help sources).
     #[command(long_about = crate::guide::usual())]
     Sources,
+    /// Ask whether a collector on this machine is there and answers, for whatever looks after it.
+    Healthcheck(Healthcheck),
     /// Print completions for a shell.
     Completions(Completions),
     /// Print a page of the manual.

@@ -151,6 +151,7 @@ fn every_link_between_the_pages_leads_somewhere() {
         "docs/diff.md",
         "docs/explain.md",
         "docs/failures.md",
+        "docs/packages.md",
         "docs/reasons.md",
         "docs/redact.md",
         "docs/replay.md",

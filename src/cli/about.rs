@@ -1,6 +1,17 @@
 //! What exptap says of itself, in the words of `--help`.
 
 use clap::Args;
+use std::path::PathBuf;
+
+/// Options of `healthcheck`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+The exit code is 0 where a collector (or listen --share) answers, and 1 where none does.")]
+pub struct Healthcheck {
+    /// The collector's socket; without it, the usual one.
+    #[arg(value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+}
 
 /// Options of `completions`.
 #[derive(Debug, Clone, Args)]

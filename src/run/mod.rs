@@ -10,6 +10,7 @@ mod collect;
 mod diff;
 mod explain;
 mod feed;
+mod healthcheck;
 mod live;
 mod map;
 mod pace;
@@ -90,6 +91,7 @@ pub fn main() -> ExitCode {
         Command::Catalog(options) => catalog::run(options.command),
         Command::WhatIf(options) => what_if::run(&options),
         Command::Sources => sources(),
+        Command::Healthcheck(options) => healthcheck::run(&options),
         Command::Completions(options) => about::completions(&options),
         Command::Man(options) => about::man(&options),
         Command::Themes(options) => about::themes(&options),
