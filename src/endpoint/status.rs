@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use tokio::sync::Notify;
 
 /// Live counters of an endpoint. Shared behind an `Arc`; reading never holds up a request.
 #[derive(Debug, Default)]
@@ -18,6 +19,7 @@ pub struct Status {
     handshakes_failed: AtomicU64,
     plain_requests: AtomicU64,
     notes: Mutex<Notes>,
+    hinted: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -137,6 +139,12 @@ impl Status {
         }
     }
 
+    /// Waits until there is a hint that was not waited for yet. What it is about brings no request with it, so nothing
+    /// else would say that there is news.
+    pub async fn next_hint(&self) {
+        self.hinted.notified().await;
+    }
+
     pub(super) fn connection_opened(&self) {
         self.connections.fetch_add(1, Ordering::Relaxed);
         self.connections_open.fetch_add(1, Ordering::Relaxed);
@@ -194,5 +202,7 @@ impl Status {
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         notes.hints += 1;
         notes.last_hint = Some(Note { at_ms, text });
+        drop(notes);
+        self.hinted.notify_one();
     }
 }

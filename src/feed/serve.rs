@@ -4,7 +4,7 @@ use super::{Counters, Guard, Hub, Refusal, Socket, Token, metrics, viewer};
 use crate::endpoint::Status;
 use crate::recorder::Snapshot;
 use crate::recording::{self, Header};
-use crate::tls::{self, Identity, Name, Opened};
+use crate::tls::{self, Failed, Identity, Name, Opened};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -252,6 +252,8 @@ async fn accept_all(
                     match accepted {
                         Ok(Opened::Secure(stream)) => converse(stream, shared, answering).await,
                         Ok(Opened::Plain(stream)) => converse(stream, shared, |_, _| in_clear()).await,
+                        // Somebody looked whether the port is open.
+                        Err(Failed::Silent) => {}
                         Err(_) => Counters::add(&shared.hub.counters.refused_handshakes, 1),
                     }
                 }

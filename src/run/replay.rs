@@ -70,6 +70,7 @@ pub(super) fn run(options: cli::Replay) -> ExitCode {
         reading: None,
         forward: Forwarding::default(),
         health: None,
+        hints: None,
         link: None,
         theme: options.screen.theme,
         fps: options.screen.fps,

@@ -17,7 +17,7 @@ use super::watch::{News, Watch};
 use crate::app::keymap::lookup;
 use crate::app::{Action, App, Effect, Forwarding, Health, Message, Pane, Setting, Tick, TrialNews};
 use crate::attach::Board;
-use crate::endpoint::{IntakeReceiver, Received};
+use crate::endpoint::{IntakeReceiver, Received, Status};
 use crate::recording::Mark;
 use crate::report::{Report, table};
 use crate::session::Session;
@@ -54,6 +54,8 @@ pub struct TuiOptions {
     pub forward: Forwarding,
     /// How forwarding is doing, asked now and then.
     pub health: Option<Box<dyn Fn() -> Health>>,
+    /// The endpoint's counters; they tell when there is a hint to be shown at once.
+    pub hints: Option<Arc<Status>>,
     /// How it stands with the collector that is attached to; tells when to ask at once.
     pub link: Option<Arc<Board>>,
     /// A theme: the name of one, or a file ending in `.toml`.
@@ -95,6 +97,7 @@ pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
         reading,
         forward,
         health,
+        hints,
         link,
         theme,
         fps,
@@ -126,6 +129,7 @@ pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
         themes,
         abilities,
         health,
+        hints,
         link,
         replaying,
         desk,
@@ -195,6 +199,7 @@ struct Loop<'a> {
     themes: Themes,
     abilities: Abilities,
     health: Option<Box<dyn Fn() -> Health>>,
+    hints: Option<Arc<Status>>,
     link: Option<Arc<Board>>,
     replaying: Option<Replaying>,
     desk: Desk,
@@ -289,6 +294,7 @@ impl Loop<'_> {
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now).into()), if wake.is_some() => Woken::Time,
                 () = self.desk.changed() => Woken::Recording,
                 () = link_changed(self.link.as_deref()), if self.link.is_some() => Woken::Link,
+                () = hinted(self.hints.as_deref()), if self.hints.is_some() => Woken::Link,
                 envelope = next_request(&mut intake), if intake.is_some() => Woken::Arrived(envelope),
                 () = replayed(self.replaying.as_ref()), if self.replaying.is_some() => Woken::Replayed,
                 news = self.trials.news() => Woken::Tried(news),
@@ -553,6 +559,14 @@ impl Loop<'_> {
 async fn next_request(intake: &mut Option<IntakeReceiver>) -> Option<Received> {
     match intake {
         Some(intake) => intake.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for a hint of the endpoint.
+async fn hinted(status: Option<&Status>) {
+    match status {
+        Some(status) => status.next_hint().await,
         None => std::future::pending().await,
     }
 }

@@ -163,3 +163,54 @@ fn config(key: CertifiedKey) -> Result<Arc<ServerConfig>, IdentityError> {
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::fs;
+
+    const NOW_MS: i64 = 1_795_737_600_000;
+    const DAY_MS: i64 = 24 * 3_600 * 1_000;
+
+    #[test]
+    fn while_it_runs_a_certificate_is_made_anew_before_it_ends_and_not_sooner() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = vec![Name::Host("localhost".into())];
+        let (identity, _) = Identity::made(folder.path().to_owned(), names, NOW_MS).unwrap();
+        let first = identity.config(NOW_MS);
+        assert!(Arc::ptr_eq(&first, &identity.config(NOW_MS + 365 * DAY_MS)));
+        let renewed = identity.config(NOW_MS + 367 * DAY_MS);
+        assert!(!Arc::ptr_eq(&first, &renewed));
+        assert!(Arc::ptr_eq(&renewed, &identity.config(NOW_MS + 368 * DAY_MS)));
+        // Where none can be made the one there is goes on being shown.
+        fs::remove_file(folder.path().join("ca.key")).unwrap();
+        assert!(Arc::ptr_eq(&renewed, &identity.config(NOW_MS + 2_000 * DAY_MS)));
+    }
+
+    #[test]
+    fn files_of_the_users_own_are_read_again_when_they_are_written_and_half_a_renewal_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (certificate, key) = (folder.path().join("box.pem"), folder.path().join("box.key"));
+        let made = || rcgen::generate_simple_self_signed(["box.example".to_owned()]).unwrap();
+        let mut hour = 0;
+        let mut write = |path: &PathBuf, text: String| {
+            fs::write(path, text).unwrap();
+            // Told apart by the time of writing, which must not depend on how fast this goes.
+            hour += 1;
+            let written = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(hour * 3_600);
+            fs::File::options().append(true).open(path).unwrap().set_modified(written).unwrap();
+        };
+        let first = made();
+        write(&certificate, first.cert.pem());
+        write(&key, first.signing_key.serialize_pem());
+        let (identity, _) = Identity::own(certificate.clone(), key.clone(), NOW_MS).unwrap();
+        let before = identity.config(NOW_MS + LOOK_MS);
+        let second = made();
+        write(&certificate, second.cert.pem());
+        assert!(Arc::ptr_eq(&before, &identity.config(NOW_MS + 2 * LOOK_MS)), "the key is still the old one's");
+        write(&key, second.signing_key.serialize_pem());
+        assert!(Arc::ptr_eq(&before, &identity.config(NOW_MS + 2 * LOOK_MS + 1)), "it is not looked all the time");
+        assert!(!Arc::ptr_eq(&before, &identity.config(NOW_MS + 3 * LOOK_MS)));
+    }
+}

@@ -29,6 +29,10 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let name_columns = 10;
     let code_columns = usize::from(area.width).saturating_sub(name_columns + 2);
     let mut lines = Vec::new();
+    // Somebody tried, and this is what came of it: that is what the person is waiting to hear.
+    if let Some(trouble) = &canvas.app.health().trouble {
+        lines.extend(wrapped(&format!("✗ {trouble}"), area.width.into(), 1, canvas.style(Role::Bad)));
+    }
     for line in guide::first_screen(Door { address, trust: canvas.app.setting().trust.as_ref() }) {
         match line {
             GuideLine::Heading(text) => lines.extend(wrapped(&text, area.width.into(), 1, canvas.style(Role::Strong))),
