@@ -103,7 +103,7 @@ fn to_trust(trust: &Trust, door: Door<'_>) -> Vec<GuideLine> {
         (Some(_), Some(reached)) => {
             lines.push(code("Trust", format!("http://{reached}{AUTHORITY_PATH} (exptap help sources)")));
         }
-        (Some(path), None) => lines.push(code("Trust", format!("the CA {} (exptap help sources)", path.display()))),
+        (Some(path), None) => lines.push(code("Trust", format!("the CA {}", path.display()))),
         (None, _) => lines.push(code("Trust", "the certificate is your own".to_owned())),
     }
     let pairs: Vec<&str> = trust.fingerprint.split(':').collect();
