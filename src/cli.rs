@@ -564,6 +564,9 @@ pub struct WhatIf {
     /// ($.context.device.id), or the value itself; null takes it away. May be given several times.
     #[arg(long, value_name = "LINE=VALUE")]
     pub map_try: Vec<String>,
+    /// Find the smallest set of changes that brings most conversions back, and try it: each change after those before it.
+    #[arg(long, conflicts_with_all = ["set", "map_try", "catalog", "mapping", "clock"])]
+    pub fixes: bool,
     /// Judge by this catalog then.
     #[arg(long, value_name = "FILE")]
     pub catalog: Option<PathBuf>,
