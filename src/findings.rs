@@ -261,6 +261,12 @@ fn finding(state: &State, catalog: &Catalog, (code, experiment, metric, words): 
         (ReasonCode::PrerequisiteFailed, Some(holdout)) => {
             finding.summary += &format!(" Possibly these are held out by {holdout}.");
         }
+        (ReasonCode::HttpRejected, _) => {
+            if let Some(said) = case.kinds.first() {
+                let others = if case.kinds.len() > 1 { ", or something else" } else { "" };
+                finding.summary += &format!(" It said: {said}{others}");
+            }
+        }
         (ReasonCode::EvalError, _) if !case.kinds.is_empty() => {
             finding.summary += &format!(" The error is {}.", kinds_in_words(case));
         }

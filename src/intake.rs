@@ -98,6 +98,9 @@ pub fn sender(envelope: &Envelope) -> Cow<'_, str> {
     }
 }
 
+/// What a Relay Proxy answers, with status 503, that forwards no events (F65).
+pub const RELAY_EVENTS_OFF: &str = "Event proxy is not enabled for this environment";
+
 /// Whose environment a request is of: the credential, else the client-side id, else nobody's in particular.
 pub fn environment_name(envelope: &Envelope) -> Option<&str> {
     envelope.credential.as_ref().map(Credential::as_str).or(Route::of(&envelope.path).client_side_id)
@@ -163,8 +166,14 @@ pub fn envelope(
         .header("x-launchdarkly-payload-id")
         .map(|id| PayloadKey::new(environment_name(envelope).unwrap_or_default(), id));
     let mut request = state.begin(source, Some(envelope.arrival_ms), environment, payload, &text);
-    if envelope.answer.is_some_and(|answer| answer.from == AnsweredBy::Upstream && answer.status >= 400) {
-        state.refused_upstream(&mut request);
+    if let Some(answer) = envelope.answer.filter(|it| it.from == AnsweredBy::Upstream && it.status >= 400) {
+        let text = envelope.answer_text.as_deref();
+        if answer.status == 503 && text.is_some_and(|text| text.contains(RELAY_EVENTS_OFF)) {
+            state.refused_upstream(&mut request, ReasonCode::RelayEventsOff, None);
+        } else {
+            let said = text.map(|text| format!("{} {text}", answer.status));
+            state.refused_upstream(&mut request, ReasonCode::HttpRejected, said.as_deref());
+        }
     }
     if matches!(envelope.signature, Some(Signature::Wrong | Signature::Missing)) {
         state.badly_signed(&mut request);

@@ -427,6 +427,9 @@ reasons! {
     SegmentSignature "segment-signature" "F64" Code Warning Finding;
         "{count} requests that came as Segment's webhook carry no signature by the secret given, or a wrong one; their events are judged all the same.";
         "Give exptap the secret that the webhook destination has, or find out who else posts there."
+    RelayEventsOff "relay-events-off" "F65" Code Error Finding;
+        "The Relay Proxy answered {count} batches of events with “Event proxy is not enabled for this environment”: it forwards no events, and LaunchDarkly gets none of them.";
+        "Set USE_EVENTS=true for the Relay Proxy (sendEvents in its configuration file), or let the SDK send its events to LaunchDarkly directly."
     HttpRejected "http-rejected" "F37" Code Error Finding;
         "Upstream answered {count} batches of events with an error.";
         "Look at the statuses under Sources and check the credential; after a 401, 403 or 404 an SDK sends nothing until it is restarted."

@@ -6,6 +6,7 @@ use super::forward::Upstream;
 use super::intake::Intake;
 use super::lifetime::{Lifetime, Phase};
 use super::mask::{self, Authorized, safe_head};
+use super::overheard::{self, Secrets};
 use super::paths::{self, PathKind};
 use super::receive::{Arrival, Breach, Collected, Stream};
 use super::segment::{self, SegmentRequest};
@@ -192,15 +193,20 @@ impl Handler {
     ) -> Response<Body> {
         let (give, given) = oneshot::channel();
         let status = Arc::clone(&self.status);
+        let secrets = Secrets::of(&parts.headers);
         tokio::spawn(async move {
             let sent = tokio::select! {
                 sent = upstream.send(parts.method, &target, parts.headers, body) => sent,
                 () = lifetime.reached(Phase::Stopped) => Err("exptap was stopped before it answered".to_owned()),
             };
-            let (response, from) = match sent {
+            let response = match sent {
                 Ok(response) => {
                     status.upstream_answered(upstream.service(), response.status().as_u16());
-                    (response.map(Body::new), AnsweredBy::Upstream)
+                    if let Some(arrival) = &mut arrival {
+                        let status = response.status().as_u16();
+                        arrival.answer = Some(Answer { status, from: AnsweredBy::Upstream });
+                    }
+                    overheard::passed(response, &mut arrival, secrets)
                 }
                 Err(reason) => {
                     let reason = format!("{} could not be reached: {reason}", upstream.url());
@@ -210,12 +216,13 @@ impl Handler {
                     };
                     let text = format!("exptap forwards events, and {reason}. {again}.");
                     status.upstream_failed(upstream.service(), now_ms(), reason);
-                    (asked.sentence(StatusCode::SERVICE_UNAVAILABLE, text), AnsweredBy::Local)
+                    let response = asked.sentence(StatusCode::SERVICE_UNAVAILABLE, text);
+                    if let Some(arrival) = &mut arrival {
+                        arrival.answer = Some(Answer { status: response.status().as_u16(), from: AnsweredBy::Local });
+                    }
+                    response
                 }
             };
-            if let Some(arrival) = &mut arrival {
-                arrival.answer = Some(Answer { status: response.status().as_u16(), from });
-            }
             drop(arrival);
             // An error means that the sender has left: the events are delivered all the same.
             let _ = give.send(response);

@@ -22,6 +22,7 @@ mod holder;
 mod intake;
 mod lifetime;
 mod mask;
+mod overheard;
 mod paths;
 mod receive;
 mod segment;

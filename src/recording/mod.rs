@@ -135,7 +135,8 @@ mod tests {
             credential: Some(Credential::mask("sdk-00000000-1f2a")),
             body: body.to_vec().into(),
             wire_bytes: body.len() as u64,
-            answer: Some(Answer { status: 202, from: AnsweredBy::Upstream }),
+            answer: Some(Answer { status: 503, from: AnsweredBy::Upstream }),
+            answer_text: Some("no \"events\"".into()),
             ..Envelope::default()
         }
     }

@@ -156,7 +156,7 @@ impl<'a> Fields<'a> {
             "body" => self.body = Some(Bytes::copy_from_slice(text(value).as_bytes())),
             "body_base64" => self.body_base64 = Some(value),
             "loss" => envelope.loss = loss(value),
-            "response" => envelope.answer = answer(value),
+            "response" => (envelope.answer, envelope.answer_text) = answer(value),
             "signature" => envelope.signature = value.string().and_then(|word| Signature::from_name(&word.text())),
             _ => {}
         }
@@ -247,15 +247,16 @@ fn loss(value: Value<'_>) -> Option<BodyLoss> {
     loss
 }
 
-fn answer(value: Value<'_>) -> Option<Answer> {
-    let Value::Object(object) = value else { return None };
-    let (mut status, mut from) = (None, AnsweredBy::Local);
+fn answer(value: Value<'_>) -> (Option<Answer>, Option<String>) {
+    let Value::Object(object) = value else { return (None, None) };
+    let (mut status, mut from, mut text) = (None, AnsweredBy::Local, None);
     json::members(object, |name, value| match name.text().as_ref() {
         "status" => status = value.integer().and_then(|status| u16::try_from(status).ok()),
         "from" if value.string().is_some_and(|from| from.is("upstream")) => from = AnsweredBy::Upstream,
+        "text" => text = string(value),
         _ => {}
     });
-    Some(Answer { status: status?, from })
+    (status.map(|status| Answer { status, from }), text)
 }
 
 fn part(value: Value<'_>) -> Option<Part> {

@@ -108,7 +108,11 @@ fn tail(line: &mut Vec<u8>, envelope: &Envelope) {
             AnsweredBy::Local => "local",
             AnsweredBy::Upstream => "upstream",
         };
-        member(line, "response", &json!({"status": answer.status, "from": from}));
+        let mut response = json!({"status": answer.status, "from": from});
+        if let (Some(text), Some(members)) = (&envelope.answer_text, response.as_object_mut()) {
+            members.insert("text".to_owned(), text.as_str().into());
+        }
+        member(line, "response", &response);
     }
     if let Some(signature) = envelope.signature {
         member(line, "signature", &json!(signature.name()));
