@@ -4,6 +4,7 @@ mod bucket;
 mod doubled;
 mod placeholder;
 mod senders;
+mod sessions;
 mod through_segment;
 
 use crate::attribution::evidence::Evidence;
@@ -53,6 +54,9 @@ pub fn findings(
     );
     findings.extend(look_alikes(state, catalog));
     findings.extend(placeholder::placeholder_keys(state));
+    findings.extend(sessions::throwaway_keys(state, catalog));
+    findings.extend(sessions::login_splits(state, catalog));
+    findings.extend(sessions::identify_races(state, catalog));
     findings.extend(bucket::mismatches(state, catalog));
     through_segment::name_the_kind(state, catalog, &mut findings);
     findings.extend(doubled::doubled(state, catalog));

@@ -376,6 +376,15 @@ reasons! {
     KeyNearMiss "key-near-miss" "F4" Documented Error Finding;
         "{key} converted, {near} was exposed: they differ by {how}.";
         "Use the same key for the evaluation and for the conversion."
+    ThrowawayKeys "throwaway-keys" "F63" Choice Error Finding;
+        "{count} of {total} anonymous {unit} contexts{share} were in one payload only, and none of those that were exposed by {flag} converts: a new key is made up for every request.";
+        "Keep the key where it outlives the request, in a cookie or on the device, and use it for the evaluation and for the conversion."
+    LoginSplit "login-split" "F6" Documented Error Finding;
+        "{count} conversions of {metric} are of a {unit} that was exposed under another key before it logged in: exposed as anonymous {near}, converted as {key}. LaunchDarkly does not join the two.";
+        "Evaluate {flag} again after the login, or let a multi-context carry a key that stays the same and randomize by that."
+    IdentifyRace "identify-race" "F51" Corroborated Warning Finding;
+        "{count} exposures of {experiment} are of a {unit} that identify() had replaced already: {key} was still evaluated after {near} was identified.";
+        "Await identify() before the flag is read."
     SampleRatioMismatch "sample-ratio-mismatch" "F52" Documented Error Finding;
         "The arms of {experiment} are not filled as allocated: {observed} against {expected}.";
         "Check the SDK's version, identify() races, redirects and deduplication before reading any result."

@@ -40,6 +40,9 @@ impl State {
         if event.kind == Kind::Custom && event.shape != Shape::Contexts {
             self.note_custom(request, event, environment, number, t_ms);
         }
+        if environment == EnvironmentMatch::Same && (request.origin.is_some() || event.kind == Kind::Alias) {
+            self.note_contexts(request, event);
+        }
         if event.kind == Kind::Summary {
             request.summary(&self.judge, event, environment, number, t_ms);
         } else if event.kind == Kind::Feature {

@@ -19,6 +19,8 @@ mod resolve;
 pub mod segment;
 mod settle;
 mod shared;
+mod sample;
+pub mod sessions;
 pub mod sightings;
 mod snapshot;
 pub mod state;

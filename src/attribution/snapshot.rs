@@ -27,6 +27,7 @@ impl State {
             + self.unit_sets(earlier)
             + self.unmatched.unshared_bytes(&earlier.unmatched)
             + self.sightings.unshared_bytes(&earlier.sightings)
+            + self.sessions.unshared_bytes(&earlier.sessions)
             + self.payloads.unshared_bytes(&earlier.payloads)
             + self.pending.unshared_bytes(&earlier.pending, |_| 0)
     }

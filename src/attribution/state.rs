@@ -10,6 +10,7 @@ use super::judge::{Codes, Judge};
 use super::list::List;
 use super::points::Points;
 use super::request::Payloads;
+use super::sessions::Sessions;
 use super::sightings::Sightings;
 use super::tail::Tail;
 use super::tally::{CodeCounts, EvidenceKey, IterationCounts, Totals};
@@ -256,6 +257,7 @@ pub struct State {
     pub(super) evidence_by_key: HashMap<EvidenceKey, u32, RandomState>,
     pub(super) unmatched: Unmatched,
     pub(super) sightings: Sightings,
+    pub(super) sessions: Sessions,
     pub(super) sources: Vec<Arc<str>>,
     pub(super) payloads: Payloads,
     pub(super) pending: List<(i64, u32), 64>,
@@ -297,6 +299,7 @@ impl State {
             evidence_by_key: HashMap::default(),
             unmatched: Unmatched::new(shares_clones),
             sightings: Sightings::default(),
+            sessions: Sessions::default(),
             sources: Vec::new(),
             payloads: Payloads::new(shares_clones),
             pending: List::new(shares_clones),
