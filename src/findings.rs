@@ -2,6 +2,7 @@
 
 mod bucket;
 mod doubled;
+mod pages;
 mod placeholder;
 mod senders;
 mod sessions;
@@ -63,6 +64,7 @@ pub fn findings(
     findings.extend(through_segment::id_mismatches(state, catalog));
     findings.extend(through_segment::meant_for_pages(state, catalog));
     findings.extend(through_segment::delivery_rate(state));
+    findings.extend(pages::unmatched(state, catalog, experiments));
     findings.extend(senders::by_senders(state, catalog, experiments));
     findings.extend(experiments.iter().flat_map(|experiment| uneven_arms(catalog, experiment)));
     let silent = silent_metrics(state, catalog, experiments, &findings);

@@ -201,12 +201,13 @@ fn origin(envelope: &Envelope, text: &str) -> Option<Origin> {
     let path = envelope.path.split('?').next().unwrap_or_default();
     let is_mobile = path.split('/').any(|segment| segment == "mobile");
     // A browser's own name may hold anything: Edge is one.
-    let agent = envelope.header("x-launchdarkly-user-agent").or_else(|| envelope.header("user-agent")).unwrap_or_default();
+    let agent =
+        envelope.header("x-launchdarkly-user-agent").or_else(|| envelope.header("user-agent")).unwrap_or_default();
     let agent = agent.split('/').next().unwrap_or_default().to_ascii_lowercase();
-    let is_of_a_device =
-        is_mobile || (route.client_side_id.is_some() && !EDGE.iter().any(|edge| agent.contains(edge)));
+    let is_of_a_device = is_mobile || (route.client_side_id.is_some() && !EDGE.iter().any(|edge| agent.contains(edge)));
     let instance = envelope.header("x-launchdarkly-instance-id");
-    let instance = instance.map(|id| sessions::hash_of((environment_name(envelope), "instance", id))).unwrap_or(payload);
+    let instance =
+        instance.map(|id| sessions::hash_of((environment_name(envelope), "instance", id))).unwrap_or(payload);
     Some(Origin { payload, instance: is_of_a_device.then_some(instance) })
 }
 

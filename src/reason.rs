@@ -427,6 +427,9 @@ reasons! {
     SdkGoalsBug "sdk-goals-bug" "F34" Corroborated Warning Finding;
         "No event of the {kind} metric {metric} has arrived, and {senders} is of the versions reported to drop such events (js-client-sdk issue 275).";
         "Upgrade this SDK, or measure it by a custom metric."
+    UrlNoMatch "url-no-match" "F31" Code Error Finding;
+        "{near} was visited, and nothing has arrived for {metric}: the page is not the {kind} {detail}, by its {how}.";
+        "Match the page that is visited: in exact, the query and the hash count; in a simple match, neither may stand in the pattern; substrings and regular expressions never see the query. Case and scheme count everywhere, and a slash at the end is forgiven on the page only."
     AllflagsOverexposure "allflags-overexposure" "F62" Corroborated Warning Finding;
         "{count} evaluations of three or more flags within five milliseconds for one context: allFlags() exposes it to every experiment at once, whether or not anything of them is seen.";
         "Set sendEventsOnlyForVariation in the JavaScript SDK, and call variation() where the feature is shown."

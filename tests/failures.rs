@@ -56,11 +56,7 @@ fn the_page_names_no_test_and_no_code_that_is_not_there() {
         } else if !seen_in.contains(' ') {
             assert!(tests.contains(&format!("fn {seen_in}(")), "F{number}: no test {seen_in}");
         }
-        assert_eq!(
-            codes.is_empty(),
-            seen_in.contains(' '),
-            "F{number} is told, and seen in a test, or says why not"
-        );
+        assert_eq!(codes.is_empty(), seen_in.contains(' '), "F{number} is told, and seen in a test, or says why not");
     }
     // F9, which every other test has by the way.
     let unknown = found(

@@ -116,8 +116,7 @@ const MAPPED: &str = "additional_context_keys.device=$.context.device.id";
 fn two_faults_of_the_same_conversions_are_mended_one_after_the_other_though_neither_helps_alone() {
     // Of 100 orders on 90 exposed devices each fails twice: its metric does not analyse devices, and it names none.
     let orders: Vec<Value> = (0..100).map(order).collect();
-    let requests =
-        [post(1, "/bulk", &exposures(0..90)), post(2, "/v1/batch", &json!({"batch": orders}))];
+    let requests = [post(1, "/bulk", &exposures(0..90)), post(2, "/v1/batch", &json!({"batch": orders}))];
     let Plan { fixes, change } = plan(&requests, &catalog(SHOP));
     assert_eq!(
         steps(&fixes),
@@ -190,10 +189,7 @@ Where to begin
     let json = serde_json::to_value(&report).unwrap();
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
     assert_eq!(keys(&json["fixes"]), "counted lost note remains steps tried");
-    assert_eq!(
-        keys(&json["fixes"]["steps"][0]),
-        "alone code experiment fix gained loses map_try metric set then"
-    );
+    assert_eq!(keys(&json["fixes"]["steps"][0]), "alone code experiment fix gained loses map_try metric set then");
     assert_eq!(keys(&json["fixes"]["remains"][0]), "code conversions experiment fix metric tried");
 }
 

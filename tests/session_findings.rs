@@ -149,7 +149,10 @@ fn who_was_exposed_before_a_login_and_converts_after_it_is_told_with_both_keys()
         (&finding["severity"], &finding["confidence"], &finding["events"], &finding["units"]),
         (&json!("error"), &json!("likely"), &json!(1), &json!(1))
     );
-    assert_eq!((&finding["experiment"], &finding["metric"], &finding["examples"]), (&json!("x"), &json!("orders"), &json!([2])));
+    assert_eq!(
+        (&finding["experiment"], &finding["metric"], &finding["examples"]),
+        (&json!("x"), &json!("orders"), &json!([2]))
+    );
     assert_eq!(
         finding["summary"],
         "1 conversions of orders are of a user that was exposed under another key before it logged in: exposed as \
@@ -200,9 +203,7 @@ fn conversions_without_exposure_that_nothing_ties_to_an_anonymous_one_are_no_log
     assert_eq!(found(&envelopes, "login-split"), Value::Null);
     // A terminal that many log in to is nobody's.
     let mut shared = vec![post(BROWSER, 1, Some("till"), &exposed)];
-    shared.extend((0..8).map(|n| {
-        post(BROWSER, 2 + n, Some("till"), &json!([order(user(&format!("u-{n}")), 1000)]))
-    }));
+    shared.extend((0..8).map(|n| post(BROWSER, 2 + n, Some("till"), &json!([order(user(&format!("u-{n}")), 1000)]))));
     assert_eq!(found(&shared, "login-split"), Value::Null);
 }
 

@@ -145,8 +145,7 @@ fn of_what_a_refusal_says_the_beginning_is_kept_without_the_credential_and_all_o
 
 #[test]
 fn a_refusal_that_never_ends_does_not_keep_back_what_was_received() {
-    let upstream =
-        Upstream::start(|_| b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 9\r\n\r\ndown".to_vec());
+    let upstream = Upstream::start(|_| b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 9\r\n\r\ndown".to_vec());
     let mut running = start(upstream.options());
     let mut client = running.client();
     client.send(&post("/bulk", "", b"[]"));

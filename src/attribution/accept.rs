@@ -43,6 +43,13 @@ impl State {
         if environment == EnvironmentMatch::Same && (request.origin.is_some() || event.kind == Kind::Alias) {
             self.note_contexts(request, event);
         }
+        if event.url.is_some()
+            && environment == EnvironmentMatch::Same
+            && !request.is_of_segment
+            && self.judge.has_pages()
+        {
+            self.note_page_of(event, t_ms);
+        }
         if event.kind == Kind::Summary {
             request.summary(&self.judge, event, environment, number, t_ms);
         } else if event.kind == Kind::Feature {

@@ -36,6 +36,7 @@ impl State {
         let evidence = self.merge_evidence(&other, &units, events_before);
         self.merge_sightings(&other, events_before);
         self.sessions.merge(&other.sessions);
+        self.pages.merge(&other.pages);
         let log_before = (self.log.next(), self.records.next());
         self.merge_log(&other, &states, events_before);
         self.merge_payloads(&other, &states, &evidence, log_before, events_before);

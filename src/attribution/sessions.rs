@@ -291,15 +291,7 @@ impl State {
 }
 
 impl Sessions {
-    fn note(
-        &mut self,
-        tie: Tie,
-        session: u64,
-        (kind, key): (&str, &str),
-        is_anonymous: bool,
-        event: Kind,
-        t_ms: i64,
-    ) {
+    fn note(&mut self, tie: Tie, session: u64, (kind, key): (&str, &str), is_anonymous: bool, event: Kind, t_ms: i64) {
         let member = Member {
             kind: kind.into(),
             key: key.into(),

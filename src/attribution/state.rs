@@ -16,6 +16,7 @@ use super::tail::Tail;
 use super::tally::{CodeCounts, EvidenceKey, IterationCounts, Totals};
 use super::units::{UnitId, UnitTable};
 use super::unmatched::Unmatched;
+use super::visited::Pages;
 use crate::reason::{Category, ReasonCode};
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
@@ -258,6 +259,7 @@ pub struct State {
     pub(super) unmatched: Unmatched,
     pub(super) sightings: Sightings,
     pub(super) sessions: Sessions,
+    pub(super) pages: Pages,
     pub(super) sources: Vec<Arc<str>>,
     pub(super) payloads: Payloads,
     pub(super) pending: List<(i64, u32), 64>,
@@ -300,6 +302,7 @@ impl State {
             unmatched: Unmatched::new(shares_clones),
             sightings: Sightings::default(),
             sessions: Sessions::default(),
+            pages: Pages::default(),
             sources: Vec::new(),
             payloads: Payloads::new(shares_clones),
             pending: List::new(shares_clones),

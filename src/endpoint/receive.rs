@@ -99,7 +99,19 @@ impl Arrival {
             None => Kept::NoRoom,
         };
         let progress = Arc::default();
-        Self { intake, arrival_ms, method, head, progress, answer: None, answer_text: None, limit_bytes, segment: None, announced, kept }
+        Self {
+            intake,
+            arrival_ms,
+            method,
+            head,
+            progress,
+            answer: None,
+            answer_text: None,
+            limit_bytes,
+            segment: None,
+            announced,
+            kept,
+        }
     }
 
     /// Receives the body while it may be kept. `stall` is how long the sender may be silent.

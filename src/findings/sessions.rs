@@ -52,7 +52,8 @@ pub(super) fn throwaway_keys(state: &State, catalog: &Catalog) -> Vec<Finding> {
         let finding = finished(state, ReasonCode::ThrowawayKeys, experiment, None, &evidence, &slots);
         // Where nothing converts at all, it may be that nobody has yet.
         let slots = judged.first_slot..judged.first_slot + judged.iteration.metrics.len() as u32;
-        let arrives = slots.into_iter().any(|slot| state.slot_counts(slot).is_some_and(|it| it.iter().next().is_some()));
+        let arrives =
+            slots.into_iter().any(|slot| state.slot_counts(slot).is_some_and(|it| it.iter().next().is_some()));
         let confidence = if arrives { Confidence::Likely } else { Confidence::Ask };
         findings.push(Finding { confidence, ..finding });
     }
@@ -91,8 +92,7 @@ pub(super) fn login_splits(state: &State, catalog: &Catalog) -> Vec<Finding> {
         let experiment = state.judge().iterations().get(slot.iteration as usize)?.experiment;
         let (experiment, metric) = (catalog.experiments.get(experiment), catalog.metrics.get(slot.metric as usize));
         let (from, to) = named?;
-        let mut slots =
-            vec![("count", evidence.events.to_string()), ("key", to.to_owned()), ("near", from.to_owned())];
+        let mut slots = vec![("count", evidence.events.to_string()), ("key", to.to_owned()), ("near", from.to_owned())];
         texts(ReasonCode::LoginSplit, experiment, metric, &mut slots);
         let finding = finished(state, ReasonCode::LoginSplit, experiment, metric, &evidence, &slots);
         Some(Finding { confidence: Confidence::Likely, ..finding })

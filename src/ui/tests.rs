@@ -158,6 +158,7 @@ fn tried() -> crate::app::TrialResult {
                 .into(),
         difference: Difference {
             exptap_what_if: 1,
+            fixes: None,
             changes: vec!["mapping: additional_context_keys.device=$.context.device.id".into()],
             catalog: Pair { before: "file", after: "file" },
             clock: Pair { before: "creation", after: "creation" },

@@ -345,7 +345,8 @@ impl<E: Events + ?Sized> Search<'_, '_, E> {
         let subject = |finding: &Finding| (finding.code, finding.experiment.clone(), finding.metric.clone());
         let was_tried = |finding: &Finding| tried.iter().any(|it| subject(&it.finding) == subject(finding));
         let note = self.was_cut.then(|| {
-            "There is more that could be tried; it was left at this many judgements, and a smaller set may do".to_owned()
+            "There is more that could be tried; it was left at this many judgements, and a smaller set may do"
+                .to_owned()
         });
         Ok(Fixes {
             tried: true,
