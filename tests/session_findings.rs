@@ -132,6 +132,8 @@ fn anonymous_contexts_that_come_back_or_convert_are_no_throwaway_keys() {
     let mut back = visits(24, |n| user(&format!("u-{n}")));
     back.extend((0..3).map(|n| post(SERVER, 100 + n, None, &json!([feature(anonymous(&format!("a-{n}")), 5)]))));
     assert_eq!(found(&back, "throwaway-keys"), Value::Null, "they come back");
+    // What converts has keys of another sort, as Segment's: a key that is thrown away is not why they do not join.
+    assert_eq!(found(&visits(30, |n| user(&format!("u-{n}"))), "throwaway-keys"), Value::Null);
     // Plain events say nothing of payloads.
     let events: Vec<Value> = (0..30).map(|n| feature(anonymous(&format!("a-{n}")), 0)).collect();
     let catalog = catalog();

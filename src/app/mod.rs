@@ -23,6 +23,7 @@ mod reading;
 mod recording;
 pub mod replay;
 pub mod store;
+mod survey;
 mod trial;
 mod views;
 
@@ -36,6 +37,7 @@ pub use overlay::{Line, LineError, LinePurpose, Overlay};
 pub use rate::Rate;
 pub use recording::Banner;
 pub use replay::{ReplayCommand, ReplayView};
+pub use survey::{Survey, Surveyed};
 pub use trial::{Trial, TrialNews, TrialRequest, TrialResult, TrialState};
 pub use views::{BOTH_SIDES, Detail, Side, View, Why};
 
@@ -130,6 +132,8 @@ pub enum Message<'a> {
     Recording(Snapshot),
     /// The trial of a fix stands so.
     Trial(Box<TrialNews>),
+    /// What a session that is large came to.
+    Surveyed(Box<Surveyed>),
     /// There is time to go on with what was left.
     Spare,
     /// A remark for the user, on the last line until the next key; true: it is bad news.
@@ -229,6 +233,8 @@ pub struct App<'a> {
     recording: Option<Snapshot>,
     /// Trials asked for so far.
     trials: u64,
+    /// What the panes show is being made elsewhere.
+    is_surveying: bool,
 }
 
 /// What it came to that something was read again.
@@ -281,6 +287,7 @@ impl<'a> App<'a> {
             aimed_cell: None,
             recording: None,
             trials: 0,
+            is_surveying: false,
         };
         app.live.change(app.store, |_| ());
         app.refresh();
@@ -345,6 +352,7 @@ impl<'a> App<'a> {
             Message::Given(given, what) => self.take_given(*given, what, &mut effects.effects),
             Message::Recording(snapshot) => self.take_recording(snapshot),
             Message::Trial(news) => effects.redraw = self.take_trial(*news),
+            Message::Surveyed(surveyed) => self.take_survey(*surveyed),
             Message::Spare => self.go_on_searching(),
             Message::Notice(text, bad) => self.notice = Some(Notice { text, bad }),
         }
@@ -467,6 +475,11 @@ impl<'a> App<'a> {
 
     fn pause(&mut self) {
         let freeze = !self.live.is_frozen();
+        if self.store.snapshot().is_some() {
+            // The panes stay at what they show, a moment behind the rows: a key does not wait for a million contexts.
+            self.live.freeze(self.store, freeze);
+            return;
+        }
         if freeze {
             // The panes are frozen in step with the rows, not up to a refresh behind them.
             self.refresh();
@@ -583,7 +596,10 @@ impl<'a> App<'a> {
     /// Whether what is costly to make would come out differently now.
     pub fn wants_refresh(&self) -> bool {
         let revision = self.store.revision();
-        self.refreshed_revision != Some(revision) || (!self.live.is_frozen() && self.shown_revision != Some(revision))
+        !self.is_surveying
+            && (self.refreshed_revision != Some(revision)
+                || self.units.is_on_its_way()
+                || (!self.live.is_frozen() && self.shown_revision != Some(revision)))
     }
 
     /// Whether time alone can change something: a rate that dies away, a verdict that is pending.

@@ -27,14 +27,16 @@ pub(super) fn throwaway_keys(state: &State, catalog: &Catalog) -> Vec<Finding> {
         let kind = &judged.iteration.randomization_unit;
         let (contexts, is_whole) = state.anonymous_contexts();
         let (mut all, mut of_one) = (0_u64, 0_u64);
-        let (mut evidence, mut has_converted) = (Evidence::default(), false);
+        let (mut evidence, mut has_converted, mut converts_unexposed) = (Evidence::default(), false, false);
         for context in contexts.filter(|context| context.kind == *kind) {
             all += 1;
             of_one += u64::from(context.is_of_one_payload());
-            let Some(exposed) = state_of(state, kind, &context.key, index).filter(|unit| unit.own_arm().is_some())
-            else {
+            let Some(unit) = state_of(state, kind, &context.key, index) else { continue };
+            if unit.own_arm().is_none() {
+                converts_unexposed |= state.conversions_of(unit).next().is_some();
                 continue;
-            };
+            }
+            let exposed = unit;
             has_converted |= !exposed.aggregates.is_empty();
             evidence.units.insert(exposed.unit);
             evidence.events += exposed.per_variation.iter().map(|(_, count)| u64::from(*count)).sum::<u64>();
@@ -42,7 +44,12 @@ pub(super) fn throwaway_keys(state: &State, catalog: &Catalog) -> Vec<Finding> {
             exposed.points.iter().for_each(|point| evidence.see(Some(point.t_ms)));
         }
         let is_thrown_away = all >= THROWAWAY && of_one * 100 >= all * THROWAWAY_PERCENT;
-        if !is_thrown_away || has_converted || evidence.events == 0 {
+        let slots = judged.first_slot..judged.first_slot + judged.iteration.metrics.len() as u32;
+        let arrives =
+            slots.into_iter().any(|slot| state.slot_counts(slot).is_some_and(|it| it.iter().next().is_some()));
+        // Where what converts has other keys, such as those of another sender, that is why nothing joins.
+        let is_explained = arrives && !converts_unexposed;
+        if !is_thrown_away || has_converted || is_explained || evidence.events == 0 {
             continue;
         }
         let experiment = catalog.experiments.get(judged.experiment);
@@ -51,9 +58,6 @@ pub(super) fn throwaway_keys(state: &State, catalog: &Catalog) -> Vec<Finding> {
         texts(ReasonCode::ThrowawayKeys, experiment, None, &mut slots);
         let finding = finished(state, ReasonCode::ThrowawayKeys, experiment, None, &evidence, &slots);
         // Where nothing converts at all, it may be that nobody has yet.
-        let slots = judged.first_slot..judged.first_slot + judged.iteration.metrics.len() as u32;
-        let arrives =
-            slots.into_iter().any(|slot| state.slot_counts(slot).is_some_and(|it| it.iter().next().is_some()));
         let confidence = if arrives { Confidence::Likely } else { Confidence::Ask };
         findings.push(Finding { confidence, ..finding });
     }

@@ -19,6 +19,7 @@ mod replay;
 mod screen;
 mod secret;
 mod service;
+mod survey;
 mod tail;
 mod trial;
 pub mod tui;

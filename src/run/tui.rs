@@ -12,10 +12,11 @@
 use super::pace::{Dirty, Pace};
 use super::recording::Desk;
 use super::replay::{Replayed, Replaying};
+use super::survey::Surveys;
 use super::trial::Trials;
 use super::watch::{News, Watch};
 use crate::app::keymap::lookup;
-use crate::app::{Action, App, Effect, Forwarding, Health, Message, Pane, Setting, Tick, TrialNews};
+use crate::app::{Action, App, Effect, Forwarding, Health, Message, Pane, Setting, Surveyed, Tick, TrialNews};
 use crate::attach::Board;
 use crate::endpoint::{IntakeReceiver, Received};
 use crate::recording::Mark;
@@ -126,6 +127,8 @@ pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
         replaying,
         desk,
         trials: Trials::default(),
+        surveys: Surveys::default(),
+        surveyed_since: None,
         watch,
         started: Instant::now(),
         second: 0,
@@ -195,6 +198,9 @@ struct Loop<'a> {
     replaying: Option<Replaying>,
     desk: Desk,
     trials: Trials,
+    surveys: Surveys,
+    /// When the survey under way began.
+    surveyed_since: Option<Instant>,
     watch: Watch,
     started: Instant,
     /// The second of the last tick.
@@ -220,6 +226,7 @@ enum Woken {
     Replayed,
     Recording,
     Tried(TrialNews),
+    Surveyed(Surveyed),
     Link,
     Look,
     Spare,
@@ -288,6 +295,7 @@ impl Loop<'_> {
                 envelope = next_request(&mut intake), if intake.is_some() => Woken::Arrived(envelope),
                 () = replayed(self.replaying.as_ref()), if self.replaying.is_some() => Woken::Replayed,
                 news = self.trials.news() => Woken::Tried(news),
+                made = self.surveys.made() => Woken::Surveyed(made),
                 () = self.watch.due() => Woken::Look,
                 () = std::future::ready(()), if spare => Woken::Spare,
             };
@@ -318,6 +326,7 @@ impl Loop<'_> {
                     }
                 }
                 Woken::Tried(news) => self.update(Message::Trial(Box::new(news)), Dirty::Data)?,
+                Woken::Surveyed(made) => self.take_survey(made)?,
                 Woken::Link => self.ask_health()?,
                 Woken::Look => self.look_at_files()?,
                 Woken::Spare => self.update(Message::Spare, Dirty::Data)?,
@@ -489,7 +498,29 @@ impl Loop<'_> {
 
     fn tick_if_due(&mut self) -> io::Result<()> {
         let refresh = self.app.wants_refresh() && Instant::now() >= self.next_refresh();
+        if refresh && let Some(survey) = self.app.begin_survey() {
+            self.surveyed_since = Some(Instant::now());
+            if self.surveys.begin(survey).is_err() {
+                // Then it is made here, late as that is.
+                self.app.give_up_survey();
+                return self.tick(true);
+            }
+            self.pace.mark(Dirty::Data);
+            return self.tick(false);
+        }
         self.tick(refresh)
+    }
+
+    /// Takes what a survey came to. The next is begun after a time that leaves it a tenth of one core, as where it is
+    /// made here.
+    fn take_survey(&mut self, made: Surveyed) -> io::Result<()> {
+        self.update(Message::Surveyed(Box::new(made)), Dirty::Data)?;
+        self.ask_health()?;
+        let now = Instant::now();
+        let took = self.surveyed_since.take().map_or(REFRESH, |since| now - since);
+        self.refresh_interval = REFRESH.max(took * 10);
+        self.refreshed = now;
+        Ok(())
     }
 
     fn tick(&mut self, refresh: bool) -> io::Result<()> {
