@@ -186,6 +186,7 @@ fn main() {
     let setting = Setting {
         reading: None,
         addresses: vec!["127.0.0.1:8033".parse().unwrap()],
+        trust: None,
         forward: Forwarding::default(),
         themes: Themes::built_in().names(),
     };

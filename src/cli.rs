@@ -1,8 +1,15 @@
 //! The command line: what can be asked for, in the words of `--help`.
 
+mod about;
 mod catalog;
+mod probe;
+mod tls;
 
+pub use about::{Completions, Healthcheck, Man, ThemesOf};
 pub use catalog::{Catalog, CatalogCommand, Infer, Notation, Output, Pull, Review, ReviewFormat, Show, ShowFormat};
+pub use probe::{Probe, SnippetName};
+
+pub use tls::Tls;
 
 use crate::attribution::state::{Clock, SEGMENT_DELIVERY_PERCENT};
 use crate::endpoint::{ForwardUrl, ListenOn};
@@ -65,6 +72,8 @@ pub enum Command {
     Redact(Redact),
     /// Say where keys fall in the rollout of a flag, or find keys for each arm.
     Bucket(Bucket),
+    /// Mint keys that never existed, say or run what to do with them, and follow each until it is exposed and counted.
+    Probe(Probe),
     /// Say what Segment's LaunchDarkly destination would send for Segment events, without sending anything.
     Map(Map),
     /// What is being measured: fetch it from LaunchDarkly, find its mistakes, show it, guess it from events.
@@ -72,6 +81,16 @@ pub enum Command {
     /// Say how to get traffic in: SDKs, containers, phones, Relay Proxy (also: exptap help sources).
     #[command(long_about = crate::guide::usual())]
     Sources,
+    /// Ask whether a collector on this machine is there and answers, for whatever looks after it.
+    Healthcheck(Healthcheck),
+    /// Print completions for a shell.
+    Completions(Completions),
+    /// Print a page of the manual.
+    Man(Man),
+    /// List the themes, or print one to begin your own with.
+    Themes(ThemesOf),
+    /// List the keys of the screens.
+    Keys,
 }
 
 /// How to judge.
@@ -163,6 +182,21 @@ pub struct Receiving {
     /// get Segment's usual answer from exptap. Webhooks are not handed on.
     #[arg(long, value_name = "URL")]
     pub forward_segment: Option<ForwardUrl>,
+    /// Pass requests for flags on, to LaunchDarkly (https://sdk.launchdarkly.com, for client-side SDKs
+    /// https://clientsdk.launchdarkly.com) or a Relay Proxy, and read the flags of server SDKs on their way back: how they
+    /// deal units out is proof of who is in an experiment. For SDKs whose base and stream URIs lead here too.
+    #[arg(long, value_name = "URL")]
+    pub forward_flags: Option<ForwardUrl>,
+    /// Where requests for streams of flags go; without it to the stream host that belongs to --forward-flags.
+    #[arg(long, value_name = "URL", requires = "forward_flags")]
+    pub forward_stream: Option<ForwardUrl>,
+    /// Answer SDKs at once and keep their requests in this folder until the upstream has them, also while it is away or
+    /// exptap is not running. SDK keys lie there as they came, readable by you only.
+    #[arg(long, value_name = "DIR")]
+    pub spool: Option<PathBuf>,
+    /// How much it may hold. What there is no room for is passed on directly, as without --spool.
+    #[arg(long, value_name = "SIZE", requires = "spool", value_parser = parse_spool_size, default_value = "1GiB")]
+    pub spool_limit: u64,
     /// Check the signatures of Segment's webhooks with the shared secret in this file; or with the one in the environment
     /// variable EXPTAP_SEGMENT_SECRET.
     #[arg(long, value_name = "FILE")]
@@ -181,6 +215,9 @@ pub struct Listen {
     /// What to receive.
     #[command(flatten)]
     pub receiving: Receiving,
+    /// Encryption.
+    #[command(flatten)]
+    pub tls: Tls,
     /// Whether to record.
     #[command(flatten)]
     pub recording: Recording,
@@ -207,7 +244,7 @@ pub struct Feed {
     /// Socket for viewers (default: exptap/collector.sock in $XDG_RUNTIME_DIR). Only its owner can open it.
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
-    /// Address for viewers beside the socket (ws://), and for /metrics and /healthz; whoever has the token may use it.
+    /// Address for viewers beside the socket (ws://, or wss:// with --tls or --feed-tls), and for /metrics and /healthz; whoever has the token may use it.
     #[arg(long, value_name = "ADDR:PORT")]
     pub feed: Option<std::net::SocketAddr>,
     /// Another name viewers may ask --feed by. May be given several times.
@@ -241,6 +278,9 @@ pub struct Collect {
     /// What to receive.
     #[command(flatten)]
     pub receiving: Receiving,
+    /// Encryption.
+    #[command(flatten)]
+    pub tls: Tls,
     /// Whether to record.
     #[command(flatten)]
     pub recording: Recording,
@@ -264,7 +304,8 @@ pub struct Collect {
 Example:
   exptap attach                                # the collector on this machine
   exptap attach ssh://staging                  # one on another, by your own ssh: no port, no token
-  exptap attach ws://localhost:9000 --token-file token      # through a tunnel: ssh -L 9000:localhost:8034 staging")]
+  exptap attach ws://localhost:9000 --token-file token      # through a tunnel: ssh -L 9000:localhost:8034 staging
+  exptap attach wss://staging:8034 --ca ca.pem              # without one: exptap collect --feed … --feed-tls")]
 pub struct Attach {
     /// The collector: ssh://[USER@]HOST[:PORT], ws://HOST:PORT, wss://HOST, or the path of a socket. Without it, the usual
     /// socket on this machine.
@@ -283,6 +324,10 @@ pub struct Attach {
     /// File with the token of ws:// and wss:// (default: exptap/token in $XDG_CONFIG_HOME, or the variable EXPTAP_TOKEN).
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
+    /// The CA (PEM) that vouches for wss://, and no other; without it, those this machine trusts. A collector that makes
+    /// its own certificate says where its CA is.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
     /// The program that is run for ssh://.
     #[arg(long, value_name = "PROGRAM", default_value = "ssh", env = "EXPTAP_SSH")]
     pub ssh: PathBuf,
@@ -290,7 +335,7 @@ pub struct Attach {
     #[arg(long, value_name = "PROGRAM", default_value = "exptap")]
     pub remote_program: String,
     /// No screen: pass standard input and output on to the collector's socket. What ssh:// runs on the other machine.
-    #[arg(long, conflicts_with_all = ["only", "token_file", "catalog", "mapping", "observed_from", "record", "filter"])]
+    #[arg(long, conflicts_with_all = ["only", "token_file", "ca", "catalog", "mapping", "observed_from", "record", "filter"])]
     pub stdio: bool,
     /// Whether to record.
     #[command(flatten)]
@@ -564,6 +609,9 @@ pub struct WhatIf {
     /// ($.context.device.id), or the value itself; null takes it away. May be given several times.
     #[arg(long, value_name = "LINE=VALUE")]
     pub map_try: Vec<String>,
+    /// Find the smallest set of changes that brings most conversions back, and try it: each change after those before it.
+    #[arg(long, conflicts_with_all = ["set", "map_try", "catalog", "mapping", "clock"])]
+    pub fixes: bool,
     /// Judge by this catalog then.
     #[arg(long, value_name = "FILE")]
     pub catalog: Option<PathBuf>,
@@ -718,6 +766,12 @@ fn parse_size(text: &str) -> Result<u64, String> {
     let unit = UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit.trim())).map(|(_, bytes)| *bytes);
     let bytes = number.parse::<u64>().ok().zip(unit).and_then(|(number, unit)| number.checked_mul(unit));
     bytes.filter(|bytes| *bytes > 0).ok_or_else(|| "expected a size such as 256MiB".to_owned())
+}
+
+/// A size a spool may have.
+fn parse_spool_size(text: &str) -> Result<u64, String> {
+    let least = crate::spool::SMALLEST_LIMIT_BYTES;
+    parse_size(text).and_then(|bytes| if bytes < least { Err("expected at least 64KiB".to_owned()) } else { Ok(bytes) })
 }
 
 /// A time that passes.

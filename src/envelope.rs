@@ -166,6 +166,8 @@ pub struct Envelope {
     pub loss: Option<BodyLoss>,
     /// What the sender was answered.
     pub answer: Option<Answer>,
+    /// The beginning of what the upstream said, where it did not take the request; credentials in it are masked.
+    pub answer_text: Option<String>,
     /// What the signature of one of Segment's webhooks is worth. None: it was not checked, because no secret was given,
     /// it is no webhook, or its body is not whole.
     pub signature: Option<Signature>,

@@ -2,8 +2,10 @@
 
 mod bucket;
 mod doubled;
+mod pages;
 mod placeholder;
 mod senders;
+mod sessions;
 mod through_segment;
 
 use crate::attribution::evidence::Evidence;
@@ -53,12 +55,16 @@ pub fn findings(
     );
     findings.extend(look_alikes(state, catalog));
     findings.extend(placeholder::placeholder_keys(state));
+    findings.extend(sessions::throwaway_keys(state, catalog));
+    findings.extend(sessions::login_splits(state, catalog));
+    findings.extend(sessions::identify_races(state, catalog));
     findings.extend(bucket::mismatches(state, catalog));
     through_segment::name_the_kind(state, catalog, &mut findings);
     findings.extend(doubled::doubled(state, catalog));
     findings.extend(through_segment::id_mismatches(state, catalog));
     findings.extend(through_segment::meant_for_pages(state, catalog));
     findings.extend(through_segment::delivery_rate(state));
+    findings.extend(pages::unmatched(state, catalog, experiments));
     findings.extend(senders::by_senders(state, catalog, experiments));
     findings.extend(experiments.iter().flat_map(|experiment| uneven_arms(catalog, experiment)));
     let silent = silent_metrics(state, catalog, experiments, &findings);
@@ -260,6 +266,12 @@ fn finding(state: &State, catalog: &Catalog, (code, experiment, metric, words): 
         // A holdout is made of a prerequisite (F66).
         (ReasonCode::PrerequisiteFailed, Some(holdout)) => {
             finding.summary += &format!(" Possibly these are held out by {holdout}.");
+        }
+        (ReasonCode::HttpRejected, _) => {
+            if let Some(said) = case.kinds.first() {
+                let others = if case.kinds.len() > 1 { ", or something else" } else { "" };
+                finding.summary += &format!(" It said: {said}{others}");
+            }
         }
         (ReasonCode::EvalError, _) if !case.kinds.is_empty() => {
             finding.summary += &format!(" The error is {}.", kinds_in_words(case));

@@ -7,6 +7,7 @@ use crate::attribution::judge::{EnvironmentMatch, Judge};
 use crate::attribution::state::{Clock, Options, SEGMENT_DELIVERY_PERCENT, State};
 use crate::bucketing::fill::fill;
 use crate::bucketing::payload::Payload;
+use crate::bucketing::seen::Seen;
 use crate::catalog::infer::Inference;
 use crate::catalog::load::{self, Format};
 use crate::catalog::{Catalog, Origin};
@@ -16,12 +17,15 @@ use crate::input::{InputError, Part, Source};
 use crate::intake;
 use crate::query::Query;
 use crate::recording::HeaderError;
+use crate::report::fixes::Fixes;
+use crate::report::table::grouped;
 use crate::report::{Report, build};
 use crate::segment::Destination;
 use crate::session::rows::{self, Came, Notes};
 use crate::verdicts::{self, Judged};
 use crate::what_if::Judgement;
 use crate::what_if::judgement::Events;
+use crate::what_if::plan;
 use crate::what_if::remedy::{self, Bench};
 use reader::{Faults, Reader};
 use sources::{Reading, Sources, Text};
@@ -121,7 +125,16 @@ pub fn infer(sources: Vec<Source>) -> Result<Catalog, Failure> {
     let texts = request.sources.iter().map(|source| Text::open(source, &request, Reading::Once));
     let texts: Vec<Text> = texts.collect::<Result<_, _>>()?;
     let mapping = sources::recorded_mapping(&texts, &mut Vec::new()).unwrap_or_default();
-    Ok(sources::infer(&texts, Inference::new(mapping))?)
+    let flags = sources::recorded_flags(&texts)?;
+    Ok(sources::infer(&texts, Inference::new(mapping).with_flags(flags.as_deref()))?)
+}
+
+/// The flags that passed by while a recording was made; none: it has none, or it comes through a pipe.
+///
+/// # Errors
+/// See [`Failure`].
+pub fn recorded_flags(source: &Source) -> Result<Option<Arc<Seen>>, Failure> {
+    sources::flags_of(source)
 }
 
 /// What could not be read.
@@ -357,7 +370,9 @@ impl Passes {
                 Some(words(&after, &before))
             }
             (true, true) => {
-                let inference = Inference::new(Arc::clone(&before.catalog().destination));
+                let seen = before.sources.flags.as_ref().or(after.sources.flags.as_ref());
+                let inference =
+                    Inference::new(Arc::clone(&before.catalog().destination)).with_flags(seen.map(AsRef::as_ref));
                 let texts = before.sources.texts.iter().chain(&after.sources.texts);
                 let mut catalog = sources::infer(texts, inference)?;
                 if let Some(flags) = &before.request.flags {
@@ -442,20 +457,34 @@ impl Events for Passes {
 pub const TRIED_EVENTS: u64 = 100_000;
 
 /// Puts beside the fixes of a report what they come to, where they can be tried: by a change of the catalog or of
-/// Segment's mapping, on sources that can be read again and are not large.
+/// Segment's mapping, on sources that can be read again and are not large. With them comes the smallest set of them
+/// that brings most conversions back, or why none was looked for.
 ///
 /// # Errors
 /// See [`Failure`].
 pub fn try_fixes(request: &Request, read: &Read, report: &mut Report) -> Result<(), Failure> {
-    let is_worth_it = read.state.totals().events <= TRIED_EVENTS
-        && request.sources.iter().all(Source::can_be_read_again)
-        && report.findings.iter().any(|finding| remedy::may_be_tried(finding, report, &read.catalog));
-    if !is_worth_it {
-        return Ok(());
-    }
-    let passes = Passes::open(request)?;
-    let base = Judgement::of(&passes, passes.catalog().clone(), request.clock)?;
-    remedy::amend(&mut Bench::new(&passes, base), report)
+    let untried = if !report.findings.iter().any(|finding| remedy::may_be_tried(finding, report, &read.catalog)) {
+        Some(Fixes::none_to_try(report))
+    } else if read.state.totals().events > TRIED_EVENTS {
+        let most = grouped(TRIED_EVENTS);
+        Some(Fixes::untried(report, format!("there are more than {most} events; exptap what-if --fixes tries them")))
+    } else if !request.sources.iter().all(Source::can_be_read_again) {
+        Some(Fixes::untried(report, "the events can be read only once; read from a file, they are tried"))
+    } else {
+        None
+    };
+    report.fixes = match untried {
+        Some(untried) => Some(untried),
+        None => {
+            let passes = Passes::open(request)?;
+            let base = Judgement::of(&passes, passes.catalog().clone(), request.clock)?;
+            let mut bench = Bench::new(&passes, base);
+            let fixes = plan::make(&mut bench, report)?.fixes;
+            remedy::amend(&mut bench, report)?;
+            Some(fixes)
+        }
+    };
+    Ok(())
 }
 
 /// Writes the verdict rows of the events that a filter lets through: the same events as on screen, with all their

@@ -3,6 +3,7 @@
 use crate::attribution::judge::EnvironmentMatch;
 use crate::attribution::request::{GIF_SENDER, PayloadKey, Request};
 use crate::attribution::segment::PageCall;
+use crate::attribution::sessions::{self, Origin};
 use crate::attribution::state::{AcceptedClaims, State};
 use crate::catalog::Environment;
 use crate::envelope::{AnsweredBy, Credential, Envelope, Signature, Via};
@@ -98,6 +99,13 @@ pub fn sender(envelope: &Envelope) -> Cow<'_, str> {
     }
 }
 
+/// Whether a request came to one of Segment's doors.
+pub fn is_of_segment(envelope: &Envelope) -> bool {
+    Route::of(&envelope.path).door.is_some()
+}
+/// What a Relay Proxy answers, with status 503, that forwards no events (F65).
+pub const RELAY_EVENTS_OFF: &str = "Event proxy is not enabled for this environment";
+
 /// Whose environment a request is of: the credential, else the client-side id, else nobody's in particular.
 pub fn environment_name(envelope: &Envelope) -> Option<&str> {
     envelope.credential.as_ref().map(Credential::as_str).or(Route::of(&envelope.path).client_side_id)
@@ -162,9 +170,17 @@ pub fn envelope(
     let payload = envelope
         .header("x-launchdarkly-payload-id")
         .map(|id| PayloadKey::new(environment_name(envelope).unwrap_or_default(), id));
+    let origin = origin(envelope, &text);
     let mut request = state.begin(source, Some(envelope.arrival_ms), environment, payload, &text);
-    if envelope.answer.is_some_and(|answer| answer.from == AnsweredBy::Upstream && answer.status >= 400) {
-        state.refused_upstream(&mut request);
+    origin.into_iter().for_each(|origin| request.came_from(origin));
+    if let Some(answer) = envelope.answer.filter(|it| it.from == AnsweredBy::Upstream && it.status >= 400) {
+        let text = envelope.answer_text.as_deref();
+        if answer.status == 503 && text.is_some_and(|text| text.contains(RELAY_EVENTS_OFF)) {
+            state.refused_upstream(&mut request, ReasonCode::RelayEventsOff, None);
+        } else {
+            let said = text.map(|text| format!("{} {text}", answer.status));
+            state.refused_upstream(&mut request, ReasonCode::HttpRejected, said.as_deref());
+        }
     }
     if matches!(envelope.signature, Some(Signature::Wrong | Signature::Missing)) {
         state.badly_signed(&mut request);
@@ -172,6 +188,31 @@ pub fn envelope(
     let delivery = Delivery::of(envelope, door, &text);
     body::batch(&text, door, |item| take(state, &mut request, item, &delivery, &mut visit));
     state.end(request);
+}
+
+/// Where a request came from, as far as it tells which contexts are one person's; none for a flush that is taken apart,
+/// and for what Segment has. A server serves many, and so do the SDKs on the edge, whose path is a browser's.
+fn origin(envelope: &Envelope, text: &str) -> Option<Origin> {
+    const EDGE: [&str; 5] = ["cloudflare", "vercel", "akamai", "fastly", "edge"];
+    let route = Route::of(&envelope.path);
+    if route.door.is_some() || route.gif_data.is_some() {
+        return None;
+    }
+    let payload = match envelope.header("x-launchdarkly-payload-id") {
+        Some(id) => sessions::hash_of((environment_name(envelope), id)),
+        None => sessions::hash_of((envelope.arrival_ms, text)),
+    };
+    let path = envelope.path.split('?').next().unwrap_or_default();
+    let is_mobile = path.split('/').any(|segment| segment == "mobile");
+    // A browser's own name may hold anything: Edge is one.
+    let agent =
+        envelope.header("x-launchdarkly-user-agent").or_else(|| envelope.header("user-agent")).unwrap_or_default();
+    let agent = agent.split('/').next().unwrap_or_default().to_ascii_lowercase();
+    let is_of_a_device = is_mobile || (route.client_side_id.is_some() && !EDGE.iter().any(|edge| agent.contains(edge)));
+    let instance = envelope.header("x-launchdarkly-instance-id");
+    let instance =
+        instance.map(|id| sessions::hash_of((environment_name(envelope), "instance", id))).unwrap_or(payload);
+    Some(Origin { payload, instance: is_of_a_device.then_some(instance) })
 }
 
 /// Why Segment takes nothing of a request, if so. What it was answered is known better than what it would be.

@@ -376,6 +376,15 @@ reasons! {
     KeyNearMiss "key-near-miss" "F4" Documented Error Finding;
         "{key} converted, {near} was exposed: they differ by {how}.";
         "Use the same key for the evaluation and for the conversion."
+    ThrowawayKeys "throwaway-keys" "F63" Choice Error Finding;
+        "{count} of {total} anonymous {unit} contexts{share} were in one payload only, and none of those that were exposed by {flag} converts: a new key is made up for every request.";
+        "Keep the key where it outlives the request, in a cookie or on the device, and use it for the evaluation and for the conversion."
+    LoginSplit "login-split" "F6" Documented Error Finding;
+        "{count} conversions of {metric} are of a {unit} that was exposed under another key before it logged in: exposed as anonymous {near}, converted as {key}. LaunchDarkly does not join the two.";
+        "Evaluate {flag} again after the login, or let a multi-context carry a key that stays the same and randomize by that."
+    IdentifyRace "identify-race" "F51" Corroborated Warning Finding;
+        "{count} exposures of {experiment} are of a {unit} that identify() had replaced already: {key} was still evaluated after {near} was identified.";
+        "Await identify() before the flag is read."
     SampleRatioMismatch "sample-ratio-mismatch" "F52" Documented Error Finding;
         "The arms of {experiment} are not filled as allocated: {observed} against {expected}.";
         "Check the SDK's version, identify() races, redirects and deduplication before reading any result."
@@ -418,6 +427,9 @@ reasons! {
     SdkGoalsBug "sdk-goals-bug" "F34" Corroborated Warning Finding;
         "No event of the {kind} metric {metric} has arrived, and {senders} is of the versions reported to drop such events (js-client-sdk issue 275).";
         "Upgrade this SDK, or measure it by a custom metric."
+    UrlNoMatch "url-no-match" "F31" Code Error Finding;
+        "{near} was visited, and nothing has arrived for {metric}: the page is not the {kind} {detail}, by its {how}.";
+        "Match the page that is visited: in exact, the query and the hash count; in a simple match, neither may stand in the pattern; substrings and regular expressions never see the query. Case and scheme count everywhere, and a slash at the end is forgiven on the page only."
     AllflagsOverexposure "allflags-overexposure" "F62" Corroborated Warning Finding;
         "{count} evaluations of three or more flags within five milliseconds for one context: allFlags() exposes it to every experiment at once, whether or not anything of them is seen.";
         "Set sendEventsOnlyForVariation in the JavaScript SDK, and call variation() where the feature is shown."
@@ -427,6 +439,9 @@ reasons! {
     SegmentSignature "segment-signature" "F64" Code Warning Finding;
         "{count} requests that came as Segment's webhook carry no signature by the secret given, or a wrong one; their events are judged all the same.";
         "Give exptap the secret that the webhook destination has, or find out who else posts there."
+    RelayEventsOff "relay-events-off" "F65" Code Error Finding;
+        "The Relay Proxy answered {count} batches of events with “Event proxy is not enabled for this environment”: it forwards no events, and LaunchDarkly gets none of them.";
+        "Set USE_EVENTS=true for the Relay Proxy (sendEvents in its configuration file), or let the SDK send its events to LaunchDarkly directly."
     HttpRejected "http-rejected" "F37" Code Error Finding;
         "Upstream answered {count} batches of events with an error.";
         "Look at the statuses under Sources and check the credential; after a 401, 403 or 404 an SDK sends nothing until it is restarted."

@@ -21,6 +21,7 @@ const CORE: &[&str] = &[
     "journal",
     "json",
     "near_miss",
+    "probe",
     "protocol",
     "query",
     "recording",
@@ -30,6 +31,7 @@ const CORE: &[&str] = &[
     "review",
     "segment",
     "session",
+    "silenced",
     "statistics",
     "verdicts",
     "view",
@@ -57,6 +59,7 @@ const EXISTING: &[&str] = &[
     "report",
     "review",
     "segment",
+    "silenced",
     "statistics",
     "verdicts",
     "view",
@@ -92,10 +95,12 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ("crate::app", "the app is above the core"),
     ("crate::recorder", "files are written above the core"),
     ("crate::run", "the loop is above the core"),
+    ("crate::spool", "what waits to be delivered lies above the core"),
     ("crate::terminal", "the terminal is above the core"),
     ("crate::replay", "replaying is above the core"),
     ("crate::demo", "the demo is a source"),
     ("crate::pull", "asking LaunchDarkly is above the core"),
+    ("crate::tls", "certificates are made above the core"),
 ];
 
 /// Every breach in a file's text: line and reason.

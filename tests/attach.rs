@@ -257,6 +257,79 @@ fn by_websocket_with_the_token_that_the_collector_made_and_with_no_other() {
 }
 
 #[test]
+fn by_wss_with_the_ca_that_the_collector_made_and_with_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = command(folder.path());
+    command.env("XDG_DATA_HOME", folder.path()).args(["collect", "--listen", "127.0.0.1:0", "--socket", "s.sock"]);
+    command.args(["--feed", "127.0.0.1:0", "--feed-tls", "--tls-name", "box.example"]);
+    // SDKs go on sending to http://, which this waits for.
+    let mut collector = Collector::of(command);
+    let line = collector.line_with("viewers at wss://");
+    let url = line.split(' ').find(|word| word.starts_with("wss://")).unwrap().trim_end_matches(',').to_owned();
+    let ca = folder.path().join("exptap/tls/ca.pem");
+    assert!(collector.line_with("devices must trust the CA").contains(ca.to_str().unwrap()));
+    send(collector.port, &batch());
+    let mut terminal = attach(folder.path(), &[&url, "--ca", ca.to_str().unwrap()]);
+    terminal.wait_for(&format!("{url} attached"));
+    terminal.wait_for("5 events");
+    terminal.press("q");
+    assert!(terminal.end().success());
+    // One plain line each, and no second attempt.
+    for (arguments, code, words) in [
+        (vec![url.as_str()], 3, "with --ca FILE"),
+        (vec![&url.replacen("wss", "ws", 1)], 3, "speaks TLS: attach with wss://"),
+        (vec![&url, "--ca", "/nowhere/ca.pem"], 2, "--ca /nowhere/ca.pem: No such file"),
+        (vec!["ws://127.0.0.1:1", "--ca", ca.to_str().unwrap()], 2, "--ca is for wss://"),
+    ] {
+        let mut refused = attach(folder.path(), &arguments);
+        assert_eq!(refused.end().exit_code(), code, "{arguments:?}");
+        refused.wait_for(words);
+    }
+}
+
+#[test]
+fn who_looks_after_a_collector_is_told_whether_it_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let asked = || command(folder.path()).arg("healthcheck").output().unwrap();
+    let output = asked();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().starts_with("no collector serves "));
+    let collector = Collector::start(folder.path(), &[]);
+    let output = asked();
+    assert_eq!((output.status.code(), output.stdout.len(), output.stderr.len()), (Some(0), 0, 0));
+    drop(collector);
+    assert_eq!(asked().status.code(), Some(1));
+}
+
+#[test]
+fn a_collector_says_who_speaks_tls_to_it_wrongly_and_tls_options_that_mean_nothing_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let collector = Collector::start(folder.path(), &[]);
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", collector.port)).unwrap();
+    std::io::Write::write_all(&mut stream, &[22, 3, 1, 0, 5, 1, 0, 0, 1, 0]).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    stream.read_to_end(&mut Vec::new()).unwrap();
+    collector.signal(Signal::TERM);
+    let (code, said) = collector.end();
+    assert_eq!(code, Some(0));
+    assert!(said.contains("127.0.0.1 speaks TLS, and this address speaks plain http"), "{said}");
+    for (options, words) in [
+        (&["--tls-cert", "a.pem", "--tls-key", "a.key"][..], "--tls"),
+        (&["--tls", "--tls-cert", "a.pem"], "--tls-key"),
+        (&["--feed-tls"], "--feed <ADDR:PORT>"),
+        (&["--tls", "--tls-name", "https://box"], "is no host name and no address"),
+        (&["--tls", "--tls-cert", "a.pem", "--tls-key", "a.key"], "--tls-cert a.pem: No such file"),
+        (&["--tls"], "set XDG_DATA_HOME or HOME"),
+    ] {
+        let output =
+            command(folder.path()).args(["collect", "--listen", "127.0.0.1:0"]).args(options).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{options:?}: {said}");
+        assert!(said.contains(words), "{options:?}: {said}");
+    }
+}
+
+#[test]
 fn a_second_collector_is_refused_and_names_the_first() {
     let folder = tempfile::tempdir().unwrap();
     let first = Collector::start(folder.path(), &[]);

@@ -151,6 +151,7 @@ fn every_link_between_the_pages_leads_somewhere() {
         "docs/diff.md",
         "docs/explain.md",
         "docs/failures.md",
+        "docs/packages.md",
         "docs/reasons.md",
         "docs/redact.md",
         "docs/replay.md",
@@ -243,7 +244,7 @@ fn the_readme_lists_every_option_and_no_page_speaks_of_another() {
         assert!(readme.contains(&format!("`{name}")), "README.md does not list {name}");
     }
     // Options of other programs that appear in the pages.
-    names.extend(["--ignored", "--nocapture", "--release", "--test"].map(str::to_owned));
+    names.extend(["--cacert", "--ignored", "--nocapture", "--release", "--test"].map(str::to_owned));
     for page in [
         "README.md",
         "docs/attribution.md",

@@ -3,12 +3,15 @@
 
 mod loopback;
 
-use exptap::attach::{Board, ConnectError, Connection, Connector, Follower, Greeting, LinkState, Target, Wanted};
+use exptap::attach::{
+    Board, ConnectError, Connection, Connector, Follower, Greeting, LinkState, Target, Vouching, Wanted,
+};
 use exptap::endpoint::{self, Caps, Figures, Intake, IntakeReceiver, Missed, Received, Status};
 use exptap::envelope::Envelope;
 use exptap::feed::{Counters, Door, Feed, Hub, Options, Patience, Socket, Token};
 use exptap::protocol::{self, Bye, Cause, Control, Line, Missing, Resume, VERSION};
 use exptap::recording::{Header, Record};
+use exptap::tls::Identity;
 use futures_util::{SinkExt, StreamExt};
 use loopback::{Client, PATIENCE};
 use std::io::{Read, Write};
@@ -37,14 +40,18 @@ struct Running {
 }
 
 fn start(caps: Caps, patience: Patience) -> Running {
+    start_with(caps, patience, None)
+}
+
+fn start_with(caps: Caps, patience: Patience, tls: Option<Arc<Identity>>) -> Running {
     let folder = tempfile::tempdir().unwrap();
     let (intake, receiver) = endpoint::intake(Caps::default());
     let hub = Arc::new(Hub::new("first-run".into(), caps));
     receiver.feed().open(Arc::<Hub>::clone(&hub));
     let socket = Socket::open(&folder.path().join("feed.sock")).unwrap();
     let token = Token::of(TOKEN, "test").unwrap();
-    let door = exptap::feed::open(([127, 0, 0, 1], 0).into(), false, token, vec!["box.example".into()]).unwrap();
-    let Door::Address(listener, _) = &door else { panic!("an address") };
+    let door = exptap::feed::open(([127, 0, 0, 1], 0).into(), false, token, vec!["box.example".into()], tls).unwrap();
+    let Door::Address { listener, .. } = &door else { panic!("an address") };
     let address = listener.local_addr().unwrap();
     let options = Options {
         hub: Arc::clone(&hub),
@@ -92,7 +99,7 @@ impl Running {
 
 fn connector(target: Target, token: Option<&str>) -> Connector {
     let token = token.map(|token| Token::of(token, "test").unwrap());
-    Connector { target, token, ssh: "ssh".into(), remote_program: "exptap".into() }
+    Connector { target, token, vouching: Vouching::default(), ssh: "ssh".into(), remote_program: "exptap".into() }
 }
 
 async fn within<Done>(done: impl Future<Output = Done>) -> Done {
@@ -335,6 +342,97 @@ async fn a_connection_that_breaks_off_is_made_anew_and_nothing_is_missing_or_dou
         number += 1;
         assert_eq!(viewer.next().await, number.to_string());
         viewer.wait_for(|state| matches!(state, LinkState::Attached)).await;
+    }
+}
+
+/// A feed that speaks TLS with a certificate that is made in a folder, and how to attach to it.
+fn start_secure(folder: &std::path::Path) -> (Running, Arc<Identity>) {
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    let names = vec!["127.0.0.1".parse().unwrap()];
+    let identity = Arc::new(Identity::made(folder.to_owned(), names, now_ms).unwrap().0);
+    (start_with(Caps::default(), Patience::default(), Some(Arc::clone(&identity))), identity)
+}
+
+impl Running {
+    fn to_wss(&self, host: &str, ca: &std::path::Path) -> Connector {
+        let target = format!("wss://{host}:{}", self.address.port()).parse().unwrap();
+        Connector { vouching: Vouching::read(ca).unwrap(), ..connector(target, Some(TOKEN)) }
+    }
+}
+
+async fn refused(connector: &Connector) -> String {
+    match within(connector.connect(true)).await {
+        Err(ConnectError::Refused(why)) => why,
+        Err(ConnectError::Unreachable(why)) => panic!("it would be tried again: {why}"),
+        Ok(_) => panic!("it was let in"),
+    }
+}
+
+#[tokio::test]
+async fn over_wss_a_viewer_that_has_the_ca_and_the_token_gets_everything() {
+    let folder = tempfile::tempdir().unwrap();
+    let (running, identity) = start_secure(&folder.path().join("tls"));
+    let connector = running.to_wss("127.0.0.1", identity.trust().authority.as_ref().unwrap());
+    (1..=2).for_each(|_| running.offer("before"));
+    let mut viewer = Viewer::attach(connector.clone(), Wanted { only: None, compress: true }).await;
+    running.offer("after");
+    for number in ["1", "2", "3"] {
+        assert_eq!(viewer.next().await, number);
+    }
+    // TLS is no stand-in for the token.
+    let without = Connector { token: None, ..connector.clone() };
+    assert!(refused(&without).await.contains("wants a token"));
+    let other = Connector { token: Some(Token::of(&"f".repeat(32), "test").unwrap()), ..connector };
+    assert!(refused(&other).await.contains("does not take this token"));
+}
+
+#[tokio::test]
+async fn a_collector_nobody_vouches_for_is_one_plain_line_and_is_not_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (running, identity) = start_secure(&folder.path().join("tls"));
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    let other = Identity::made(folder.path().join("other"), vec!["localhost".parse().unwrap()], now_ms).unwrap().0;
+    let port = running.address.port();
+    let why = refused(&running.to_wss("127.0.0.1", other.trust().authority.as_ref().unwrap())).await;
+    let path = folder.path().join("other/ca.pem");
+    assert_eq!(
+        why,
+        format!(
+            "wss://127.0.0.1:{port} is not believed: the CA in {} does not vouch for its certificate; it is another \
+             collector's, or an older one",
+            path.display()
+        )
+    );
+    let by_machine = Connector {
+        vouching: Vouching::Machine,
+        ..running.to_wss("127.0.0.1", identity.trust().authority.as_ref().unwrap())
+    };
+    let why = refused(&by_machine).await;
+    assert!(why.contains("give the collector's CA with --ca FILE"), "{why}");
+    // The certificate is for the address alone.
+    let why = refused(&running.to_wss("localhost", identity.trust().authority.as_ref().unwrap())).await;
+    assert!(why.contains("is not for localhost, but for 127.0.0.1; start the collector with --tls-name"), "{why}");
+    let refused_handshakes = Counters::read(&running.hub.counters.refused_handshakes);
+    assert!(refused_handshakes >= 2, "{refused_handshakes}");
+}
+
+#[tokio::test]
+async fn clear_text_where_tls_is_spoken_and_the_other_way_round_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let (secure, identity) = start_secure(&folder.path().join("tls"));
+    let port = secure.address.port();
+    assert_eq!(
+        refused(&secure.to_address(Some(TOKEN))).await,
+        format!("ws://127.0.0.1:{port} speaks TLS: attach with wss://127.0.0.1:{port}")
+    );
+    let plain = start(Caps::default(), Patience::default());
+    let why = refused(&plain.to_wss("127.0.0.1", identity.trust().authority.as_ref().unwrap())).await;
+    assert!(why.contains("speaks no TLS: attach with ws://"), "{why}");
+    for (text, expected) in [("", "there is no certificate in it"), ("-----BEGIN CERTIFICATE-----\n*\n", "damaged")] {
+        let path = folder.path().join("bad.pem");
+        std::fs::write(&path, text).unwrap();
+        let why = Vouching::read(&path).unwrap_err();
+        assert!(why.starts_with("--ca /") && why.contains(expected), "{why}");
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod fuzz_targets;
 
+use exptap::spool::format;
 use flate2::{Compression, write::GzEncoder};
 use fuzz_targets as targets;
 use proptest::prelude::*;
@@ -357,4 +358,37 @@ proptest! {
     fn damaged_text_holds(bytes in prop_oneof![1 => damaged(&UNTRUSTED), 1 => arbitrary()]) {
         targets::untrusted(&bytes);
     }
+
+    #[test]
+    fn damaged_spools_hold(
+        bodies in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..4),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        cut in any::<prop::sample::Index>(),
+        tail in arbitrary(),
+    ) {
+        let mut file = spooled(&bodies);
+        file.extend_from_slice(&tail);
+        if !file.is_empty() {
+            for (at, byte) in edits {
+                let at = at.index(file.len());
+                file[at] = byte;
+            }
+            let cut = cut.index(file.len());
+            targets::spool(&file[cut..]);
+            targets::spool(&file[..cut]);
+        }
+        targets::spool(&file);
+        targets::spool(&tail);
+    }
+}
+
+/// Requests with these bodies, as a segment of the spool has them behind its first line.
+fn spooled(bodies: &[Vec<u8>]) -> Vec<u8> {
+    let mut file = Vec::new();
+    for (number, body) in bodies.iter().enumerate() {
+        let head = format!("POST /bulk HTTP/1.1\r\nx-launchdarkly-payload-id: {number}\r\n");
+        file.extend(format::encode(head.as_bytes(), number as i64, format::Measure::of(body)));
+        file.extend_from_slice(body);
+    }
+    file
 }

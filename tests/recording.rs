@@ -257,6 +257,7 @@ prop_compose! {
             Some(Answer { status: 401, from: AnsweredBy::Upstream }),
         ]),
         signature in prop::option::of(prop::sample::select(Signature::ALL.to_vec())),
+        said in prop::option::of("[a-zé\"\\\\ ]{1,60}"),
         extra in 0..100_u64,
     ) -> Envelope {
         Envelope {
@@ -271,6 +272,7 @@ prop_compose! {
             body: body.into(),
             decoded_from: None,
             loss,
+            answer_text: said.filter(|_| answer.is_some()),
             answer,
             signature,
         }

@@ -303,6 +303,7 @@ fn fresh(text: &[u8], catalog: &Catalog, observed_from_ms: Option<i64>, rows: us
             Ok(Record::Request(envelope)) => envelope.arrival_ms,
             Ok(Record::Mark(mark)) => mark.t_ms,
             Ok(Record::Gap(gap)) => gap.t_ms,
+            Ok(Record::Flags(flags)) => flags.t_ms,
             Ok(Record::Unknown) | Err(()) => i64::MIN,
         };
         time_ms = time_ms.max(t_ms);
@@ -314,7 +315,7 @@ fn fresh(text: &[u8], catalog: &Catalog, observed_from_ms: Option<i64>, rows: us
             // Of how many requests nobody knows.
             Ok(Record::Gap(Gap { lost: 0, .. })) => session.interrupt(),
             Ok(Record::Gap(gap)) => session.lose(gap.lost),
-            Ok(Record::Mark(_) | Record::Unknown) => {}
+            Ok(Record::Mark(_) | Record::Flags(_) | Record::Unknown) => {}
             Err(()) => session.lose(1),
         }
         sessions.push(session.clone());
@@ -543,7 +544,7 @@ fn a_given_catalog_and_a_given_beginning_beat_the_recordings_own() {
     given.experiments.truncate(1);
     given.origin = Origin::File;
     let mut replay =
-        disk.engine(ReplayOptions { given: Given { catalog: Some(given.clone()), destination: None }, ..small() });
+        disk.engine(ReplayOptions { given: Given { catalog: Some(given.clone()), ..Given::default() }, ..small() });
     replay.settle();
     assert_eq!(replay.report(), disk.report(Some(given)));
     let mut replay = disk.engine(ReplayOptions { observed_from_ms: Some(START + 1), ..small() });

@@ -110,7 +110,11 @@ fn whatever_the_upstream_answers_goes_back_as_it_is() {
         let body = if head.contains("chunked") { "abcde" } else { body };
         assert_eq!(got.text(), body);
         let answered = Answered { status: got.status(), from: AnsweredBy::Upstream };
-        assert_eq!(running.envelope().answer, Some(answered));
+        let envelope = running.envelope();
+        assert_eq!(envelope.answer, Some(answered));
+        // Of a refusal it is kept what it says.
+        let said = [None, None, Some("{\"message\":\"no\"}"), None, None, Some("down"), None, None];
+        assert_eq!(envelope.answer_text.as_deref(), said[number]);
         upstream.request();
     }
     assert!(upstream.has_no_more_requests(), "no redirect is followed and nothing is sent twice");
@@ -119,6 +123,35 @@ fn whatever_the_upstream_answers_goes_back_as_it_is() {
     assert_eq!(counts, [(200, 1), (202, 2), (302, 1), (401, 1), (413, 1), (429, 1), (503, 1)]);
     let upstream = &figures.upstream;
     assert_eq!((upstream.delivered(), upstream.answered(), upstream.unanswered), (3, 8, 0));
+}
+
+#[test]
+fn of_what_a_refusal_says_the_beginning_is_kept_without_the_credential_and_all_of_it_goes_back() {
+    let key = "sdk-11111111-2222-3333-4444-55555555aaaa";
+    let words = format!("no\u{1b}[2J\n{key} is {}", "long ".repeat(200));
+    let text = words.clone();
+    let upstream = Upstream::start(move |_| {
+        let (one, other) = text.split_at(5);
+        format!("HTTP/1.1 401 Unauthorized\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{one}\r\n{:x}\r\n{other}\r\n0\r\n\r\n",
+            one.len(), other.len()).into_bytes()
+    });
+    let mut running = start(upstream.options());
+    let answer = running.ask(&post("/bulk", &format!("Authorization: {key}\r\n"), b"[]"));
+    assert_eq!((answer.status(), answer.text()), (401, words.as_str()));
+    let said = running.envelope().answer_text.unwrap();
+    assert!(said.starts_with("no\u{1b}[2J sdk-…aaaa#") && said.ends_with("long"), "{said}");
+    assert!(said.len() <= 200 && !said.contains("11111111"), "{said}");
+}
+
+#[test]
+fn a_refusal_that_never_ends_does_not_keep_back_what_was_received() {
+    let upstream = Upstream::start(|_| b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 9\r\n\r\ndown".to_vec());
+    let mut running = start(upstream.options());
+    let mut client = running.client();
+    client.send(&post("/bulk", "", b"[]"));
+    let envelope = running.envelope();
+    assert_eq!(envelope.answer.map(|answer| answer.status), Some(503));
+    assert_eq!(envelope.answer_text.as_deref(), Some("down"));
 }
 
 #[test]

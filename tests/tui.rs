@@ -293,3 +293,27 @@ fn a_recording_is_whole_however_the_screens_are_left() {
         assert_eq!(text.split(|byte| *byte == b'\n').filter(|line| line.starts_with(b"{\"t\"")).count(), 1);
     }
 }
+
+#[test]
+fn who_does_not_get_through_is_on_the_first_page_at_once_though_nothing_arrives() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap().to_owned();
+    let arguments = ["listen", "--tls", "--listen", "127.0.0.1:0"];
+    let terminal = Terminal::running((140, 30), &[("XDG_DATA_HOME", &data)], &arguments, folder);
+    terminal.wait_for("Listening on https://127.0.0.1:");
+    terminal.wait_for("the CA /");
+    terminal.wait_for("SHA-256");
+    let uri = terminal.contents();
+    let port: u16 = uri
+        .split("https://127.0.0.1:")
+        .nth(1)
+        .unwrap()
+        .split(|it: char| !it.is_ascii_digit())
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    std::io::Write::write_all(&mut stream, b"POST /bulk HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n[]").unwrap();
+    terminal.wait_for("127.0.0.1 speaks plain http, and this address speaks TLS");
+}

@@ -703,7 +703,7 @@ fn the_command_refuses_what_cannot_be_changed_and_says_what_was_expected() {
     for (arguments, err) in [
         (
             &[][..],
-            "nothing is to be different: give --set, --map-try, --catalog, --mapping or --clock (exptap what-if --help)\n",
+            "nothing is to be different: give --set, --map-try, --catalog, --mapping, --clock or --fixes (exptap what-if --help)\n",
         ),
         (
             &["--set", "metric.checkout.units=[]"][..],

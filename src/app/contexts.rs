@@ -6,7 +6,7 @@ use crate::view::{HeldStory, UnitList, UnitView};
 use std::collections::HashSet;
 
 /// Contexts listed at most, and found by name beside them at most.
-const UNITS: usize = 1_000;
+pub(super) const UNITS: usize = 1_000;
 /// Names looked at in one go: a key must not wait for a million of them.
 const NAMES_AT_ONCE: u64 = 20_000;
 
@@ -17,6 +17,8 @@ pub struct Contexts {
     list: UnitList,
     /// Rows of the list that the view itself lists; those after them were found by name.
     listed: usize,
+    /// The rows of the view are still to be made.
+    is_of_another_view: bool,
     /// Names looked at.
     searched: u64,
     found: Vec<(String, String)>,
@@ -26,6 +28,10 @@ impl Contexts {
     /// Which are listed.
     pub fn view(&self) -> UnitView {
         self.view
+    }
+    /// Whether the rows of this view are still to be made.
+    pub fn is_on_its_way(&self) -> bool {
+        self.is_of_another_view
     }
     /// The rows, and how many there are of each view.
     pub fn list(&self) -> &UnitList {
@@ -58,7 +64,13 @@ impl App<'_> {
     }
 
     pub(super) fn refresh_contexts(&mut self) {
-        self.units.list = self.store.units(self.units.view, UNITS);
+        let list = self.store.units(self.units.view, UNITS);
+        self.take_contexts(list);
+    }
+
+    pub(super) fn take_contexts(&mut self, list: UnitList) {
+        self.units.is_of_another_view = false;
+        self.units.list = list;
         self.units.listed = self.units.list.rows.len();
         self.search_contexts();
         self.add_found();
@@ -67,7 +79,14 @@ impl App<'_> {
     pub(super) fn next_contexts(&mut self) {
         self.units.view = self.units.view.next();
         self.contexts.first();
-        self.refresh_contexts();
+        if self.store.snapshot().is_some() {
+            // It is made elsewhere; what is listed until then is not of this view.
+            self.units.is_of_another_view = true;
+            self.units.list.rows.clear();
+            self.units.listed = 0;
+        } else {
+            self.refresh_contexts();
+        }
         self.list();
     }
 

@@ -70,6 +70,27 @@ impl Scope {
     }
 }
 
+/// All places, in the order in which they are listed.
+pub const SCOPES: [Scope; 17] = [
+    Scope::Panes,
+    Scope::Listening,
+    Scope::Replay,
+    Scope::ReplayBar,
+    Scope::Live,
+    Scope::Findings,
+    Scope::Lists,
+    Scope::Contexts,
+    Scope::List,
+    Scope::Top,
+    Scope::Why,
+    Scope::Unit,
+    Scope::Opened,
+    Scope::Line,
+    Scope::Choice,
+    Scope::Popup,
+    Scope::Everywhere,
+];
+
 /// A key with its modifiers. Shift is part of the character it makes; it is told apart for the left and right keys
 /// only, where a terminal reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -23,6 +23,7 @@ mod reading;
 mod recording;
 pub mod replay;
 pub mod store;
+mod survey;
 mod trial;
 mod views;
 
@@ -36,17 +37,21 @@ pub use overlay::{Line, LineError, LinePurpose, Overlay};
 pub use rate::Rate;
 pub use recording::Banner;
 pub use replay::{ReplayCommand, ReplayView};
+pub use survey::{Survey, Surveyed};
 pub use trial::{Trial, TrialNews, TrialRequest, TrialResult, TrialState};
 pub use views::{BOTH_SIDES, Detail, Side, View, Why};
 
 use crate::attach::Link;
 use crate::catalog::Given;
-use crate::endpoint::{Delivery, Received};
+use crate::endpoint::{Delivery, FlagFigures, Received};
 use crate::query::{Query, QueryError, Situation};
 use crate::recorder::Snapshot;
 use crate::report::Report;
 use crate::report::table::grouped;
 use crate::session::Again;
+use crate::silenced::Silence;
+use crate::spool;
+use crate::tls::Trust;
 use crate::view::SourceRow;
 use jiff::tz::TimeZone;
 use keymap::Scope;
@@ -62,6 +67,8 @@ use store::Store;
 pub struct Setting {
     /// Addresses that are listened on; empty: nothing is (a file is shown).
     pub addresses: Vec<SocketAddr>,
+    /// What devices are to trust there; none: plain HTTP is spoken.
+    pub trust: Option<Trust>,
     /// What is read instead: the name of a file.
     pub reading: Option<String>,
     /// Where requests are forwarded to.
@@ -86,10 +93,14 @@ pub struct Health {
     pub upstream: Delivery,
     /// How Segment's upstream takes the requests of Segment's libraries.
     pub segment_upstream: Delivery,
+    /// How it stands with the spool; none: there is none.
+    pub spool: Option<Box<spool::Figures>>,
     /// One sentence about what went wrong last.
     pub trouble: Option<String>,
     /// How it stands with the collector that is attached to; none: everything is received here.
     pub link: Option<Link>,
+    /// The flags that passed by on their way to SDKs; none: none are passed on here.
+    pub flags: Option<FlagFigures>,
 }
 
 /// Time, as the loop saw it.
@@ -130,6 +141,8 @@ pub enum Message<'a> {
     Recording(Snapshot),
     /// The trial of a fix stands so.
     Trial(Box<TrialNews>),
+    /// What a session that is large came to.
+    Surveyed(Box<Surveyed>),
     /// There is time to go on with what was left.
     Spare,
     /// A remark for the user, on the last line until the next key; true: it is bad news.
@@ -227,9 +240,18 @@ pub struct App<'a> {
     /// The cell of its bar that keys have moved the cursor to, while the recording may not be there yet.
     aimed_cell: Option<u16>,
     recording: Option<Snapshot>,
+    /// Who was answered so that it sends no more.
+    silence: Silence,
+    /// Refused requests of the spool that were seen.
+    refusals_seen: u64,
     /// Trials asked for so far.
     trials: u64,
+    /// What the panes show is being made elsewhere.
+    is_surveying: bool,
 }
+
+/// What everything is judged by anew when flags passed by.
+pub const FLAGS: &str = "flags";
 
 /// What it came to that something was read again.
 pub fn reread(what: &str, changed: u64, counted_from_held: Option<u64>) -> String {
@@ -241,7 +263,8 @@ pub fn reread(what: &str, changed: u64, counted_from_held: Option<u64>) -> Strin
     let held = counted_from_held.map_or_else(String::new, |held| {
         format!("; older events have scrolled out, and counts restart from the {} that are held", grouped(held))
     });
-    format!("{what} re-read: {changed}{held}")
+    let how = if what == FLAGS { "seen" } else { "re-read" };
+    format!("{what} {how}: {changed}{held}")
 }
 
 impl<'a> App<'a> {
@@ -280,7 +303,10 @@ impl<'a> App<'a> {
             replay: None,
             aimed_cell: None,
             recording: None,
+            silence: Silence::default(),
+            refusals_seen: 0,
             trials: 0,
+            is_surveying: false,
         };
         app.live.change(app.store, |_| ());
         app.refresh();
@@ -314,7 +340,13 @@ impl<'a> App<'a> {
                 let before = self.store.next();
                 for received in envelopes {
                     match received {
-                        Received::Envelope(envelope) => self.store.receive(envelope),
+                        Received::Envelope(envelope) => {
+                            // Of a recording it is long past.
+                            if self.replay.is_none() {
+                                self.silence.note(envelope);
+                            }
+                            self.store.receive(envelope);
+                        }
                         Received::Lost(loss) => {
                             // What a recording lost, its own queue did not lose just now.
                             if self.replay.is_none() {
@@ -345,6 +377,7 @@ impl<'a> App<'a> {
             Message::Given(given, what) => self.take_given(*given, what, &mut effects.effects),
             Message::Recording(snapshot) => self.take_recording(snapshot),
             Message::Trial(news) => effects.redraw = self.take_trial(*news),
+            Message::Surveyed(surveyed) => self.take_survey(*surveyed),
             Message::Spare => self.go_on_searching(),
             Message::Notice(text, bad) => self.notice = Some(Notice { text, bad }),
         }
@@ -467,6 +500,11 @@ impl<'a> App<'a> {
 
     fn pause(&mut self) {
         let freeze = !self.live.is_frozen();
+        if self.store.snapshot().is_some() {
+            // The panes stay at what they show, a moment behind the rows: a key does not wait for a million contexts.
+            self.live.freeze(self.store, freeze);
+            return;
+        }
         if freeze {
             // The panes are frozen in step with the rows, not up to a refresh behind them.
             self.refresh();
@@ -583,7 +621,10 @@ impl<'a> App<'a> {
     /// Whether what is costly to make would come out differently now.
     pub fn wants_refresh(&self) -> bool {
         let revision = self.store.revision();
-        self.refreshed_revision != Some(revision) || (!self.live.is_frozen() && self.shown_revision != Some(revision))
+        !self.is_surveying
+            && (self.refreshed_revision != Some(revision)
+                || self.units.is_on_its_way()
+                || (!self.live.is_frozen() && self.shown_revision != Some(revision)))
     }
 
     /// Whether time alone can change something: a rate that dies away, a verdict that is pending.

@@ -33,6 +33,11 @@ pub trait Store {
     fn report(&mut self) -> Arc<Report>;
     /// The contexts of a view, at most `limit`.
     fn units(&mut self, view: UnitView, limit: usize) -> UnitList;
+    /// The session as it stands, to be looked through elsewhere, where that takes longer than a key may wait; none where
+    /// it does not, or where it cannot be had at once.
+    fn snapshot(&self) -> Option<Box<Session>> {
+        None
+    }
     /// Those of these contexts that a view lists.
     fn units_named(&self, view: UnitView, names: &[(String, String)]) -> Vec<UnitRow>;
     /// How many contexts there are to search.
@@ -105,6 +110,9 @@ impl Store for Session {
     }
     fn units(&mut self, view: UnitView, limit: usize) -> UnitList {
         Session::units(self, view, limit)
+    }
+    fn snapshot(&self) -> Option<Box<Session>> {
+        self.snapshot().map(Box::new)
     }
     fn units_named(&self, view: UnitView, names: &[(String, String)]) -> Vec<UnitRow> {
         self.units_named(view, names)

@@ -15,6 +15,7 @@ mod replay;
 fn app(store: &mut dyn Store) -> App<'_> {
     let setting = Setting {
         addresses: vec!["127.0.0.1:8033".parse().unwrap()],
+        trust: None,
         reading: None,
         forward: Forwarding::default(),
         themes: vec!["default".into(), "light".into(), "mono".into()],
@@ -537,7 +538,7 @@ fn given(unit: &str) -> Box<Given> {
     );
     use crate::catalog::load::{Format, from_text};
     let catalog = from_text(&text, "catalog.toml", Format::Toml, crate::catalog::Origin::File).unwrap();
-    Box::new(Given { catalog: Some(catalog), destination: None })
+    Box::new(Given { catalog: Some(catalog), ..Given::default() })
 }
 
 #[test]

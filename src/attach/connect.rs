@@ -1,6 +1,6 @@
 //! Getting to a collector, whichever way, up to its greeting. On each way the same is spoken: a WebSocket over HTTP.
 
-use super::Target;
+use super::{Target, Vouching};
 use crate::feed::Token;
 use crate::protocol::{self, Control, Hello, Line, MAX_TOLD_BYTES};
 use crate::recording::Header;
@@ -11,7 +11,6 @@ use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::Stdio;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
@@ -63,6 +62,8 @@ pub struct Connector {
     pub target: Target,
     /// What opens the door of an address.
     pub token: Option<Token>,
+    /// Who vouches for it where the connection is encrypted.
+    pub vouching: Vouching,
     /// The program that is run as ssh.
     pub ssh: PathBuf,
     /// What ssh runs on the other machine.
@@ -125,10 +126,11 @@ impl Connector {
                 if !secure {
                     return Ok((Box::new(stream), None));
                 }
-                let connector = tls().map_err(ConnectError::Refused)?;
+                let connector = self.vouching.connector().map_err(ConnectError::Refused)?;
                 let name = rustls::pki_types::ServerName::try_from(name.to_owned())
                     .map_err(|_| ConnectError::Refused(format!("{name} is not the name of a host")))?;
-                Ok((Box::new(connector.connect(name, stream).await.map_err(cannot)?), None))
+                let secure = connector.connect(name, stream).await;
+                Ok((Box::new(secure.map_err(|error| self.vouching.explain(&error, &self.target))?), None))
             }
             Target::Ssh { destination, port } => {
                 let mut command = Command::new(&self.ssh);
@@ -219,6 +221,10 @@ impl Connector {
                     let words = response.body().as_deref().map(String::from_utf8_lossy).unwrap_or_default();
                     ConnectError::Refused(format!("{target} refuses: {}", words.lines().next().unwrap_or_default()))
                 }
+                400 if says_it_speaks_tls(response) => {
+                    let secure = target.to_string().replacen("ws://", "wss://", 1);
+                    ConnectError::Refused(format!("{target} speaks TLS: attach with {secure}"))
+                }
                 status @ 500.. => unreachable(format!("{target} answers {status}")),
                 status => self.foreign(&format!("it answers {status}")),
             },
@@ -230,18 +236,12 @@ impl Connector {
     }
 }
 
-fn unreachable(what: String) -> ConnectError {
-    ConnectError::Unreachable(what)
+fn says_it_speaks_tls(response: &http::Response<Option<Vec<u8>>>) -> bool {
+    response.body().as_ref().is_some_and(|body| body.starts_with(crate::feed::SPEAKS_TLS.as_bytes()))
 }
 
-fn tls() -> Result<tokio_rustls::TlsConnector, String> {
-    use hyper_rustls::ConfigBuilderExt;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| Ok(builder.try_with_platform_verifier()?.with_no_client_auth()))
-        .map_err(|error| format!("no encrypted connection can be made: {error}"))?;
-    Ok(tokio_rustls::TlsConnector::from(Arc::new(config)))
+fn unreachable(what: String) -> ConnectError {
+    ConnectError::Unreachable(what)
 }
 
 /// A program whose standard input and output are the connection. It ends with it.

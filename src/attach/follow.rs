@@ -216,7 +216,7 @@ impl Follower {
                     self.intake.offer(envelope);
                     Ok(())
                 }
-                Record::Mark(_) | Record::Gap(_) | Record::Unknown => Ok(()),
+                Record::Mark(_) | Record::Gap(_) | Record::Flags(_) | Record::Unknown => Ok(()),
             },
             Ok(Line::Control(Control::Gap(missing))) => {
                 self.skip(&missing);

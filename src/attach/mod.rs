@@ -12,8 +12,10 @@ mod follow;
 mod link;
 pub mod relay;
 mod target;
+mod tls;
 
 pub use connect::{ConnectError, Connection, Connector, Greeting};
 pub use follow::{Follower, Pause, Wanted};
 pub use link::{Board, Link, LinkState};
 pub use target::{Target, TargetError};
+pub use tls::Vouching;

@@ -40,6 +40,16 @@ impl State {
         if event.kind == Kind::Custom && event.shape != Shape::Contexts {
             self.note_custom(request, event, environment, number, t_ms);
         }
+        if environment == EnvironmentMatch::Same && (request.origin.is_some() || event.kind == Kind::Alias) {
+            self.note_contexts(request, event);
+        }
+        if event.url.is_some()
+            && environment == EnvironmentMatch::Same
+            && !request.is_of_segment
+            && self.judge.has_pages()
+        {
+            self.note_page_of(event, t_ms);
+        }
         if event.kind == Kind::Summary {
             request.summary(&self.judge, event, environment, number, t_ms);
         } else if event.kind == Kind::Feature {
@@ -137,11 +147,15 @@ impl State {
         number
     }
 
-    /// Notes that upstream refused the request.
-    pub fn refused_upstream(&mut self, request: &mut Request) {
+    /// Notes that upstream refused the request, and what it said.
+    pub fn refused_upstream(&mut self, request: &mut Request, code: ReasonCode, said: Option<&str>) {
         let first_event = self.totals.events;
         let arrival_ms = request.arrival_ms;
-        self.add_evidence(request, EvidenceKey::Code(ReasonCode::HttpRejected), first_event, arrival_ms, None);
+        let evidence = self.evidence_for(EvidenceKey::Code(code));
+        self.add_to_evidence(request, evidence, first_event, arrival_ms, None);
+        if let (Some(said), Some(evidence)) = (said, self.evidence.get_mut(evidence as usize)) {
+            evidence.kind(said);
+        }
     }
 
     /// Notes that a request is not signed as it should be.

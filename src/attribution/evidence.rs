@@ -75,7 +75,7 @@ pub struct Evidence {
     pub sources: SmallVec<[SourceId; 4]>,
     /// Units.
     pub units: UnitSet,
-    /// Context kinds the events carried, all of them, a handful at most.
+    /// Context kinds the events carried, all of them, a handful at most; or what else there is to say of them in words.
     pub kinds: BTreeSet<Box<str>>,
     /// What else fails, beside the rule that decides.
     pub then: CodeSet,
@@ -100,11 +100,16 @@ impl Evidence {
         }
     }
 
-    /// Adds a context kind.
+    /// Adds a context kind. Of too many the first by name are kept, so that the order they come in changes nothing.
     pub fn kind(&mut self, kind: &str) {
         const KINDS: usize = 8;
-        if self.kinds.len() < KINDS && !self.kinds.contains(kind) {
-            self.kinds.insert(kind.into());
+        let is_full = self.kinds.len() >= KINDS;
+        if self.kinds.contains(kind) || (is_full && self.kinds.last().is_some_and(|last| **last < *kind)) {
+            return;
+        }
+        self.kinds.insert(kind.into());
+        if is_full {
+            self.kinds.pop_last();
         }
     }
 

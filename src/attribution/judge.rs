@@ -224,6 +224,11 @@ impl Judge {
         slots.filter_map(|slot| self.slots.get(*slot as usize)).copied()
     }
 
+    /// Whether there are click and page-view metrics.
+    pub(super) fn has_pages(&self) -> bool {
+        !self.pages.is_empty()
+    }
+
     /// The click and page-view metrics.
     pub(super) fn page_metrics(&self) -> impl Iterator<Item = (u32, &Metric, &CompiledMatcher)> {
         self.pages.iter().filter_map(|index| {

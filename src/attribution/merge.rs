@@ -35,6 +35,8 @@ impl State {
         let states = self.merge_units(&other, &units, events_before);
         let evidence = self.merge_evidence(&other, &units, events_before);
         self.merge_sightings(&other, events_before);
+        self.sessions.merge(&other.sessions);
+        self.pages.merge(&other.pages);
         let log_before = (self.log.next(), self.records.next());
         self.merge_log(&other, &states, events_before);
         self.merge_payloads(&other, &states, &evidence, log_before, events_before);

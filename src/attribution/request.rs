@@ -6,6 +6,7 @@ use super::evidence::{Evidence, SourceId};
 use super::index::Index;
 use super::judge::{EnvironmentMatch, Judge, JudgedIteration};
 use super::segment::Sender;
+use super::sessions::Origin;
 use super::sightings::{Named, Sighting};
 use super::state::State;
 use super::tail::Tail;
@@ -147,6 +148,8 @@ pub struct Request {
     pub(super) source: SourceId,
     pub(super) arrival_ms: Option<i64>,
     pub(super) environment: EnvironmentMatch,
+    /// Where it came from, as far as that ties contexts together; none: nothing is said of it.
+    pub(super) origin: Option<Origin>,
     pub(super) is_duplicate: bool,
     /// … and its body is another one.
     pub(super) is_reused: bool,
@@ -182,6 +185,11 @@ impl Request {
     /// Arrival, epoch ms; none for plain events.
     pub fn arrival_ms(&self) -> Option<i64> {
         self.arrival_ms
+    }
+
+    /// Says where it came from.
+    pub fn came_from(&mut self, origin: Origin) {
+        self.origin = Some(origin);
     }
 
     /// Whose environment it is of.
@@ -295,6 +303,7 @@ impl State {
             source,
             arrival_ms,
             environment,
+            origin: None,
             is_duplicate,
             is_reused,
             payload: payload.filter(|_| !is_duplicate),

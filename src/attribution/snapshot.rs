@@ -27,6 +27,8 @@ impl State {
             + self.unit_sets(earlier)
             + self.unmatched.unshared_bytes(&earlier.unmatched)
             + self.sightings.unshared_bytes(&earlier.sightings)
+            + self.sessions.unshared_bytes(&earlier.sessions)
+            + self.pages.unshared_bytes(&earlier.pages)
             + self.payloads.unshared_bytes(&earlier.payloads)
             + self.pending.unshared_bytes(&earlier.pending, |_| 0)
     }

@@ -10,11 +10,13 @@ use super::judge::{Codes, Judge};
 use super::list::List;
 use super::points::Points;
 use super::request::Payloads;
+use super::sessions::Sessions;
 use super::sightings::Sightings;
 use super::tail::Tail;
 use super::tally::{CodeCounts, EvidenceKey, IterationCounts, Totals};
 use super::units::{UnitId, UnitTable};
 use super::unmatched::Unmatched;
+use super::visited::Pages;
 use crate::reason::{Category, ReasonCode};
 use foldhash::fast::RandomState;
 use smallvec::SmallVec;
@@ -256,6 +258,8 @@ pub struct State {
     pub(super) evidence_by_key: HashMap<EvidenceKey, u32, RandomState>,
     pub(super) unmatched: Unmatched,
     pub(super) sightings: Sightings,
+    pub(super) sessions: Sessions,
+    pub(super) pages: Pages,
     pub(super) sources: Vec<Arc<str>>,
     pub(super) payloads: Payloads,
     pub(super) pending: List<(i64, u32), 64>,
@@ -297,6 +301,8 @@ impl State {
             evidence_by_key: HashMap::default(),
             unmatched: Unmatched::new(shares_clones),
             sightings: Sightings::default(),
+            sessions: Sessions::default(),
+            pages: Pages::default(),
             sources: Vec::new(),
             payloads: Payloads::new(shares_clones),
             pending: List::new(shares_clones),

@@ -81,18 +81,18 @@ fn equal_but_for_a_slash(visited: &str, url: &str) -> bool {
 }
 
 /// An href taken apart as `location` would.
-struct Address<'a> {
-    href: &'a str,
+pub(super) struct Address<'a> {
+    pub(super) href: &'a str,
     /// From `#` on; empty where nothing follows it, which is also what a browser says.
-    hash: &'a str,
+    pub(super) hash: &'a str,
     /// From `?` up to the hash; empty where nothing follows it.
-    search: &'a str,
+    pub(super) search: &'a str,
     /// What comes before both.
-    base: &'a str,
+    pub(super) base: &'a str,
 }
 
 impl<'a> Address<'a> {
-    fn of(href: &'a str) -> Self {
+    pub(super) fn of(href: &'a str) -> Self {
         let (before_hash, hash) = href.split_at(href.find('#').unwrap_or(href.len()));
         let (base, search) = before_hash.split_at(before_hash.find('?').unwrap_or(before_hash.len()));
         // A browser's location has an empty search or hash for a bare `?` or `#`, and leaves the mark in the href.
@@ -101,12 +101,12 @@ impl<'a> Address<'a> {
     }
 
     /// A fragment with a slash in it is taken for the path of a single-page application.
-    fn path_like_hash(&self) -> bool {
+    pub(super) fn path_like_hash(&self) -> bool {
         self.hash.contains('/')
     }
 
     /// The href without its search and, unless it is kept, without its hash.
-    fn without_search(&self, keep_hash: bool) -> Cow<'a, str> {
+    pub(super) fn without_search(&self, keep_hash: bool) -> Cow<'a, str> {
         let end = if keep_hash || self.hash.is_empty() { self.href.len() } else { self.href.len() - self.hash.len() };
         let tail_start = self.base.len() + self.search.len();
         let tail = self.href.get(tail_start..end).unwrap_or_default();

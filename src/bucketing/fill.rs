@@ -10,8 +10,17 @@ use crate::near_miss::nearest;
 /// A payload holds what is served now, and a restart changes the seed; so of an experiment only the iteration that has
 /// not ended gets one. A rollout the catalog gives itself stays.
 pub fn fill(catalog: &mut Catalog, payload: &Payload) -> Vec<String> {
+    fill_where(catalog, payload, |_| true)
+}
+
+/// The same with flags that are known by chance: of what is not among them nothing is said.
+pub fn fill_known(catalog: &mut Catalog, payload: &Payload) -> Vec<String> {
+    fill_where(catalog, payload, |flag| payload.flags.contains_key(flag))
+}
+
+fn fill_where(catalog: &mut Catalog, payload: &Payload, is_asked: impl Fn(&str) -> bool) -> Vec<String> {
     let mut notes = Vec::new();
-    for experiment in &mut catalog.experiments {
+    for experiment in catalog.experiments.iter_mut().filter(|experiment| is_asked(&experiment.flag)) {
         let note = match payload.flags.get(&experiment.flag) {
             None => {
                 let keys = payload.flags.keys().map(String::as_str);

@@ -9,6 +9,7 @@ pub mod answer;
 pub mod fill;
 pub mod find;
 pub mod payload;
+pub mod seen;
 pub mod words;
 
 use sha1::{Digest, Sha1};

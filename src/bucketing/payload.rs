@@ -118,6 +118,11 @@ impl Payload {
             if !is_segment {
                 self.document(data);
             }
+        } else if let Some(Value::Array(events)) = members.get("events") {
+            // What newer SDKs get: a list of changes, of which those that give something have it under `object`.
+            events.iter().filter_map(|event| event.get("data")).for_each(|data| self.change(data));
+        } else if members.contains_key("object") {
+            self.change(value);
         } else if members.contains_key("environments") || members.contains_key("_links") {
             self.faults.push(format!("this is a flag of the REST API, which has no seed; expected {EXPECTED}"));
         } else if let Some(Value::String(key)) = members.get("key") {
@@ -127,6 +132,15 @@ impl Payload {
             self.faults.push(format!("{what}; expected {EXPECTED}"));
         } else {
             self.faults.push(format!("there are no flags in it; expected {EXPECTED}"));
+        }
+    }
+
+    /// A change as newer SDKs get it: `{"kind":"flag","key":…,"object":{…}}`; segments and marks of progress are none
+    /// of a flag.
+    fn change(&mut self, data: &Value) {
+        let is_flag = data.get("kind").and_then(Value::as_str) == Some("flag");
+        if let (true, Some(key), Some(flag)) = (is_flag, data.get("key").and_then(Value::as_str), data.get("object")) {
+            self.flag(key, flag);
         }
     }
 
@@ -277,6 +291,12 @@ mod tests {
         let segment = "{\"path\": \"/segments/s\", \"data\": {\"key\": \"s\", \"version\": 2}}";
         let stream = format!("event: put\ndata: {put}\n\n:heartbeat\n\nevent: patch\ndata: {segment}\n");
         assert_eq!(read(&stream), one);
+        let change = format!(r#"{{"version": 7, "kind": "flag", "key": "cta", "object": {FLAG}}}"#).replace('\n', " ");
+        assert_eq!(read(&change), one);
+        let other = r#"{"version": 7, "kind": "segment", "key": "cta", "object": {"included": ["u-1"]}}"#;
+        let intent = r#"{"payloads": [{"id": "p", "target": 7, "intentCode": "xfer-full"}]}"#;
+        let events = [intent, other, &change].map(|data| format!(r#"{{"event": "put-object", "data": {data}}}"#));
+        assert_eq!(read(&format!(r#"{{"events": [{}]}}"#, events.join(","))), one);
         let deleted = format!("data: {put}\n\ndata: {{\"data\": {{\"key\": \"cta\", \"deleted\": true}}}}\n\n");
         assert_eq!(read(&deleted), Payload::default());
     }

@@ -6,7 +6,10 @@
 //! judged by such a catalog is marked inferred.
 
 use super::layout::{Part, Remark};
-use super::{Arm, Catalog, Experiment, Iteration, Metric, Origin};
+use super::{Arm, Catalog, Environment, Experiment, Iteration, Metric, Origin};
+use crate::bucketing::fill::fill_known;
+use crate::bucketing::payload::Payload;
+use crate::bucketing::seen::Seen;
 use crate::envelope::Envelope;
 use crate::event::{Event, Item, Kind, body, decode};
 use crate::json::Walker;
@@ -58,6 +61,8 @@ impl FlagSeen {
 #[derive(Clone, Debug, Default)]
 pub struct Inference {
     destination: Arc<Destination>,
+    /// Flags that passed by: they say what the unit is, and how it is dealt out.
+    known: Arc<Payload>,
     flags: BTreeMap<String, FlagSeen>,
     event_keys: BTreeSet<String>,
     kinds: BTreeSet<String>,
@@ -67,6 +72,12 @@ impl Inference {
     /// Guesses by what Segment's destination, set up like this, makes of Segment events.
     pub fn new(destination: Arc<Destination>) -> Self {
         Self { destination, ..Self::default() }
+    }
+
+    /// Takes what flags that passed by say of experiments over what evaluations suggest.
+    pub fn with_flags(self, flags: Option<&Seen>) -> Self {
+        let known = flags.map(|flags| flags.proofs(&Environment::default()).0).unwrap_or_default();
+        Self { known: Arc::new(known), ..self }
     }
 
     /// Takes note of a request. One that cannot be read suggests nothing.
@@ -153,7 +164,7 @@ impl Inference {
                 flag: flag.clone(),
                 iterations: vec![Iteration {
                     id: "1".to_owned(),
-                    randomization_unit: guess_unit(&seen.kinds),
+                    randomization_unit: self.known_unit(flag).unwrap_or_else(|| guess_unit(&seen.kinds)),
                     rule: None,
                     arms: seen.arms(),
                     metrics: (0..metrics.len()).collect(),
@@ -171,7 +182,16 @@ impl Inference {
             })
             .collect();
         let destination = Arc::clone(&self.destination);
-        Catalog { origin: Origin::Inferred, metrics, experiments, destination, ..Catalog::default() }
+        let mut catalog = Catalog { origin: Origin::Inferred, metrics, experiments, destination, ..Catalog::default() };
+        fill_known(&mut catalog, &self.known);
+        catalog
+    }
+
+    /// The context kind that all experiments of a flag deal out.
+    fn known_unit(&self, flag: &str) -> Option<String> {
+        let rules = self.known.flags.get(flag)?.rules.as_slice();
+        let (first, others) = rules.split_first()?;
+        others.iter().all(|other| other.context_kind == first.context_kind).then(|| first.context_kind.clone())
     }
 }
 
@@ -182,9 +202,15 @@ pub fn remarks(catalog: &Catalog) -> Vec<Remark> {
                  Correct it before you rely on it: a catalog that is named on the command line is taken at its word.";
     let experiments = catalog.experiments.iter().flat_map(|experiment| {
         let unit = experiment.iterations.first().map(|it| it.randomization_unit.as_str()).unwrap_or_default();
+        let is_known = experiment.iterations.first().is_some_and(|it| it.rollout.is_some());
+        let why = if is_known {
+            "as the flags say that passed by, and its rollout with it"
+        } else {
+            "the context kind whose keys kept their variation best"
+        };
         let part = Part::Experiment(experiment.key.clone());
         [
-            format!("Guessed: the key is the flag's; the unit is {unit}, the context kind whose keys kept their variation best."),
+            format!("Guessed: the key is the flag's; the unit is {unit}, {why}."),
             "Not in the events: since when it runs (it is taken as always running), its rule, and which metrics it \
              measures (all of them are listed)."
                 .to_owned(),
@@ -249,6 +275,20 @@ mod tests {
             infer(&undecided).experiments.first().unwrap().iterations.first().unwrap().randomization_unit,
             "user"
         );
+    }
+
+    #[test]
+    fn flags_that_passed_by_say_what_the_unit_is_and_how_it_is_dealt_out() {
+        let event = r#"{"kind":"feature","creationDate":1,"key":"f","variation":0,"reason":{"kind":"FALLTHROUGH","inExperiment":true},"contextKeys":{"user":"u","device":"d"}}"#;
+        let payload = r#"{"flags":{"f":{"on":true,"salt":"s","fallthrough":{"rollout":{"kind":"experiment","contextKind":"device","seed":61,"variations":[{"variation":0,"weight":100000}]}}}}}"#;
+        let mut seen = Seen::default();
+        assert!(seen.take("sdk-…1", crate::bucketing::payload::read(payload)));
+        let mut inference = Inference::default().with_flags(Some(&seen));
+        body::items(event, |item| inference.observe_item(&item));
+        let catalog = inference.catalog();
+        let iteration = catalog.experiments.first().unwrap().iterations.first().unwrap();
+        assert_eq!(iteration.randomization_unit, "device");
+        assert_eq!(iteration.rollout.as_ref().unwrap().seed, Some(61));
     }
 
     #[test]

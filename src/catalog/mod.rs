@@ -25,6 +25,8 @@ mod write;
 pub use assembly::Pulled;
 
 use crate::bucketing::Rollout;
+use crate::bucketing::fill::fill_known;
+use crate::bucketing::seen::Seen;
 pub(crate) use read::ITERATION_KEYS;
 
 use crate::segment::Destination;
@@ -81,12 +83,18 @@ pub struct Given {
     pub catalog: Option<Catalog>,
     /// What Segment's destination does.
     pub destination: Option<Arc<Destination>>,
+    /// Flags that passed by on their way to SDKs: experiments get their rollouts, unless the catalog gives them.
+    pub flags: Option<Arc<Seen>>,
 }
 
 impl Given {
     /// What is not said here is taken from the other.
     pub fn or(self, other: Self) -> Self {
-        Self { catalog: self.catalog.or(other.catalog), destination: self.destination.or(other.destination) }
+        Self {
+            catalog: self.catalog.or(other.catalog),
+            destination: self.destination.or(other.destination),
+            flags: self.flags.or(other.flags),
+        }
     }
 
     /// The catalog to judge by, or what it is to be inferred with.
@@ -96,9 +104,27 @@ impl Given {
     pub fn catalog(self) -> Result<Catalog, Inference> {
         let destination = self.destination.unwrap_or_default();
         match self.catalog {
-            Some(catalog) => Ok(Catalog { destination, ..catalog }),
-            None => Err(Inference::new(destination)),
+            Some(catalog) => {
+                let mut catalog = Catalog { destination, ..catalog };
+                if let Some(flags) = &self.flags {
+                    let (proofs, _) = flags.proofs(&catalog.environment);
+                    fill_known(&mut catalog, &proofs);
+                }
+                Ok(catalog)
+            }
+            None => Err(Inference::new(destination).with_flags(self.flags.as_deref())),
         }
+    }
+
+    /// Why flags that passed by prove nothing about the experiments of the catalog, a sentence each.
+    pub fn remarks_on_flags(&self) -> Vec<String> {
+        let Some(flags) = &self.flags else { return Vec::new() };
+        let environment = self.catalog.as_ref().map(|catalog| catalog.environment.clone()).unwrap_or_default();
+        let (proofs, mut remarks) = flags.proofs(&environment);
+        if let Some(catalog) = &self.catalog {
+            remarks.extend(fill_known(&mut catalog.clone(), &proofs));
+        }
+        remarks
     }
 }
 

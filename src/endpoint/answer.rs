@@ -126,8 +126,9 @@ impl Asked {
 }
 
 /// The page at `/`.
-pub(super) fn home(addresses: &[SocketAddr]) -> String {
-    let address = addresses.first().map_or_else(String::new, |address| format!("http://{address}"));
+pub(super) fn home(addresses: &[SocketAddr], secure: bool) -> String {
+    let scheme = if secure { "https" } else { "http" };
+    let address = addresses.first().map_or_else(String::new, |address| format!("{scheme}://{address}"));
     format!(
         "exptap is listening for LaunchDarkly events.\n\n\
          Set the events URI of an SDK on this machine to {address} and leave its base and stream URIs as they are:\n\

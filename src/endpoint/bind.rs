@@ -92,8 +92,12 @@ pub enum BindError {
     },
     /// Requests would go round in a circle.
     #[error(
-        "{option} {url} leads back to {address}, where exptap itself listens: give the address {whose} takes events at",
-        whose = if option.ends_with("segment") { "Segment" } else { "LaunchDarkly" }
+        "{option} {url} leads back to {address}, where exptap itself listens: give the address {whose}",
+        whose = match *option {
+            "--forward-segment" => "Segment takes events at",
+            "--forward-flags" | "--forward-stream" => "LaunchDarkly answers requests for flags at",
+            _ => "LaunchDarkly takes events at",
+        }
     )]
     ForwardsToItself {
         /// The option that says so.
@@ -103,6 +107,12 @@ pub enum BindError {
         /// The listening address it means.
         address: SocketAddr,
     },
+    /// There is no thread to read flag data along with.
+    #[error("cannot start a thread for flag data: {0}")]
+    Thread(io::Error),
+    /// Requests cannot be kept where they are to be.
+    #[error(transparent)]
+    Spool(#[from] crate::spool::SpoolError),
     /// The connection to the upstream cannot be made secure.
     #[error("cannot forward to {url}: {reason}. Install the system's certificates (Debian: ca-certificates)")]
     Certificates {

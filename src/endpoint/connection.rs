@@ -1,14 +1,17 @@
-//! One connection: HTTP/1.1 over a socket that is watched for silence.
+//! One connection: HTTP/1.1 over a socket, encrypted or not, that is watched for silence.
 //!
 //! hyper's own header timeout also runs while a kept-alive connection rests between two requests, and SDKs flush
 //! every 5 to 30 seconds: closing then would race with the next flush and cost it its one retry. So the two limits
 //! are told apart here: a head that has begun must be complete soon, a connection at rest may rest for longer.
 
 use super::Limits;
+use super::flags::Endless;
 use super::lifetime::{Lifetime, Phase};
 use super::places::Place;
 use super::status::Status;
+use axum::body::Body;
 use http::{Request, Response};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -20,35 +23,60 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
 /// More headers than any SDK behind any chain of proxies sends. hyper's 100 would be answered 431, which is one of
 /// the statuses that silence an SDK for good.
 const HEADERS: usize = 1000;
 
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ended {
+    /// The first byte that came; none: nothing did.
+    pub(super) first_byte: Option<u8>,
+    /// How long it was open.
+    pub(super) after: Duration,
+    /// Whether the other side ended it.
+    pub(super) by_client: bool,
+}
+
 /// Serves one connection until it ends, is silent for too long, rests while another needs its place, or the endpoint
 /// stops.
-pub(super) async fn serve<Answer, Answering>(
-    stream: TcpStream,
+pub(super) async fn serve<Socket, Answer, Answering>(
+    stream: Socket,
     place: &Place,
     limits: Limits,
     status: &Status,
     mut lifetime: Lifetime,
     answer: Answer,
-) where
+) -> Ended
+where
+    Socket: AsyncRead + AsyncWrite + Unpin,
     Answer: Fn(Request<Incoming>, Framing) -> Answering,
-    Answering: Future<Output = Response<axum::body::Body>>,
+    Answering: Future<Output = Response<Body>>,
 {
+    let began = Instant::now();
     let watch = &place.watch;
+    let ended = |by_client| Ended { first_byte: watch.moves().first_byte, after: began.elapsed(), by_client };
     let service = service_fn(|request| {
         let framing = watch.request_began();
         let answering = answer(request, framing);
         async move {
             let response = answering.await;
-            watch.request_ended();
-            place.rests();
-            Ok::<_, Infallible>(response)
+            if response.extensions().get::<Endless>().is_none() {
+                watch.request_ended();
+                place.rests();
+                return Ok::<_, Infallible>(response);
+            }
+            // A stream of flag data may be silent for minutes; it lasts for as long as it has a body.
+            place.gives_up();
+            let lasting = Lasting(Arc::clone(watch));
+            Ok(response.map(|body| {
+                Body::new(body.map_frame(move |frame| {
+                    let _ = &lasting;
+                    frame
+                }))
+            }))
         }
     });
     let watched = Watched { stream, watch: Arc::clone(watch) };
@@ -60,29 +88,36 @@ pub(super) async fn serve<Answer, Answering>(
     let mut until_silent = async |mut connection: Pin<&mut _>| {
         poll_fn(|context| {
             if Future::poll(Pin::as_mut(&mut connection), context).is_ready() {
-                return Poll::Ready(());
+                return Poll::Ready(true);
             }
             let Some(deadline) = watch.deadline(limits) else { return Poll::Pending };
             if silence.deadline() != deadline {
                 silence.as_mut().reset(deadline);
             }
-            silence.as_mut().poll(context).map(|()| status.connection_timed_out())
+            silence.as_mut().poll(context).map(|()| {
+                status.connection_timed_out();
+                false
+            })
         })
-        .await;
+        .await
     };
 
     tokio::select! {
         // What has come already is looked at before the place is given up.
         biased;
-        () = until_silent(connection.as_mut()) => return,
-        () = place.is_wanted() => return status.connection_displaced(),
+        by_client = until_silent(connection.as_mut()) => return ended(by_client),
+        () = place.is_wanted() => {
+            status.connection_displaced();
+            return ended(false);
+        }
         () = lifetime.reached(Phase::Draining) => {}
     }
     connection.as_mut().graceful_shutdown();
     tokio::select! {
-        () = until_silent(connection.as_mut()) => {}
+        _ = until_silent(connection.as_mut()) => {}
         () = lifetime.reached(Phase::Stopped) => {}
     }
+    ended(false)
 }
 
 /// How the head of a request says where its body ends.
@@ -94,11 +129,21 @@ pub(super) enum Framing {
     Ambiguous,
 }
 
+/// An answer that is still being given; it has ended when this is dropped.
+struct Lasting(Arc<Watch>);
+
+impl Drop for Lasting {
+    fn drop(&mut self) {
+        self.0.request_ended();
+    }
+}
+
 /// When the connection last moved, and what it is in the middle of.
 pub(super) struct Watch(Mutex<Moves>);
 
 struct Moves {
     last: Instant,
+    first_byte: Option<u8>,
     head_began: Option<Instant>,
     answering: bool,
     has_asked: bool,
@@ -121,9 +166,14 @@ pub(super) const DAWDLING: Duration = Duration::from_secs(1);
 
 impl Watch {
     pub(super) fn new() -> Self {
-        let last = Instant::now();
-        let head = HeadScan::default();
-        Self(Mutex::new(Moves { last, head_began: None, answering: false, has_asked: false, head }))
+        Self(Mutex::new(Moves {
+            last: Instant::now(),
+            first_byte: None,
+            head_began: None,
+            answering: false,
+            has_asked: false,
+            head: HeadScan::default(),
+        }))
     }
 
     /// Its turn to go; none: it is in the middle of a request.
@@ -144,6 +194,7 @@ impl Watch {
     fn read(&self, bytes: &[u8]) {
         let mut moves = self.moves();
         moves.last = Instant::now();
+        moves.first_byte = moves.first_byte.or(bytes.first().copied());
         if !moves.answering && !bytes.is_empty() {
             let last = moves.last;
             moves.head_began.get_or_insert(last);
@@ -227,12 +278,12 @@ impl HeadScan {
 }
 
 /// A socket that tells its watch about every byte.
-struct Watched {
-    stream: TcpStream,
+struct Watched<Socket> {
+    stream: Socket,
     watch: Arc<Watch>,
 }
 
-impl AsyncRead for Watched {
+impl<Socket: AsyncRead + Unpin> AsyncRead for Watched<Socket> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -247,7 +298,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl<Socket: AsyncWrite + Unpin> AsyncWrite for Watched<Socket> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
         if polled.is_ready() {

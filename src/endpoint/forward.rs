@@ -5,26 +5,29 @@
 
 use super::status::Service;
 use bytes::Bytes;
-use http::header::{CONNECTION, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderName, TE, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, Method, Request, Response, Uri};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::client::legacy::connect::{HttpConnector, HttpInfo};
 use hyper_util::client::legacy::{self, ResponseFuture};
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use std::fmt;
-use std::net::IpAddr;
+use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use std::{fmt, io};
 
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 /// Shorter than the minute after which load balancers commonly close a resting connection, so that a flush seldom
 /// meets one that is being closed.
 const REST: Duration = Duration::from_secs(30);
 const CONNECTIONS_AT_REST: usize = 16;
+const CONNECTIONS_KNOWN: usize = 4096;
 
 /// Where to forward to: `http://` or `https://`, a host, and optionally a port and a base path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,11 +105,36 @@ impl ForwardUrl {
     fn uri(&self, path_and_query: &str) -> Result<Uri, http::uri::InvalidUri> {
         format!("{self}{path_and_query}").parse()
     }
+
+    /// As [`ForwardUrl::uri`], with the port also where it is the usual one: a tunnel is opened to 443 otherwise, whatever
+    /// the scheme. The `Host` header does not have it all the same.
+    fn uri_with_port(&self, path_and_query: &str) -> Result<Uri, http::uri::InvalidUri> {
+        if self.https || self.authority.ends_with(&format!(":{}", self.port)) {
+            return self.uri(path_and_query);
+        }
+        format!("http://{}:{}{}{path_and_query}", self.authority, self.port, self.base).parse()
+    }
 }
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// A body on its way to the upstream.
 pub(super) type Body = http_body_util::combinators::UnsyncBoxBody<Bytes, BoxError>;
+
+/// What a request carries to the upstream.
+pub(super) enum Outgoing {
+    /// A body that is all here, so that it can be sent again.
+    Whole(Bytes),
+    /// A body that passes through.
+    Passing(Body),
+}
+
+/// Why there was no answer.
+pub(super) struct Unanswered {
+    pub(super) why: String,
+    /// Whether the connection had answered before, and then broke off without a word: it was probably being closed when
+    /// the request came to it.
+    was_at_rest: bool,
+}
 
 /// One fixed upstream. Nothing in a request can change where it goes.
 pub(super) struct Upstream {
@@ -114,6 +142,8 @@ pub(super) struct Upstream {
     service: Service,
     client: Client,
     patience: Duration,
+    /// Connections that have answered, by our end of them.
+    have_answered: Mutex<HashSet<SocketAddr>>,
 }
 
 enum Client {
@@ -159,7 +189,7 @@ impl Upstream {
                 Client::Tunnelled(builder.build(tls.wrap_connector(tunnel)))
             }
         };
-        Ok(Self { url, service, client, patience })
+        Ok(Self { url, service, client, patience, have_answered: Mutex::default() })
     }
 
     pub(super) fn url(&self) -> &ForwardUrl {
@@ -177,14 +207,52 @@ impl Upstream {
     /// # Errors
     ///
     /// Why there was no answer, in words.
+    pub(super) async fn tee(
+        &self,
+        method: Method,
+        path_and_query: &str,
+        headers: HeaderMap,
+        body: Outgoing,
+    ) -> Result<Response<Incoming>, String> {
+        let bytes = match body {
+            Outgoing::Whole(bytes) => bytes,
+            Outgoing::Passing(body) => {
+                return self.send(method, path_and_query, headers, body).await.map_err(|unanswered| unanswered.why);
+            }
+        };
+        // Whether a request arrived that met a connection being closed nobody knows. An SDK that is told so sends it again,
+        // a second later, and LaunchDarkly drops what it gets twice; so it is sent again here, at once. All
+        // connections at rest may have been closed together.
+        let mut why = String::new();
+        for _ in 0..=CONNECTIONS_AT_REST {
+            let body = whole_body(bytes.clone(), &headers);
+            match self.send(method.clone(), path_and_query, headers.clone(), body).await {
+                Ok(response) => return Ok(response),
+                Err(unanswered) if unanswered.was_at_rest => why = unanswered.why,
+                Err(unanswered) => return Err(unanswered.why),
+            }
+        }
+        Err(why)
+    }
+
+    /// Sends a request once.
+    ///
+    /// # Errors
+    ///
+    /// Why there was no answer.
     pub(super) async fn send(
         &self,
         method: Method,
         path_and_query: &str,
         mut headers: HeaderMap,
         body: Body,
-    ) -> Result<Response<Incoming>, String> {
-        let uri = self.url.uri(path_and_query).map_err(|error| describe(&error))?;
+    ) -> Result<Response<Incoming>, Unanswered> {
+        let unanswered = |why| Unanswered { why, was_at_rest: false };
+        let uri = match self.client {
+            Client::Direct(_) => self.url.uri(path_and_query),
+            Client::Tunnelled(_) => self.url.uri_with_port(path_and_query),
+        };
+        let uri = uri.map_err(|error| unanswered(describe(&error)))?;
         remove_hop_by_hop(&mut headers);
         headers.remove(HOST);
         let mut request = Request::new(body);
@@ -192,14 +260,71 @@ impl Upstream {
         *request.uri_mut() = uri;
         *request.headers_mut() = headers;
         match tokio::time::timeout(self.patience, self.client.request(request)).await {
+            Ok(Ok(response)) if response.status().is_informational() => {
+                Err(unanswered(format!("it answered {}, to another protocol nobody asked for", response.status())))
+            }
             Ok(Ok(mut response)) => {
                 remove_hop_by_hop(response.headers_mut());
+                if let Some(connection) = response.extensions().get::<HttpInfo>() {
+                    self.has_answered(connection.local_addr());
+                }
                 Ok(response)
             }
-            Ok(Err(error)) => Err(describe(&error)),
-            Err(_) => Err(format!("no answer within {} s", self.patience.as_secs())),
+            Ok(Err(error)) => Err(Unanswered { why: describe(&error), was_at_rest: self.was_at_rest(&error) }),
+            Err(_) => Err(unanswered(format!("no answer within {} s", self.patience.as_secs()))),
         }
     }
+
+    fn has_answered(&self, connection: SocketAddr) {
+        let mut known = self.have_answered.lock().unwrap_or_else(PoisonError::into_inner);
+        // Far more than there are at once. Whoever is forgotten is only not tried again.
+        if known.len() >= CONNECTIONS_KNOWN {
+            known.clear();
+        }
+        known.insert(connection);
+    }
+
+    fn was_at_rest(&self, error: &legacy::Error) -> bool {
+        let mut info = http::Extensions::new();
+        if let Some(connected) = error.connect_info() {
+            connected.get_extras(&mut info);
+        }
+        let connection = info.get::<HttpInfo>().map(HttpInfo::local_addr);
+        let mut known = self.have_answered.lock().unwrap_or_else(PoisonError::into_inner);
+        connection.is_some_and(|connection| known.remove(&connection)) && broke_off(error)
+    }
+}
+
+/// Whether a connection ended before an answer began.
+fn broke_off(error: &legacy::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        if cause.downcast_ref::<hyper::Error>().is_some_and(|cause| cause.is_incomplete_message() || cause.is_closed())
+        {
+            return true;
+        }
+        if let Some(cause) = cause.downcast_ref::<io::Error>() {
+            return matches!(
+                cause.kind(),
+                io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::ConnectionAborted
+                    | io::ErrorKind::BrokenPipe
+                    | io::ErrorKind::UnexpectedEof
+                    | io::ErrorKind::NotConnected
+            );
+        }
+        source = cause.source();
+    }
+    false
+}
+
+/// A body that is all here, framed as it came: with a length, in chunks, or not at all.
+pub(super) fn whole_body(bytes: Bytes, headers: &HeaderMap) -> Body {
+    if headers.contains_key(CONTENT_LENGTH) || bytes.is_empty() {
+        return Full::new(bytes).map_err(|never| match never {}).boxed_unsync();
+    }
+    let frame = futures_util::stream::once(async { Ok(Frame::data(bytes)) });
+    StreamBody::new(frame).boxed_unsync()
 }
 
 /// A plain http upstream needs no certificates, and must work on a machine that has none.
@@ -216,7 +341,7 @@ fn tls(verified: bool) -> Result<rustls::ClientConfig, BoxError> {
 }
 
 /// Removes what RFC 9110 section 7.6.1 says is meant for one connection only.
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
+pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()

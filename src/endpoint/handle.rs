@@ -3,25 +3,28 @@
 use super::answer::{self, Asked};
 use super::clocks::Vigil;
 use super::connection::Framing;
-use super::forward::Upstream;
+use super::forward::{Outgoing, Upstream};
 use super::intake::Intake;
 use super::lifetime::{Lifetime, Phase};
 use super::mask::{self, Authorized, safe_head};
+use super::overheard::{self, Secrets};
 use super::paths::{self, PathKind};
 use super::receive::{Arrival, Breach, Collected, Stream};
 use super::segment::{self, SegmentRequest};
+use super::spooling::Spooled;
 use super::status::{Service, Status};
 use super::{Limits, Upstreams};
 use crate::envelope::{Answer, AnsweredBy};
 use crate::segment::door::Door;
 use crate::segment::limits::Refusal;
 use crate::segment::webhook::Secret;
+use crate::spool::Spool;
+use crate::tls::Identity;
 use axum::body::Body;
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, StreamBody};
+use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Body as _, Frame, Incoming};
 use std::io;
 use std::net::SocketAddr;
@@ -34,7 +37,9 @@ pub(super) struct Handler {
     pub(super) intake: Intake,
     pub(super) status: Arc<Status>,
     pub(super) upstreams: Upstreams,
+    pub(super) spool: Option<Arc<Spool>>,
     pub(super) segment_secret: Option<Secret>,
+    pub(super) tls: Option<Arc<Identity>>,
     pub(super) limits: Limits,
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) vigil: Vigil,
@@ -61,6 +66,11 @@ impl Handler {
         }
         let path = parts.uri.path();
         let (kind, hint) = classify(&parts);
+        let flags = self.upstreams.flags.as_ref().filter(|_| matches!(kind, PathKind::FlagData | PathKind::Goals));
+        if let Some(flags) = flags {
+            self.status.other_request();
+            return self.flag_data(flags, parts, body, asked, lifetime).await;
+        }
         if let Some(hint) = hint {
             let at = mask::mask_address(path);
             self.status.hinted(now_ms(), format!("{} {at}: {hint}", parts.method));
@@ -68,7 +78,7 @@ impl Handler {
         match kind {
             PathKind::Segment(Door::Settings) => {
                 self.status.other_request();
-                let settings = segment::settings(path, &parts.headers, self.addresses.first());
+                let settings = segment::settings(path, &parts.headers, self.addresses.first(), self.tls.is_some());
                 let answer = asked.segment_settings(settings);
                 self.pass(parts, body, asked, lifetime, answer).await
             }
@@ -92,7 +102,7 @@ impl Handler {
             }
             PathKind::Home => {
                 self.status.other_request();
-                asked.sentence(StatusCode::OK, answer::home(&self.addresses))
+                asked.sentence(StatusCode::OK, answer::home(&self.addresses, self.tls.is_some()))
             }
             _ => {
                 self.status.other_request();
@@ -120,7 +130,7 @@ impl Handler {
         let limit = self.limits.body_bytes;
         let mut arrival = Arrival::new(self.intake.clone(), now_ms(), method, head, &parts.headers, limit);
         arrival.segment = door.map(|door| SegmentRequest::new(door, &parts.headers, secret));
-        let collected = arrival.collect(body, self.limits.idle, &self.status).await;
+        let mut collected = arrival.collect(body, self.limits.idle, &self.status).await;
         let upstream = match kind {
             // It came to exptap, and to nobody else.
             PathKind::Segment(Door::Webhook) => &None,
@@ -128,15 +138,21 @@ impl Handler {
             PathKind::MobileEvents => &self.upstreams.mobile,
             _ => &self.upstreams.launchdarkly,
         };
+        if let Some(spool) = self.spool.as_ref().filter(|_| upstream.is_some()) {
+            match self.spool(spool, kind, &parts, &target, &mut arrival, collected, &asked).await {
+                Spooled::Answered(response) => return response,
+                Spooled::PassOn(bytes) => collected = Collected::Whole(bytes),
+            }
+        }
         let mut refusal = None;
         let body = match (collected, upstream) {
             (Collected::Broken(breach), _) => return broken(&asked, breach),
             (Collected::Whole(bytes), Some(upstream)) => {
-                let body = whole_body(bytes, &parts);
+                let body = Outgoing::Whole(bytes);
                 return self.tee(Some(arrival), Arc::clone(upstream), parts, target, body, asked, lifetime).await;
             }
             (Collected::Streaming(stream), Some(upstream)) => {
-                let body = streaming_body(stream, Arc::clone(&self.status));
+                let body = Outgoing::Passing(streaming_body(stream, Arc::clone(&self.status)));
                 return self.tee(Some(arrival), Arc::clone(upstream), parts, target, body, asked, lifetime).await;
             }
             (Collected::Whole(bytes), None) => {
@@ -175,8 +191,11 @@ impl Handler {
             };
         };
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
-        let body =
-            if is_empty { whole_body(Bytes::new(), &parts) } else { streaming_body(stream, Arc::clone(&self.status)) };
+        let body = if is_empty {
+            Outgoing::Whole(Bytes::new())
+        } else {
+            Outgoing::Passing(streaming_body(stream, Arc::clone(&self.status)))
+        };
         self.tee(None, Arc::clone(upstream), parts, target, body, asked, lifetime).await
     }
 
@@ -189,36 +208,43 @@ impl Handler {
         upstream: Arc<Upstream>,
         parts: Parts,
         target: String,
-        body: super::forward::Body,
+        body: Outgoing,
         asked: Asked,
         mut lifetime: Lifetime,
     ) -> Response<Body> {
         let (give, given) = oneshot::channel();
         let status = Arc::clone(&self.status);
+        let secrets = Secrets::of(&parts.headers);
         tokio::spawn(async move {
             let sent = tokio::select! {
-                sent = upstream.send(parts.method, &target, parts.headers, body) => sent,
+                sent = upstream.tee(parts.method, &target, parts.headers, body) => sent,
                 () = lifetime.reached(Phase::Stopped) => Err("exptap was stopped before it answered".to_owned()),
             };
-            let (response, from) = match sent {
+            let response = match sent {
                 Ok(response) => {
                     status.upstream_answered(upstream.service(), response.status().as_u16());
-                    (response.map(Body::new), AnsweredBy::Upstream)
+                    if let Some(arrival) = &mut arrival {
+                        let status = response.status().as_u16();
+                        arrival.answer = Some(Answer { status, from: AnsweredBy::Upstream });
+                    }
+                    overheard::passed(response, &mut arrival, secrets)
                 }
                 Err(reason) => {
                     let reason = format!("{} could not be reached: {reason}", upstream.url());
                     let again = match upstream.service() {
                         Service::LaunchDarkly => "SDKs send such events once more",
                         Service::Segment => "Segment's libraries send such events again",
+                        Service::Flags => "SDKs ask for flags again",
                     };
                     let text = format!("exptap forwards events, and {reason}. {again}.");
                     status.upstream_failed(upstream.service(), now_ms(), reason);
-                    (asked.sentence(StatusCode::SERVICE_UNAVAILABLE, text), AnsweredBy::Local)
+                    let response = asked.sentence(StatusCode::SERVICE_UNAVAILABLE, text);
+                    if let Some(arrival) = &mut arrival {
+                        arrival.answer = Some(Answer { status: response.status().as_u16(), from: AnsweredBy::Local });
+                    }
+                    response
                 }
             };
-            if let Some(arrival) = &mut arrival {
-                arrival.answer = Some(Answer { status: response.status().as_u16(), from });
-            }
             drop(arrival);
             // An error means that the sender has left: the events are delivered all the same.
             let _ = give.send(response);
@@ -244,7 +270,7 @@ fn classify(parts: &Parts) -> (PathKind, Option<&'static str>) {
 }
 
 /// The answer where nothing is forwarded.
-fn taken(kind: PathKind, asked: &Asked, refusal: Option<Refusal>) -> Response<Body> {
+pub(super) fn taken(kind: PathKind, asked: &Asked, refusal: Option<Refusal>) -> Response<Body> {
     match (kind, refusal) {
         (PathKind::Gif, _) => asked.pixel(),
         (PathKind::Segment(Door::Webhook), _) => asked.received(),
@@ -254,24 +280,15 @@ fn taken(kind: PathKind, asked: &Asked, refusal: Option<Refusal>) -> Response<Bo
     }
 }
 
-fn broken(asked: &Asked, breach: Breach) -> Response<Body> {
+pub(super) fn broken(asked: &Asked, breach: Breach) -> Response<Body> {
     match breach {
         Breach::Left => asked.last_sentence(StatusCode::SERVICE_UNAVAILABLE, "the body ended before it was complete"),
         Breach::Malformed => asked.last_sentence(StatusCode::BAD_REQUEST, "the chunks of the body are malformed"),
     }
 }
 
-/// A body that is all here, framed as it came: with a length, in chunks, or not at all.
-fn whole_body(bytes: Bytes, parts: &Parts) -> super::forward::Body {
-    if parts.headers.contains_key(CONTENT_LENGTH) || bytes.is_empty() {
-        return Full::new(bytes).map_err(|never| match never {}).boxed_unsync();
-    }
-    let frame = futures_util::stream::once(async { Ok(Frame::data(bytes)) });
-    StreamBody::new(frame).boxed_unsync()
-}
-
 /// A body that passes through piece by piece. A sender that leaves in the middle breaks it off for the upstream too.
-fn streaming_body(stream: super::receive::Stream, status: Arc<Status>) -> super::forward::Body {
+pub(super) fn streaming_body(stream: super::receive::Stream, status: Arc<Status>) -> super::forward::Body {
     let frames = futures_util::stream::unfold((stream, status), async |(mut stream, status)| {
         let piece = stream.next(&status).await?;
         let frame = piece.map(Frame::data).map_err(|_| io::Error::from(io::ErrorKind::UnexpectedEof).into());
@@ -280,7 +297,7 @@ fn streaming_body(stream: super::receive::Stream, status: Arc<Status>) -> super:
     StreamBody::new(frames).boxed_unsync()
 }
 
-fn now_ms() -> i64 {
+pub(super) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

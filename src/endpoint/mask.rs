@@ -142,7 +142,7 @@ fn starts_as_key(text: &str) -> bool {
 }
 
 /// Replaces every SDK key, mobile key and API key in a text.
-fn mask_keys(text: &str) -> String {
+pub(super) fn mask_keys(text: &str) -> String {
     // Percent-encoding may hide a key; the decoded text is kept only where it does, so that nothing else changes.
     let decoded = decode_percent(text);
     if decoded != text

@@ -2,7 +2,7 @@
 //! and Segment do, hands every request on to the core, and forwards it unchanged where it was told to.
 //!
 //! ```text
-//!  SDK ──▶ connection ──▶ paths ──▶ receive ──▶ answer (202, a GIF, CORS)
+//!  SDK ──▶ (tls) ──▶ connection ──▶ paths ──▶ receive ──▶ answer (202, a GIF, CORS)
 //!                                      │   └──▶ forward ──▶ LaunchDarkly or Segment, whose answer goes back as it is
 //!                                      ▼
 //!                                   intake ──▶ the core
@@ -17,41 +17,53 @@ mod answer;
 mod bind;
 mod clocks;
 mod connection;
+mod flags;
 mod forward;
 mod handle;
 mod holder;
 mod intake;
 mod lifetime;
 mod mask;
+mod overheard;
 mod paths;
 mod places;
 mod receive;
 mod segment;
+mod spooling;
 mod status;
 mod tap;
+mod tls;
 
 pub use bind::{BindError, DEFAULT_PORT, ListenError, ListenOn};
+pub use flags::{FlagBoard, FlagFigures, FlagsKnown};
 pub use forward::{ForwardUrl, ForwardUrlError};
 pub use holder::Holder;
 pub use intake::{Caps, Intake, IntakeReceiver, Loss, Missed, Received, Waited, intake};
 pub use paths::{PathKind, hint};
 pub use status::{Delivery, Figures, Note, Status};
 pub use tap::{Tap, Taps};
+pub use tls::AUTHORITY_PATH;
 
 use crate::segment::webhook::Secret;
+use crate::spool;
+use crate::tls::Identity;
 use forward::Upstream;
 use handle::Handler;
 use lifetime::{Lifetime, Lifetimes, Phase};
 use places::Places;
+use spooling::Spooling;
 use status::Service;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 /// How long requests that are under way may take when the endpoint stops.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How long the spool goes on delivering after that, as long as its upstream takes what it gets.
+const SPOOL_DRAIN: Duration = Duration::from_secs(5);
 /// A pause after the system refuses a connection, normally for want of file descriptors: at once it would refuse
 /// the next one too.
 const REFUSED_PAUSE: Duration = Duration::from_millis(50);
@@ -69,8 +81,16 @@ pub struct Options {
     pub forward_mobile: Option<ForwardUrl>,
     /// Where to forward requests of Segment's libraries to. `None`: exptap answers them itself.
     pub forward_segment: Option<ForwardUrl>,
+    /// Where to pass requests for flag data on to. `None`: there is none here.
+    pub forward_flags: Option<ForwardUrl>,
+    /// Where to pass those on to whose answer streams. `None`: to the host that belongs to `forward_flags`.
+    pub forward_stream: Option<ForwardUrl>,
     /// What Segment's webhooks are signed with. `None`: signatures are not checked.
     pub segment_secret: Option<Secret>,
+    /// Where to keep requests until they are forwarded, instead of having their senders wait. `None`: nowhere.
+    pub spool: Option<spool::Options>,
+    /// Who to be where it speaks TLS. `None`: it speaks plain HTTP.
+    pub tls: Option<Arc<Identity>>,
     /// Sizes and times beyond which the endpoint stops being patient.
     pub limits: Limits,
 }
@@ -108,7 +128,10 @@ pub struct Bound {
     addresses: Vec<SocketAddr>,
     note: Option<String>,
     upstreams: Upstreams,
+    flags: Option<(Arc<FlagBoard>, JoinHandle<()>)>,
+    spooling: Option<Spooling>,
     segment_secret: Option<Secret>,
+    tls: Option<Arc<Identity>>,
     limits: Limits,
     status: Arc<Status>,
 }
@@ -118,6 +141,7 @@ struct Upstreams {
     launchdarkly: Option<Arc<Upstream>>,
     mobile: Option<Arc<Upstream>>,
     segment: Option<Arc<Upstream>>,
+    flags: Option<flags::FlagUpstreams>,
 }
 
 /// Takes the addresses and prepares the way to the upstreams.
@@ -151,9 +175,26 @@ async fn with_listeners(
     let mobile = upstream(options.forward_mobile, "--forward-mobile", Service::LaunchDarkly).await?;
     let segment = upstream(options.forward_segment, "--forward-segment", Service::Segment).await?;
     let mobile = mobile.or_else(|| launchdarkly.clone());
-    let upstreams = Upstreams { launchdarkly, mobile, segment };
-    let segment_secret = options.segment_secret;
-    Ok(Bound { listeners, addresses, note, upstreams, segment_secret, limits, status: Arc::default() })
+    let streaming = options.forward_stream.or_else(|| options.forward_flags.as_ref().map(flags::streaming_host));
+    let polling = upstream(options.forward_flags, "--forward-flags", Service::Flags).await?;
+    let streaming = upstream(streaming, "--forward-stream", Service::Flags).await?;
+    let (flag_upstreams, flags) = match polling.zip(streaming) {
+        None => (None, None),
+        Some((polling, streaming)) => {
+            let board = Arc::<FlagBoard>::default();
+            let (reading, thread) = flags::Along::start(Arc::clone(&board)).map_err(BindError::Thread)?;
+            (Some(flags::FlagUpstreams { polling, streaming, reading }), Some((board, thread)))
+        }
+    };
+    let upstreams = Upstreams { launchdarkly, mobile, segment, flags: flag_upstreams };
+    let status = Arc::<Status>::default();
+    // After the addresses: whoever starts a second exptap by mistake is to read of these first.
+    let spooling = match options.spool {
+        Some(spool) => Some(Spooling::open(&spool, &upstreams, limits, &status)?),
+        None => None,
+    };
+    let (segment_secret, tls) = (options.segment_secret, options.tls);
+    Ok(Bound { listeners, addresses, note, upstreams, flags, spooling, segment_secret, tls, limits, status })
 }
 
 async fn upstream(
@@ -184,20 +225,33 @@ impl Bound {
         self.note.as_deref()
     }
 
+    /// What there is to say about the spool: what waits in it, and who can read it.
+    pub fn spool_notes(&self) -> &[String] {
+        self.spooling.as_ref().map_or(&[], |spooling| &spooling.notes)
+    }
+
     /// The counters, which go on counting while it serves.
     pub fn status(&self) -> Arc<Status> {
         Arc::clone(&self.status)
+    }
+
+    /// What it reads of flag data that passes through; none where it passes none on.
+    pub fn flags(&self) -> Option<Arc<FlagBoard>> {
+        self.flags.as_ref().map(|(board, _)| Arc::clone(board))
     }
 
     /// Serves until `shutdown` resolves, then finishes what is under way, for at most five seconds. The intake ends
     /// with it.
     pub async fn serve(self, intake: Intake, shutdown: impl Future<Output = ()>) {
         let lifetimes = Lifetimes::new();
+        let (spool, deliveries) = self.spooling.map_or((None, None), Spooling::start);
         let handler = Arc::new(Handler {
             intake,
             status: self.status,
             upstreams: self.upstreams,
+            spool,
             segment_secret: self.segment_secret,
+            tls: self.tls,
             limits: self.limits,
             addresses: self.addresses,
             vigil: clocks::Vigil::begin(),
@@ -212,6 +266,14 @@ impl Bound {
             lifetimes.enter(Phase::Stopped);
             lifetimes.all_ended().await;
         }
+        // Only now: what was under way until here is in the spool as well.
+        if let Some(deliveries) = deliveries {
+            deliveries.end(SPOOL_DRAIN).await;
+        }
+        // What was read along counts too, if it came before the end.
+        if let Some((_, reading)) = self.flags {
+            let _ = tokio::task::spawn_blocking(move || reading.join()).await;
+        }
     }
 }
 
@@ -219,15 +281,15 @@ async fn accept(listener: TcpListener, handler: Arc<Handler>, mut lifetime: Life
     let places = Places::new(handler.limits.connections);
     loop {
         let accepted = async {
-            let (stream, _) = listener.accept().await?;
+            let (stream, peer) = listener.accept().await?;
             // One at most is here without a place; any further one waits in the system's queue, not in memory here.
-            std::io::Result::Ok((stream, places.take().await))
+            std::io::Result::Ok((stream, peer, places.take().await))
         };
         let accepted = tokio::select! {
             accepted = accepted => accepted,
             () = lifetime.reached(Phase::Draining) => return,
         };
-        let Ok((stream, place)) = accepted else {
+        let Ok((stream, peer, place)) = accepted else {
             tokio::time::sleep(REFUSED_PAUSE).await;
             continue;
         };
@@ -236,8 +298,7 @@ async fn accept(listener: TcpListener, handler: Arc<Handler>, mut lifetime: Life
         let (handler, lifetime) = (Arc::clone(&handler), lifetime.clone());
         tokio::spawn(async move {
             handler.status.connection_opened();
-            let answer = |request, framing| handler.answer(request, framing, lifetime.clone());
-            connection::serve(stream, &place, handler.limits, &handler.status, lifetime.clone(), answer).await;
+            tls::serve(stream, peer, &place, &handler, lifetime).await;
             handler.status.connection_closed();
         });
     }

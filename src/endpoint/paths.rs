@@ -83,7 +83,8 @@ pub fn hint(path: &str) -> Option<&'static str> {
             _ => Some("this is only half of an event path: it is answered like one, but no SDK is known to send it"),
         },
         PathKind::FlagData => Some(
-            "an SDK asks for flag data here: point only its events URI at exptap, and leave its base and stream URIs alone",
+            "an SDK asks for flag data here: point only its events URI at exptap, and leave its base and stream URIs alone, or \
+             have such requests passed on with --forward-flags",
         ),
         PathKind::Segment(_) => {
             let is_doubled = segments.iter().filter(|segment| **segment == "v1").count() > 1;

@@ -8,6 +8,7 @@
 
 use super::connection::{DAWDLING, Watch};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
@@ -22,6 +23,8 @@ pub(super) struct Places {
 struct Taken {
     next: u64,
     guests: HashMap<u64, Guest>,
+    /// Connections that gave their places up and go on.
+    beside: usize,
 }
 
 struct Guest {
@@ -37,7 +40,11 @@ pub(super) struct Place {
     /// What the connection says about itself.
     pub(super) watch: Arc<Watch>,
     leave: Arc<Notify>,
+    is_beside: AtomicBool,
 }
+
+/// Streams of flag data that take no place from those who send events: every SDK may have one, for as long as it runs.
+const BESIDE: usize = 1024;
 
 impl Places {
     pub(super) fn new(limit: usize) -> Arc<Self> {
@@ -68,7 +75,7 @@ impl Places {
         let (watch, leave) = (Arc::new(Watch::new()), Arc::new(Notify::new()));
         let guest = Guest { watch: Arc::clone(&watch), leave: Arc::clone(&leave), is_asked: false };
         taken.guests.insert(number, guest);
-        Some(Place { places: Arc::clone(self), number, watch, leave })
+        Some(Place { places: Arc::clone(self), number, watch, leave, is_beside: AtomicBool::new(false) })
     }
 
     fn lock(&self) -> MutexGuard<'_, Taken> {
@@ -105,6 +112,16 @@ impl Place {
         }
     }
 
+    /// To be called when the connection is to last: it goes on without a place, unless too many do so already.
+    pub(super) fn gives_up(&self) {
+        let mut taken = self.places.lock();
+        if taken.beside < BESIDE && taken.guests.remove(&self.number).is_some() {
+            taken.beside += 1;
+            self.is_beside.store(true, Ordering::Relaxed);
+            self.places.freed.notify_one();
+        }
+    }
+
     /// To be called when the connection has come to rest: there may be one who waits for any that does.
     pub(super) fn rests(&self) {
         if self.places.lock().guests.len() >= self.places.limit {
@@ -115,7 +132,12 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.places.lock().guests.remove(&self.number);
+        let mut taken = self.places.lock();
+        if self.is_beside.load(Ordering::Relaxed) {
+            taken.beside -= 1;
+        }
+        taken.guests.remove(&self.number);
+        drop(taken);
         self.places.freed.notify_one();
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Arrival {
     pub(super) head: SafeHead,
     pub(super) progress: Arc<Progress>,
     pub(super) answer: Option<Answer>,
+    /// What the upstream said, where it did not take the request.
+    pub(super) answer_text: Option<String>,
     pub(super) limit_bytes: u64,
     /// What there is to it where it came to one of Segment's doors.
     pub(super) segment: Option<SegmentRequest>,
@@ -97,7 +99,19 @@ impl Arrival {
             None => Kept::NoRoom,
         };
         let progress = Arc::default();
-        Self { intake, arrival_ms, method, head, progress, answer: None, limit_bytes, segment: None, announced, kept }
+        Self {
+            intake,
+            arrival_ms,
+            method,
+            head,
+            progress,
+            answer: None,
+            answer_text: None,
+            limit_bytes,
+            segment: None,
+            announced,
+            kept,
+        }
     }
 
     /// Receives the body while it may be kept. `stall` is how long the sender may be silent.
@@ -182,6 +196,7 @@ impl Drop for Arrival {
             wire_bytes: received,
             loss,
             answer: self.answer.take(),
+            answer_text: self.answer_text.take(),
             signature: None,
         };
         if let Some(segment) = &self.segment {

@@ -157,8 +157,8 @@ fn cut_off(text: &[u8]) -> Vec<u8> {
 /// came to, load no integration from anywhere, and keep your own figures to yourself.
 ///
 /// analytics.js puts `protocol` and `://` before `apiHost`, and the letter of a call behind it. Its own figures go to a
-/// host with `https` unless the page says otherwise, which exptap does not speak, so they are turned off.
-pub(super) fn settings(path: &str, headers: &HeaderMap, listening: Option<&SocketAddr>) -> String {
+/// host with `https` unless the page says otherwise, which exptap may not speak, so they are turned off.
+pub(super) fn settings(path: &str, headers: &HeaderMap, listening: Option<&SocketAddr>, secure: bool) -> String {
     let (before, key) = match path.rfind("/projects/") {
         Some(at) => (path.get(..at).unwrap_or(""), path.get(at + "/projects/".len()..).unwrap_or("")),
         None => ("/v1", ""),
@@ -169,7 +169,7 @@ pub(super) fn settings(path: &str, headers: &HeaderMap, listening: Option<&Socke
     let host = text_of(headers, HOST).map(str::trim).filter(is_authority).map(str::to_owned);
     let host = host.or_else(|| listening.map(ToString::to_string)).unwrap_or_default();
     let forwarded = text_of(headers, HeaderName::from_static("x-forwarded-proto"));
-    let is_https = forwarded.is_some_and(|it| it.split(',').next().is_some_and(|it| it.trim() == "https"));
+    let is_https = secure || forwarded.is_some_and(|it| it.split(',').next().is_some_and(|it| it.trim() == "https"));
     let api_host = format!("{host}{}", before.trim_end_matches('/'));
     json!({
         "integrations": {"Segment.io": {

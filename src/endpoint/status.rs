@@ -1,8 +1,10 @@
 //! What the endpoint has seen and done, for the screens: counters that can be read at any moment.
 
+use crate::spool::{self, Spool};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use tokio::sync::Notify;
 
 /// Live counters of an endpoint. Shared behind an `Arc`; reading never holds up a request.
 #[derive(Debug, Default)]
@@ -16,13 +18,18 @@ pub struct Status {
     preflights: AtomicU64,
     other_requests: AtomicU64,
     refused: AtomicU64,
+    handshakes_failed: AtomicU64,
+    plain_requests: AtomicU64,
     notes: Mutex<Notes>,
+    spool: OnceLock<Arc<Spool>>,
+    hinted: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Notes {
     upstream: Delivery,
     segment_upstream: Delivery,
+    flags_upstream: Delivery,
     hints: u64,
     last_hint: Option<Note>,
 }
@@ -32,15 +39,17 @@ impl Notes {
         match service {
             Service::LaunchDarkly => &mut self.upstream,
             Service::Segment => &mut self.segment_upstream,
+            Service::Flags => &mut self.flags_upstream,
         }
     }
 }
 
-/// Whose events an upstream takes. They are counted apart: one may be well while the other is not.
+/// Whose events an upstream takes, or that it gives flags. They are counted apart: one may be well while the other is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Service {
     LaunchDarkly,
     Segment,
+    Flags,
 }
 
 /// How an upstream takes what is forwarded to it.
@@ -101,11 +110,19 @@ pub struct Figures {
     pub other_requests: u64,
     /// Requests refused because their framing was ambiguous.
     pub refused: u64,
+    /// TLS handshakes that failed: a client that does not believe the certificate, or speaks TLS to a plain address.
+    pub handshakes_failed: u64,
+    /// Requests in clear text to an address that speaks TLS, which were refused.
+    pub plain_requests: u64,
     /// How the upstream takes the events of LaunchDarkly's SDKs.
     pub upstream: Delivery,
     /// How Segment's upstream takes the requests of Segment's libraries.
     pub segment_upstream: Delivery,
-    /// Requests to odd or unknown paths.
+    /// How requests for flag data are answered upstream.
+    pub flags_upstream: Delivery,
+    /// How it stands with the spool; none: there is none.
+    pub spool: Option<spool::Figures>,
+    /// Requests to odd or unknown paths, and connections that came to nothing.
     pub hints: u64,
     /// What to do about the latest of them.
     pub last_hint: Option<Note>,
@@ -126,11 +143,34 @@ impl Status {
             preflights: read(&self.preflights),
             other_requests: read(&self.other_requests),
             refused: read(&self.refused),
+            handshakes_failed: read(&self.handshakes_failed),
+            plain_requests: read(&self.plain_requests),
             upstream: notes.upstream.clone(),
             segment_upstream: notes.segment_upstream.clone(),
+            flags_upstream: notes.flags_upstream.clone(),
+            spool: self.spool.get().map(|spool| spool.figures()),
             hints: notes.hints,
             last_hint: notes.last_hint.clone(),
         }
+    }
+
+    /// The next thing to say about the spool; without one, nothing ever.
+    pub async fn spool_news(&self) -> spool::News {
+        match self.spool.get() {
+            Some(spool) => spool.news().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    pub(super) fn has_spool(&self, spool: Arc<Spool>) {
+        // There is one at the most.
+        let _ = self.spool.set(spool);
+    }
+
+    /// Waits until there is a hint that was not waited for yet. What it is about brings no request with it, so nothing
+    /// else would say that there is news.
+    pub async fn next_hint(&self) {
+        self.hinted.notified().await;
     }
 
     pub(super) fn connection_opened(&self) {
@@ -170,6 +210,14 @@ impl Status {
         self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(super) fn handshake_failed(&self) {
+        self.handshakes_failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn plain_request(&self) {
+        self.plain_requests.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(super) fn upstream_answered(&self, service: Service, status: u16) {
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         *notes.delivery(service).answers.entry(status).or_default() += 1;
@@ -186,5 +234,7 @@ impl Status {
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         notes.hints += 1;
         notes.last_hint = Some(Note { at_ms, text });
+        drop(notes);
+        self.hinted.notify_one();
     }
 }

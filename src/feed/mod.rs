@@ -22,6 +22,7 @@ mod viewer;
 pub use guard::{Guard, Refusal};
 pub use hub::{Hub, Item, Kept};
 pub use metrics::Counters;
+pub(crate) use serve::SPEAKS_TLS;
 pub use serve::{Door, Feed, FeedError, Options, PATH, Patience, open};
 pub use socket::{Socket, SocketError, default_path};
 pub use token::{MIN_TOKEN_BYTES, Token, TokenError, default_file};

@@ -4,6 +4,7 @@ use super::{Counters, Guard, Hub, Refusal, Socket, Token, metrics, viewer};
 use crate::endpoint::Status;
 use crate::recorder::Snapshot;
 use crate::recording::{self, Header};
+use crate::tls::{self, Failed, Identity, Name, Opened};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -13,10 +14,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
@@ -25,6 +27,8 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 /// Where the feed is.
 pub const PATH: &str = "/feed";
+/// How a feed begins its answer to clear text where TLS is spoken.
+pub(crate) const SPEAKS_TLS: &str = "this address speaks TLS";
 /// Connections per door. A further one waits until one ends.
 const CONNECTIONS: usize = 64;
 /// What the head of a request may come to.
@@ -65,7 +69,14 @@ pub enum Door {
     /// A socket, which only its owner can open.
     Socket(Socket),
     /// An address, which whoever has the token may use.
-    Address(std::net::TcpListener, Guard),
+    Address {
+        /// What is listened on.
+        listener: std::net::TcpListener,
+        /// What is asked of a request.
+        guard: Guard,
+        /// Who to be where it speaks TLS.
+        tls: Option<Arc<Identity>>,
+    },
 }
 
 /// Why a door cannot be opened.
@@ -87,11 +98,17 @@ pub enum FeedError {
     },
 }
 
-/// Opens a door at an address. `names` are more names others may ask it by.
+/// Opens a door at an address. `names` are more names others may ask it by; those of a certificate that is made are, too.
 ///
 /// # Errors
 /// See [`FeedError`].
-pub fn open(address: SocketAddr, public: bool, token: Token, names: Vec<String>) -> Result<Door, FeedError> {
+pub fn open(
+    address: SocketAddr,
+    public: bool,
+    token: Token,
+    mut names: Vec<String>,
+    tls: Option<Arc<Identity>>,
+) -> Result<Door, FeedError> {
     if !public && !address.ip().to_canonical().is_loopback() {
         return Err(FeedError::NotLoopback(address));
     }
@@ -99,7 +116,11 @@ pub fn open(address: SocketAddr, public: bool, token: Token, names: Vec<String>)
     let listener = std::net::TcpListener::bind(address).map_err(refused)?;
     listener.set_nonblocking(true).map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
-    Ok(Door::Address(listener, Guard::at(address, token, names)))
+    names.extend(tls.iter().flat_map(|identity| &identity.trust().names).map(|name| match name {
+        Name::Address(address @ IpAddr::V6(_)) => format!("[{address}]"),
+        name => name.to_string(),
+    }));
+    Ok(Door::Address { listener, guard: Guard::at(address, token, names), tls })
 }
 
 /// What a feed tells of.
@@ -157,18 +178,18 @@ impl Feed {
                     sockets.push(socket);
                     listener.set_nonblocking(true)?;
                     let listener = tokio::net::UnixListener::from_std(listener)?;
-                    let accept = async move || listener.accept().await.map(|(stream, _)| stream);
-                    tokio::spawn(accept_all(accept, Guard::default(), Arc::clone(&shared)));
+                    let accept = async move || listener.accept().await.map(|(stream, _)| Came::Socket(stream));
+                    tokio::spawn(accept_all(accept, Guard::default(), None, Arc::clone(&shared)));
                 }
-                Door::Address(listener, guard) => {
+                Door::Address { listener, guard, tls } => {
                     let listener = tokio::net::TcpListener::from_std(listener)?;
                     let accept = async move || {
                         let (stream, _) = listener.accept().await?;
                         // A socket that refuses it works all the same.
                         let _ = stream.set_nodelay(true);
-                        Ok(stream)
+                        Ok(Came::Address(stream))
                     };
-                    tokio::spawn(accept_all(accept, guard, Arc::clone(&shared)));
+                    tokio::spawn(accept_all(accept, guard, tls, Arc::clone(&shared)));
                 }
             }
         }
@@ -182,11 +203,19 @@ impl Feed {
     }
 }
 
+/// A connection, as it came.
+enum Came {
+    Socket(UnixStream),
+    Address(TcpStream),
+}
+
 /// Takes connections at a door until the feed stops.
-async fn accept_all<Stream>(accept: impl AsyncFn() -> io::Result<Stream>, guard: Guard, shared: Arc<Shared>)
-where
-    Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+async fn accept_all(
+    accept: impl AsyncFn() -> io::Result<Came>,
+    guard: Guard,
+    tls: Option<Arc<Identity>>,
+    shared: Arc<Shared>,
+) {
     let guard = Arc::new(guard);
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut stopping = shared.stopping.subscribe();
@@ -195,39 +224,78 @@ where
             let place = Arc::clone(&places).acquire_owned().await.ok()?;
             Some((place, accept().await))
         };
-        let (place, stream) = tokio::select! {
+        let (place, came) = tokio::select! {
             accepted = accepted => match accepted {
                 Some(accepted) => accepted,
                 None => return,
             },
             _ = stopping.wait_for(|stopping| *stopping) => return,
         };
-        let Ok(stream) = stream else {
+        let Ok(came) = came else {
             tokio::time::sleep(REFUSED_PAUSE).await;
             continue;
         };
-        let (guard, shared) = (Arc::clone(&guard), Arc::clone(&shared));
+        let (guard, tls, shared) = (Arc::clone(&guard), tls.clone(), Arc::clone(&shared));
         tokio::spawn(async move {
             let place = Arc::new(place);
-            let service = service_fn(|request| {
-                let (guard, shared, place) = (Arc::clone(&guard), Arc::clone(&shared), Arc::clone(&place));
-                async move { Ok::<_, Infallible>(answer(request, &guard, shared, place)) }
-            });
-            let mut builder = hyper::server::conn::http1::Builder::new();
-            builder
-                .timer(TokioTimer::new())
-                .header_read_timeout(shared.patience.begin)
-                .max_buf_size(HEAD_BYTES)
-                .max_headers(HEADERS);
-            let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
-            let mut stopping = shared.stopping.subscribe();
-            tokio::select! {
-                // What went wrong is the other side's to know.
-                _ = connection => {}
-                _ = stopping.wait_for(|stopping| *stopping) => {}
+            let answering = |request, shared| answer(request, &guard, shared, Arc::clone(&place));
+            match (came, tls) {
+                (Came::Socket(stream), _) => converse(stream, shared, answering).await,
+                (Came::Address(stream), None) => converse(stream, shared, answering).await,
+                (Came::Address(stream), Some(identity)) => {
+                    let patience = tls::Patience { idle: shared.patience.begin, handshake: shared.patience.begin };
+                    let mut stopping = shared.stopping.subscribe();
+                    let accepted = tokio::select! {
+                        accepted = tls::accept(stream, &identity, patience, now_ms()) => accepted,
+                        _ = stopping.wait_for(|stopping| *stopping) => return,
+                    };
+                    match accepted {
+                        Ok(Opened::Secure(stream)) => converse(stream, shared, answering).await,
+                        Ok(Opened::Plain(stream)) => converse(stream, shared, |_, _| in_clear()).await,
+                        // Somebody looked whether the port is open.
+                        Err(Failed::Silent) => {}
+                        Err(_) => Counters::add(&shared.hub.counters.refused_handshakes, 1),
+                    }
+                }
             }
         });
     }
+}
+
+/// Answers the requests of one connection.
+async fn converse<Stream>(
+    stream: Stream,
+    shared: Arc<Shared>,
+    answer: impl Fn(Request<Incoming>, Arc<Shared>) -> Answer,
+) where
+    Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(|request| {
+        let answer = answer(request, Arc::clone(&shared));
+        async move { Ok::<_, Infallible>(answer) }
+    });
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(shared.patience.begin)
+        .max_buf_size(HEAD_BYTES)
+        .max_headers(HEADERS);
+    let connection = builder.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let mut stopping = shared.stopping.subscribe();
+    tokio::select! {
+        // What went wrong is the other side's to know.
+        _ = connection => {}
+        _ = stopping.wait_for(|stopping| *stopping) => {}
+    }
+}
+
+/// What is said to clear text where TLS is spoken: nothing else, and to nobody with a token, which is not to be sent so.
+fn in_clear() -> Answer {
+    text(StatusCode::BAD_REQUEST, format!("{SPEAKS_TLS}: exptap attach wss://…\n"))
+}
+
+fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
 }
 
 type Answer = Response<Full<Bytes>>;
@@ -256,7 +324,8 @@ fn answer(
     match path {
         "/metrics" if matches!(*request.method(), Method::GET | Method::HEAD) => {
             let recording = (shared.recording)();
-            let page = metrics::page(&shared.status.figures(), shared.hub.kept(), counters, recording.as_ref());
+            let (figures, kept) = (shared.status.figures(), shared.hub.kept());
+            let page = metrics::page(&figures, kept, counters, recording.as_ref(), crate::run::now_ms());
             let mut response = text(StatusCode::OK, page);
             let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
             response.headers_mut().insert(CONTENT_TYPE, kind);

@@ -150,7 +150,8 @@ impl<'a> Reader<'a> {
                 // Of some gaps nobody knows how many requests they are.
                 Ok(Record::Gap(Gap { lost: 0, .. })) => state.interrupted(),
                 Ok(Record::Gap(gap)) => state.lost(gap.lost),
-                Ok(Record::Mark(_) | Record::Unknown) => {}
+                // What flags there are was read before anything was judged.
+                Ok(Record::Mark(_) | Record::Flags(_) | Record::Unknown) => {}
                 // A recording that was cut off, by a crash or because it is still being written, ends like this.
                 Err(_) if !text.ends_with('\n') => {
                     let what = "the recording ends in the middle of this line: 1 record is left out";

@@ -3,6 +3,7 @@
 use super::{Failure, Fault, Request};
 use crate::attribution::state::Clock;
 use crate::bucketing::fill::fill;
+use crate::bucketing::seen::Seen;
 use crate::catalog::infer::Inference;
 use crate::catalog::{Catalog, Given};
 use crate::event::{Item, body};
@@ -50,9 +51,10 @@ impl Text {
         // A catalog is inferred, and the arrivals are looked at, before anything is judged.
         let is_inferred = request.catalog.is_none() && !has_catalog;
         let is_looked_at = request.clock == Clock::Received && header.is_none();
+        let has_flags = header.as_ref().is_some_and(|header| header.has_flags);
         let content = if source.can_be_read_again() {
             Content::Again
-        } else if is_inferred || is_looked_at || reading == Reading::Twice {
+        } else if is_inferred || is_looked_at || has_flags || reading == Reading::Twice {
             hold(opened)?
         } else {
             Content::Once(Mutex::new(Some(opened)))
@@ -126,6 +128,8 @@ pub(super) struct Sources {
     pub(super) catalog: Catalog,
     /// Since when everything was observed.
     pub(super) observed_from_ms: Option<i64>,
+    /// The flags that passed by while recordings were made.
+    pub(super) flags: Option<Arc<Seen>>,
     /// What is worth knowing about how they were put together.
     pub(super) notes: Vec<String>,
 }
@@ -135,18 +139,29 @@ impl Sources {
         let texts: Vec<Text> =
             request.sources.iter().map(|source| Text::open(source, request, reading)).collect::<Result<_, _>>()?;
         let mut notes = Vec::new();
-        let named = Given { catalog: request.catalog.clone(), destination: request.mapping.clone() };
+        let named = Given { catalog: request.catalog.clone(), destination: request.mapping.clone(), flags: None };
         let recorded = Given {
             catalog: request.catalog.is_none().then(|| recorded_catalog(&texts, &mut notes)).flatten(),
             destination: request.mapping.is_none().then(|| recorded_mapping(&texts, &mut notes)).flatten(),
+            flags: recorded_flags(&texts)?,
         };
-        let mut catalog = match named.or(recorded).catalog() {
-            Ok(catalog) => catalog,
-            Err(inference) => infer(&texts, inference)?,
-        };
-        if let Some(flags) = &request.flags {
-            notes.extend(fill(&mut catalog, flags));
+        let mut given = named.or(recorded);
+        // Flags that are named are the ones; what passed by is for what they do not say.
+        if let (Some(catalog), Some(flags)) = (&mut given.catalog, &request.flags) {
+            notes.extend(fill(catalog, flags));
         }
+        notes.extend(given.remarks_on_flags());
+        let flags = given.flags.clone();
+        let catalog = match given.catalog() {
+            Ok(catalog) => catalog,
+            Err(inference) => {
+                let mut catalog = infer(&texts, inference)?;
+                if let Some(flags) = &request.flags {
+                    notes.extend(fill(&mut catalog, flags));
+                }
+                catalog
+            }
+        };
         // What happened between two recordings nobody saw, so only since the latest beginning is everything known.
         let headers = || texts.iter().map(|text| text.header.as_ref());
         let before = std::iter::once(None).chain(headers());
@@ -155,7 +170,7 @@ impl Sources {
             header.filter(|header| !before.is_some_and(|before| header.goes_on_from(before)))
         });
         let recorded = begins.filter_map(|header| header.observed_from_ms).max();
-        Ok(Self { observed_from_ms: request.observed_from_ms.or(recorded), texts, catalog, notes })
+        Ok(Self { observed_from_ms: request.observed_from_ms.or(recorded), texts, catalog, flags, notes })
     }
 }
 
@@ -184,6 +199,39 @@ impl Sources {
             }
         }
         Ok(None)
+    }
+}
+
+/// The flags that passed by while recordings were made; none: there are none.
+pub(super) fn recorded_flags(texts: &[Text]) -> Result<Option<Arc<Seen>>, InputError> {
+    let mut seen = Seen::default();
+    for text in texts.iter().filter(|text| text.header.as_ref().is_some_and(|header| header.has_flags)) {
+        text.pieces(|piece| take_flags(&mut seen, piece))?;
+    }
+    Ok((!seen.is_empty()).then(|| Arc::new(seen)))
+}
+
+/// The flags that passed by while a recording was made; none: it has none, or can be read only once.
+///
+/// # Errors
+/// See [`Failure`].
+pub(super) fn flags_of(source: &Source) -> Result<Option<Arc<Seen>>, Failure> {
+    if !source.can_be_read_again() {
+        return Ok(None);
+    }
+    let request = Request { sources: vec![source.clone()], ..Request::default() };
+    Ok(recorded_flags(&[Text::open(source, &request, Reading::Once)?])?)
+}
+
+fn take_flags(seen: &mut Seen, piece: Piece<'_>) {
+    let Piece::Text(chunk) = piece else { return };
+    // Nothing else has this so early, so that the other lines need not be parsed.
+    let may_be =
+        |line: &&str| line.starts_with("{\"t\":") && line.get(..40).is_some_and(|it| it.contains("\"flags\":["));
+    for line in chunk.text.lines().filter(may_be) {
+        if let Ok(Record::Flags(flags)) = recording::parse_line(line) {
+            seen.take_json(&flags.json);
+        }
     }
 }
 

@@ -22,7 +22,7 @@ pub use storage::{Disk, Handle, Identity, Named, Storage};
 
 use crate::endpoint::{Missed, Tap};
 use crate::envelope::Envelope;
-use crate::recording::{Header, Mark};
+use crate::recording::{Flags, Header, Mark};
 use queue::{Item, Queue, Waited};
 use std::fmt;
 use std::io;
@@ -234,6 +234,11 @@ impl Recorder {
         self.shared.queue.push(Item::Mark(mark));
     }
 
+    /// Writes the flags that passed by so far, and at the beginning of every file that follows.
+    pub fn flags(&self, flags: Flags) {
+        self.shared.queue.push(Item::Flags(flags));
+    }
+
     /// Tries again after a fault; takes the news of a file that was moved as read.
     pub fn retry(&self) {
         self.shared.queue.push(Item::Retry);
@@ -365,6 +370,7 @@ fn record<S: Storage>(shared: &Shared, mut writer: Writer<S>, history: Vec<Arc<E
             Waited::Item(Item::Request(envelope)) => writer.request(&envelope, now()),
             Waited::Item(Item::Gap(gap)) => writer.gap(&gap, now()),
             Waited::Item(Item::Mark(mark)) => writer.mark(mark, now()),
+            Waited::Item(Item::Flags(flags)) => writer.flags(flags, now()),
             Waited::Item(Item::Retry) => writer.retry(now()),
             Waited::Item(Item::Close) => {
                 writer.close(now());

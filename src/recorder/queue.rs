@@ -7,7 +7,7 @@
 use super::Caps;
 use crate::endpoint::{Missed, Tap};
 use crate::envelope::Envelope;
-use crate::recording::{Gap, Mark};
+use crate::recording::{Flags, Gap, Mark};
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -25,6 +25,7 @@ pub(super) enum Item {
     Request(Envelope),
     Gap(Gap),
     Mark(Mark),
+    Flags(Flags),
     Retry,
     Close,
 }

@@ -8,7 +8,7 @@ use super::storage::{Identity, Named, Storage};
 use super::{Moved, Rotate, Snapshot, State};
 use crate::envelope::Envelope;
 use crate::recording::frames;
-use crate::recording::{self, Gap, Header, Mark, Part};
+use crate::recording::{self, Flags, Gap, Header, Mark, Part};
 use crate::segment::write_key;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -65,6 +65,8 @@ pub(super) struct Writer<S> {
     /// Requests that came since recording stopped, and marks that were set since.
     not_kept: u64,
     marks_kept: Vec<Mark>,
+    /// The flags that passed by so far.
+    flags: Option<Flags>,
     look_at: Option<Instant>,
     rotate: Rotate,
     /// When the file that is recorded to was begun, and how many requests were in others before it.
@@ -94,6 +96,7 @@ impl<S: Storage> Writer<S> {
             pending: Pending::default(),
             not_kept: 0,
             marks_kept: Vec::new(),
+            flags: None,
             look_at: None,
             rotate: Rotate::default(),
             begun: None,
@@ -130,6 +133,9 @@ impl<S: Storage> Writer<S> {
     fn begin(&mut self, file: Opened, header: Header, now: Moment) {
         let mut line = if file.is_unended { vec![b'\n'] } else { Vec::new() };
         recording::write_header(&mut line, &Header { created_ms: Some(now.epoch_ms), ..header });
+        if let Some(flags) = &self.flags {
+            recording::write_flags(&mut line, flags);
+        }
         self.pending.lines.splice(0..0, line);
         self.pending.since.get_or_insert(now.instant);
         self.snapshot.bytes = file.length;
@@ -180,6 +186,17 @@ impl<S: Storage> Writer<S> {
         let mut record = Pending { marks: 1, ..Pending::default() };
         recording::write_mark(&mut record.lines, &mark);
         self.append(now, record);
+    }
+
+    /// Takes flags that passed by. A file that begins later begins with them; one that has stopped gets them when it
+    /// goes on.
+    pub(super) fn flags(&mut self, flags: Flags, now: Moment) {
+        if !self.is_stopped() {
+            let mut record = Pending::default();
+            recording::write_flags(&mut record.lines, &flags);
+            self.append(now, record);
+        }
+        self.flags = Some(flags);
     }
 
     fn append(&mut self, now: Moment, record: Pending) {
@@ -323,6 +340,9 @@ impl<S: Storage> Writer<S> {
         for mark in std::mem::take(&mut self.marks_kept) {
             recording::write_mark(&mut self.pending.lines, &mark);
             self.pending.marks += 1;
+        }
+        if let Some(flags) = &self.flags {
+            recording::write_flags(&mut self.pending.lines, flags);
         }
         self.flush(now);
     }

@@ -9,7 +9,7 @@ mod read;
 mod write;
 
 pub use read::{HeaderError, LineError, is_header, parse_header, parse_line};
-pub use write::{write_gap, write_header, write_mark, write_request};
+pub use write::{write_flags, write_gap, write_header, write_mark, write_request};
 
 use crate::catalog::load::Format;
 use crate::catalog::{Catalog, Given};
@@ -43,6 +43,8 @@ pub struct Header {
     pub redacted: bool,
     /// Which part of a recording it is that is kept in several files.
     pub part: Option<Part>,
+    /// Whether requests for flags were passed on meanwhile: flags may be among the records.
+    pub has_flags: bool,
 }
 
 /// A part of a recording that is kept in several files.
@@ -64,7 +66,11 @@ impl Part {
 impl Header {
     /// What it says of what to judge by.
     pub fn given(&self) -> Given {
-        Given { catalog: self.catalog.clone(), destination: self.destination().ok().flatten().map(Arc::new) }
+        Given {
+            catalog: self.catalog.clone(),
+            destination: self.destination().ok().flatten().map(Arc::new),
+            flags: None,
+        }
     }
 
     /// Whether it goes on right where another one ends, with nothing between them.
@@ -99,6 +105,15 @@ pub struct Gap {
     pub why: String,
 }
 
+/// Flags that passed by on their way to SDKs, all that were seen by then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flags {
+    /// When the latest of them came, epoch milliseconds.
+    pub t_ms: i64,
+    /// What is kept of them, as JSON text ([`crate::bucketing::seen::Seen::to_json`]).
+    pub json: String,
+}
+
 /// A line after the header.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {
@@ -108,6 +123,8 @@ pub enum Record {
     Mark(Mark),
     /// A loss.
     Gap(Gap),
+    /// Flags that passed by.
+    Flags(Flags),
     /// Something a later version writes; it is passed over.
     Unknown,
 }
@@ -135,7 +152,8 @@ mod tests {
             credential: Some(Credential::mask("sdk-00000000-1f2a")),
             body: body.to_vec().into(),
             wire_bytes: body.len() as u64,
-            answer: Some(Answer { status: 202, from: AnsweredBy::Upstream }),
+            answer: Some(Answer { status: 503, from: AnsweredBy::Upstream }),
+            answer_text: Some("no \"events\"".into()),
             ..Envelope::default()
         }
     }
@@ -246,6 +264,11 @@ mod tests {
         ] {
             assert!(matches!(parse_line(lacking), Err(LineError::Shape(_))), "{lacking}");
         }
+        let flags = Flags { t_ms: 7, json: r#"[{"credential":"sdk-…1","flags":{}}]"#.to_owned() };
+        let mut line = Vec::new();
+        write_flags(&mut line, &flags);
+        assert_eq!(parse_line(std::str::from_utf8(&line).unwrap()), Ok(Record::Flags(flags)));
+        assert_eq!(parse_line(r#"{"t":1,"flags":"of another version"}"#), Ok(Record::Unknown));
         assert_eq!(parse_line(r#"{"t":1,"something":"a later version writes"}"#), Ok(Record::Unknown));
     }
 

@@ -1,6 +1,6 @@
 //! Reading: a line at a time, and no more of it than is needed.
 
-use super::{Gap, Header, Mark, Part, Record, VERSION};
+use super::{Flags, Gap, Header, Mark, Part, Record, VERSION};
 use crate::catalog::load::{self, Format};
 use crate::catalog::{Catalog, Origin};
 use crate::envelope::{Answer, AnsweredBy, BodyLoss, Credential, Envelope, Signature, Via};
@@ -84,6 +84,7 @@ pub fn parse_header(line: &str, file: &str) -> Result<Header, HeaderError> {
             }
         }
         "part" => header.part = part(value),
+        "flags" => header.has_flags = matches!(value, Value::Bool(true)),
         "redacted" => header.redacted = matches!(value, Value::Bool(true)),
         _ => {}
     });
@@ -125,6 +126,7 @@ struct Fields<'a> {
     t_ms: Option<i64>,
     mark: Option<Value<'a>>,
     gap: Option<Value<'a>>,
+    flags: Option<&'a str>,
     number: Option<u64>,
     path: Option<String>,
     body: Option<Bytes>,
@@ -141,6 +143,11 @@ impl<'a> Fields<'a> {
             "t" => self.t_ms = value.integer(),
             "mark" => self.mark = Some(value),
             "gap" => self.gap = Some(value),
+            "flags" => {
+                if let Value::Array(text) = value {
+                    self.flags = Some(text);
+                }
+            }
             "n" => self.number = value.integer().and_then(|number| u64::try_from(number).ok()),
             "via" if value.string().is_some_and(|via| via.is(Via::File.name())) => envelope.via = Via::File,
             "method" => envelope.method = string(value).unwrap_or_default(),
@@ -156,16 +163,16 @@ impl<'a> Fields<'a> {
             "body" => self.body = Some(Bytes::copy_from_slice(text(value).as_bytes())),
             "body_base64" => self.body_base64 = Some(value),
             "loss" => envelope.loss = loss(value),
-            "response" => envelope.answer = answer(value),
+            "response" => (envelope.answer, envelope.answer_text) = answer(value),
             "signature" => envelope.signature = value.string().and_then(|word| Signature::from_name(&word.text())),
             _ => {}
         }
     }
 
     fn record(self) -> Result<Record, LineError> {
-        let Self { t_ms, mark, gap, number, path, body, body_base64, encoding, wire_bytes, mut envelope } = self;
+        let Self { t_ms, mark, gap, flags, number, path, body, body_base64, encoding, wire_bytes, mut envelope } = self;
         let is_request = path.is_some() || number.is_some() || body.is_some() || body_base64.is_some();
-        if mark.is_none() && gap.is_none() && !is_request {
+        if mark.is_none() && gap.is_none() && flags.is_none() && !is_request {
             return Ok(Record::Unknown);
         }
         let t_ms = t_ms.ok_or(LineError::Shape("t, the arrival in epoch milliseconds, is missing"))?;
@@ -182,6 +189,9 @@ impl<'a> Fields<'a> {
                 });
             }
             return Ok(Record::Gap(Gap { t_ms, lost, why }));
+        }
+        if let Some(json) = flags.filter(|_| !is_request) {
+            return Ok(Record::Flags(Flags { t_ms, json: json.to_owned() }));
         }
         envelope.arrival_ms = t_ms;
         envelope.request = number.ok_or(LineError::Shape("n, the number of the request, is missing"))?;
@@ -247,15 +257,16 @@ fn loss(value: Value<'_>) -> Option<BodyLoss> {
     loss
 }
 
-fn answer(value: Value<'_>) -> Option<Answer> {
-    let Value::Object(object) = value else { return None };
-    let (mut status, mut from) = (None, AnsweredBy::Local);
+fn answer(value: Value<'_>) -> (Option<Answer>, Option<String>) {
+    let Value::Object(object) = value else { return (None, None) };
+    let (mut status, mut from, mut text) = (None, AnsweredBy::Local, None);
     json::members(object, |name, value| match name.text().as_ref() {
         "status" => status = value.integer().and_then(|status| u16::try_from(status).ok()),
         "from" if value.string().is_some_and(|from| from.is("upstream")) => from = AnsweredBy::Upstream,
+        "text" => text = string(value),
         _ => {}
     });
-    Some(Answer { status: status?, from })
+    (status.map(|status| Answer { status, from }), text)
 }
 
 fn part(value: Value<'_>) -> Option<Part> {

@@ -1,6 +1,6 @@
 //! Writing: one line per record, ready to be written at once.
 
-use super::{Gap, Header, MAX_TEXT_BYTES, Mark, Record, VERSION};
+use super::{Flags, Gap, Header, MAX_TEXT_BYTES, Mark, Record, VERSION};
 use crate::envelope::{AnsweredBy, BodyLoss, Envelope};
 use crate::event::body;
 use base64::Engine as _;
@@ -25,6 +25,9 @@ pub fn write_header(line: &mut Vec<u8>, header: &Header) {
     member(line, "redacted", &json!(header.redacted));
     if let Some(part) = &header.part {
         member(line, "part", &json!({"of": part.of, "number": part.number}));
+    }
+    if header.has_flags {
+        member(line, "flags", &json!(true));
     }
     line.extend_from_slice(b"}\n");
 }
@@ -64,6 +67,14 @@ pub fn write_request(line: &mut Vec<u8>, envelope: &Envelope) {
 pub fn write_mark(line: &mut Vec<u8>, mark: &Mark) {
     line.extend_from_slice(format!("{{\"t\":{}", mark.t_ms).as_bytes());
     member(line, "mark", &json!(mark.note));
+    line.extend_from_slice(b"}\n");
+}
+
+/// Appends the line of flags that passed by.
+pub fn write_flags(line: &mut Vec<u8>, flags: &Flags) {
+    line.extend_from_slice(format!("{{\"t\":{}", flags.t_ms).as_bytes());
+    // Read and written anew it stands on one line.
+    member(line, "flags", &serde_json::from_str(&flags.json).unwrap_or(Value::Null));
     line.extend_from_slice(b"}\n");
 }
 
@@ -108,7 +119,11 @@ fn tail(line: &mut Vec<u8>, envelope: &Envelope) {
             AnsweredBy::Local => "local",
             AnsweredBy::Upstream => "upstream",
         };
-        member(line, "response", &json!({"status": answer.status, "from": from}));
+        let mut response = json!({"status": answer.status, "from": from});
+        if let (Some(text), Some(members)) = (&envelope.answer_text, response.as_object_mut()) {
+            members.insert("text".to_owned(), text.as_str().into());
+        }
+        member(line, "response", &response);
     }
     if let Some(signature) = envelope.signature {
         member(line, "signature", &json!(signature.name()));

@@ -194,6 +194,7 @@ impl Redactor {
                 .part
                 .clone()
                 .filter(|part| part.of.len() == 16 && part.of.bytes().all(|byte| byte.is_ascii_hexdigit())),
+            has_flags: header.has_flags && self.plan.keep.contains(&Keep::Keys),
         }
     }
 
@@ -230,7 +231,9 @@ impl Redactor {
                 let why = self.note(&gap.why);
                 recording::write_gap(out, &Gap { t_ms: gap.t_ms, lost: gap.lost, why });
             }
-            Ok(Record::Unknown) => self.list.replaced(Sort::Record),
+            // They name nobody, and prove nothing about other keys than those that were sent.
+            Ok(Record::Flags(flags)) if self.plan.keep.contains(&Keep::Keys) => recording::write_flags(out, &flags),
+            Ok(Record::Flags(_) | Record::Unknown) => self.list.replaced(Sort::Record),
             // Not a loss: a recording that was cut off ends like this.
             Err(_) if !line.ends_with('\n') => self.list.replaced(Sort::Record),
             Err(_) => {

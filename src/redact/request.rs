@@ -169,6 +169,12 @@ impl Redactor {
             wire_bytes: envelope.wire_bytes,
             loss: envelope.loss.clone(),
             answer: envelope.answer,
+            // What an upstream says is free text, and only what is said word for word to everybody says nothing of
+            // anybody.
+            answer_text: envelope
+                .answer_text
+                .as_ref()
+                .and_then(|text| text.contains(intake::RELAY_EVENTS_OFF).then(|| intake::RELAY_EVENTS_OFF.to_owned())),
             signature: envelope.signature,
         }
     }

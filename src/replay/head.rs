@@ -161,7 +161,8 @@ impl Head {
                 What::Gap(gap.lost, gap.why)
             }
             Entry::Record(Record::Mark(mark)) => What::Mark(mark.note),
-            Entry::Record(Record::Unknown) => What::Unknown,
+            // What flags there are was read before anything was judged.
+            Entry::Record(Record::Flags(_) | Record::Unknown) => What::Unknown,
             Entry::Damaged(error) => {
                 self.session.lose(1);
                 What::Damaged(next.line, error)

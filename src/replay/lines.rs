@@ -10,6 +10,8 @@ const READ_BYTES: usize = 256 * 1024;
 
 /// A line of the recording as a record, or why it is none.
 #[derive(Clone, Debug)]
+// One at a time is looked at, on the stack; a box would be an allocation per record.
+#[allow(clippy::large_enum_variant)]
 pub(super) enum Entry {
     /// A record.
     Record(Record),
@@ -49,6 +51,7 @@ impl Next {
             Entry::Record(Record::Request(envelope)) => Some(envelope.arrival_ms),
             Entry::Record(Record::Mark(mark)) => Some(mark.t_ms),
             Entry::Record(Record::Gap(gap)) => Some(gap.t_ms),
+            Entry::Record(Record::Flags(flags)) => Some(flags.t_ms),
             Entry::Record(Record::Unknown) | Entry::Damaged(_) | Entry::LeftOut(_) => None,
         }
     }
@@ -72,6 +75,8 @@ pub(super) enum Remark {
 
 /// What reading on came to.
 #[derive(Debug)]
+// One at a time is looked at, on the stack; a box would be an allocation per record.
+#[allow(clippy::large_enum_variant)]
 pub(super) enum Step {
     /// A record or a damaged line.
     Next(Next),

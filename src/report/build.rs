@@ -66,6 +66,7 @@ pub fn report(state: &State, catalog: &Catalog) -> Report {
         experiments,
         unmatched_event_keys,
         findings,
+        fixes: None,
     }
 }
 

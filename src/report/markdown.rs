@@ -7,7 +7,7 @@
 //! sign: a backslash would not do, because trackers look for those in the rendered text.
 
 use super::table::grouped;
-use super::{ArmMetric, ArmReport, Confidence, ExperimentReport, Finding, MetricReport, Report, words};
+use super::{ArmMetric, ArmReport, Confidence, ExperimentReport, Finding, MetricReport, Report, fixes, words};
 use crate::attribution::judge::is_about_time;
 use crate::explain::ladder::seconds;
 use crate::reason::{Category, ReasonCode, Severity};
@@ -129,6 +129,7 @@ fn write_report(out: &mut String, report: &Report, watched: &Watched) -> fmt::Re
     write_watched(out, report, watched)?;
     write_counting(out, report)?;
     write_losses(out, report)?;
+    report.fixes.iter().try_for_each(|fixes| fixes::write_markdown(out, fixes))?;
     write_findings(out, &report.findings)?;
     write_keys(out, report)?;
     writeln!(

@@ -4,6 +4,7 @@
 //! Field names and meanings are a contract with other tools (`docs/report.md`).
 
 pub mod build;
+pub mod fixes;
 pub mod markdown;
 pub(crate) mod page;
 pub mod table;
@@ -32,6 +33,9 @@ pub struct Report {
     pub unmatched_event_keys: Vec<UnmatchedKey>,
     /// Explained faults, those that cost most first.
     pub findings: Vec<Finding>,
+    /// The smallest set of changes that brings most conversions back; none where nobody asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fixes: Option<fixes::Fixes>,
 }
 
 /// Counts over everything received.

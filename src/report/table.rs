@@ -1,6 +1,6 @@
 //! A report as tables for a terminal, or for any text.
 
-use super::{ExperimentReport, Finding, Report};
+use super::{ExperimentReport, Finding, Report, fixes};
 use crate::untrusted::Untrusted;
 use std::fmt::{self, Write};
 
@@ -105,6 +105,7 @@ fn write_report(out: &mut String, report: &Report) -> fmt::Result {
         write_experiment(out, experiment)?;
     }
     write_keys(out, report)?;
+    report.fixes.iter().try_for_each(|fixes| fixes::write_text(out, fixes))?;
     write_findings(out, &report.findings)?;
     writeln!(out, "\nThis is what exptap saw and how it reads the published rules; it is not LaunchDarkly's result.")
 }

@@ -3,7 +3,7 @@
 use super::recording::Desk;
 use super::{BAD_INPUT, COULD_NOT_BIND, feed, live, now_ms, say, screen};
 use crate::app::Health;
-use crate::attach::{Board, ConnectError, Connector, Follower, LinkState, Target, Wanted, relay};
+use crate::attach::{Board, ConnectError, Connector, Follower, LinkState, Target, Vouching, Wanted, relay};
 use crate::cli;
 use crate::endpoint::{self, Caps};
 use crate::session::{Session, SessionOptions};
@@ -40,12 +40,26 @@ pub(super) fn run(options: cli::Attach) -> ExitCode {
         },
         _ => None,
     };
+    let vouching = match (&options.ca, &target) {
+        (None, _) => Vouching::default(),
+        (Some(path), Target::Address { secure: true, .. }) => match Vouching::read(path) {
+            Ok(vouching) => vouching,
+            Err(why) => {
+                say(why);
+                return BAD_INPUT.into();
+            }
+        },
+        (Some(_), _) => {
+            say("--ca is for wss://; nothing else has a certificate");
+            return BAD_INPUT.into();
+        }
+    };
     let runtime = match live::runtime() {
         Ok(runtime) => runtime,
         Err(code) => return code,
     };
-    let connector =
-        Connector { target: target.clone(), token, ssh: options.ssh, remote_program: options.remote_program };
+    let (ssh, remote_program) = (options.ssh, options.remote_program);
+    let connector = Connector { target: target.clone(), token, vouching, ssh, remote_program };
     let (connection, greeting) = match runtime.block_on(connector.connect(true)) {
         Ok(connected) => connected,
         Err(ConnectError::Unreachable(why) | ConnectError::Refused(why)) => {

@@ -23,7 +23,7 @@ pub(super) fn run(options: cli::Diff) -> ExitCode {
         say("standard input can be one of the two, and not both");
         return BAD_INPUT.into();
     }
-    let Given { catalog, destination: mapping } = given;
+    let Given { catalog, destination: mapping, .. } = given;
     let [before, after] = sources.map(|source| Request {
         sources: vec![source],
         catalog: catalog.clone(),

@@ -7,6 +7,7 @@ use crate::endpoint::Caps;
 use crate::feed::{self, Door, Feed, Hub, Options, Patience, Socket, Token, TokenError};
 use crate::recorder::Snapshot;
 use crate::recording::Header;
+use crate::tls::{Identity, Trust};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -37,6 +38,8 @@ pub(super) struct Doors {
     pub(super) socket: Option<PathBuf>,
     /// The address.
     pub(super) address: Option<SocketAddr>,
+    /// What viewers at the address are to trust; none: it is not encrypted.
+    pub(super) trust: Option<Trust>,
 }
 
 /// A feed that serves.
@@ -62,9 +65,14 @@ impl Served {
 ///
 /// # Errors
 /// The exit code to end with; why is said.
-pub(super) fn doors_of_listen(options: &cli::Feed, share: bool, public: bool) -> Result<Doors, ExitCode> {
+pub(super) fn doors_of_listen(
+    options: &cli::Feed,
+    share: bool,
+    public: bool,
+    tls: Option<Arc<Identity>>,
+) -> Result<Doors, ExitCode> {
     if share || options.socket.is_some() || options.feed.is_some() {
-        return doors(options, public);
+        return doors(options, public, tls);
     }
     Ok(Doors::default())
 }
@@ -73,23 +81,24 @@ pub(super) fn doors_of_listen(options: &cli::Feed, share: bool, public: bool) ->
 ///
 /// # Errors
 /// The exit code to end with; why is said.
-pub(super) fn doors(options: &cli::Feed, public: bool) -> Result<Doors, ExitCode> {
+pub(super) fn doors(options: &cli::Feed, public: bool, tls: Option<Arc<Identity>>) -> Result<Doors, ExitCode> {
     let path = options.socket.clone().unwrap_or_else(|| feed::default_path(|name| std::env::var_os(name)));
     let socket = Socket::open(&path).map_err(|error| {
         say(error);
         ExitCode::from(COULD_NOT_BIND)
     })?;
-    let mut taken = Doors { doors: vec![Door::Socket(socket)], socket: Some(path), address: None };
+    let mut taken = Doors { doors: vec![Door::Socket(socket)], socket: Some(path), ..Doors::default() };
     if let Some(address) = options.feed {
         let token = collectors_token(options.token_file.as_deref()).map_err(|error| {
             say(error);
             ExitCode::from(BAD_INPUT)
         })?;
-        let door = feed::open(address, public, token, options.feed_host.clone()).map_err(|error| {
+        taken.trust = tls.as_ref().map(|identity| identity.trust().clone());
+        let door = feed::open(address, public, token, options.feed_host.clone(), tls).map_err(|error| {
             say(error);
             ExitCode::from(COULD_NOT_BIND)
         })?;
-        if let Door::Address(listener, _) = &door {
+        if let Door::Address { listener, .. } = &door {
             taken.address = listener.local_addr().ok();
         }
         taken.doors.push(door);

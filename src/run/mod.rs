@@ -1,5 +1,6 @@
 //! The edge: commands, files, sockets and the terminal meet the core here.
 
+mod about;
 mod answer;
 mod attach;
 mod bucket;
@@ -9,9 +10,11 @@ mod collect;
 mod diff;
 mod explain;
 mod feed;
+mod healthcheck;
 mod live;
 mod map;
 mod pace;
+mod probe;
 mod receive;
 pub mod recording;
 mod redact;
@@ -19,7 +22,9 @@ mod replay;
 mod screen;
 mod secret;
 mod service;
+mod survey;
 mod tail;
+mod tls;
 mod trial;
 pub mod tui;
 mod watch;
@@ -84,10 +89,16 @@ pub fn main() -> ExitCode {
         Command::Diff(options) => diff::run(options),
         Command::Redact(options) => redact::run(&options),
         Command::Bucket(options) => bucket::run(&options),
+        Command::Probe(options) => probe::run(options),
         Command::Map(options) => map::run(&options),
         Command::Catalog(options) => catalog::run(options.command),
         Command::WhatIf(options) => what_if::run(&options),
         Command::Sources => sources(),
+        Command::Healthcheck(options) => healthcheck::run(&options),
+        Command::Completions(options) => about::completions(&options),
+        Command::Man(options) => about::man(&options),
+        Command::Themes(options) => about::themes(&options),
+        Command::Keys => about::keys(),
     }
 }
 
@@ -96,7 +107,7 @@ fn named(judging: &cli::Judging) -> Result<Given, ExitCode> {
     let catalog = judging.catalog.as_deref().map(headless::read_catalog).transpose();
     let destination = judging.mapping.as_deref().map(map::read_mapping).transpose();
     match (catalog, destination) {
-        (Ok(catalog), Ok(destination)) => Ok(Given { catalog, destination: destination.map(Arc::new) }),
+        (Ok(catalog), Ok(destination)) => Ok(Given { catalog, destination: destination.map(Arc::new), flags: None }),
         (catalog, destination) => {
             catalog.err().into_iter().chain(destination.err()).for_each(say);
             Err(ExitCode::from(BAD_INPUT))
@@ -122,6 +133,7 @@ fn given(judging: &cli::Judging) -> Result<(Given, Watch), ExitCode> {
         fill(catalog, &flags).iter().for_each(say);
         watch.fill_with(flags);
     }
+    watch.begin_with(given.clone());
     Ok((given, watch))
 }
 
@@ -136,7 +148,11 @@ fn listen(options: cli::Listen) -> ExitCode {
     {
         return code;
     }
-    let wish = match live::Wish::new(&options.receiving, Vec::new()) {
+    let encryption = match tls::prepare(&options.tls, &options.receiving, &options.feed) {
+        Ok(encryption) => encryption,
+        Err(code) => return code,
+    };
+    let wish = match live::Wish::new(&options.receiving, Vec::new(), encryption.events.clone()) {
         Ok(wish) => wish,
         Err(code) => return code,
     };
@@ -144,7 +160,7 @@ fn listen(options: cli::Listen) -> ExitCode {
         launchdarkly: wish.forward.as_ref().map(ToString::to_string),
         segment: wish.forward_segment.as_ref().map(ToString::to_string),
     };
-    let doors = match feed::doors_of_listen(&options.feed, options.share, options.receiving.public) {
+    let doors = match feed::doors_of_listen(&options.feed, options.share, options.receiving.public, encryption.feed) {
         Ok(doors) => doors,
         Err(code) => return code,
     };
@@ -156,6 +172,9 @@ fn listen(options: cli::Listen) -> ExitCode {
     let segment_delivery_percent = options.judging.segment_delivery;
     let observed_from_ms = options.receiving.observed_from.unwrap_or(started_ms);
     let mut desk = Desk::new(live.intake.taps(), given.clone(), options.recording.record_note);
+    if live.flags.is_some() {
+        desk.expect_flags();
+    }
     if let Some(path) = options.recording.record
         && let Err(code) = desk.record(path, Some(observed_from_ms))
     {
@@ -188,7 +207,7 @@ fn demo(options: cli::Demo) -> ExitCode {
         Err(code) => return code,
     };
     let shop = Shop::new(options.seed, now_ms());
-    let given = Given { catalog: Some(shop.catalog()), destination: None };
+    let given = Given { catalog: Some(shop.catalog()), ..Given::default() };
     let mut desk = Desk::new(live.intake.taps(), given, options.recording.record_note);
     if let Some(path) = options.recording.record
         && let Err(code) = desk.record(path, Some(shop.opened_at_ms()))
@@ -227,7 +246,7 @@ fn judged(
     if sources.contains(&Source::Stdin) && io::stdin().is_terminal() {
         say("reading events from the terminal; end with Ctrl-D");
     }
-    let Given { catalog, destination: mapping } = given;
+    let Given { catalog, destination: mapping, .. } = given;
     let request = Request {
         sources,
         catalog,

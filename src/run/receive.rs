@@ -11,6 +11,7 @@ use crate::endpoint::{Delivery, Received};
 use crate::envelope::Envelope;
 use crate::intake;
 use crate::report::{build, table};
+use crate::silenced::Silence;
 use crate::verdicts::{self, Judged};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -54,9 +55,25 @@ pub(super) fn run(mut live: Live, wish: Wish, mut desk: Desk) -> ExitCode {
     for (name, delivery) in [("the upstream", &figures.upstream), ("Segment's upstream", &figures.segment_upstream)] {
         undelivered(name, delivery).iter().for_each(say);
     }
+    let flags = &figures.flags_upstream;
+    if let (1.., Some(failure)) = (flags.unanswered, &flags.last_failure) {
+        say(format_args!("{} requests for flags were left unanswered; the latest: {}", flags.unanswered, failure.text));
+    }
+    live::stays(&figures).iter().for_each(say);
+    if let Some(hint) = &figures.last_hint {
+        let others = figures.hints.saturating_sub(1);
+        let before = if others > 0 { format!(" ({others} such before)") } else { String::new() };
+        say(format_args!("{}{before}", hint.text));
+    }
     let (recorded, is_recorded) = desk.finish();
     recorded.iter().for_each(say);
-    let catalog = wish.given.catalog().unwrap_or_else(|inference| infer(&envelopes, inference));
+    let mut given = wish.given;
+    if let Some(known) = live.flags.as_ref().map(|flags| flags.known()) {
+        known.fault.iter().for_each(say);
+        given.flags = Some(Arc::new(known.seen));
+        given.remarks_on_flags().iter().for_each(say);
+    }
+    let catalog = given.catalog().unwrap_or_else(|inference| infer(&envelopes, inference));
     let mut state = State::new(Arc::new(Judge::new(&catalog)), wish.judging);
     let mut judged = Vec::new();
     let mut first_unreadable = None;
@@ -130,15 +147,14 @@ fn write(state: &State, catalog: &Catalog, judged: &[Judged], verdicts: Option<F
 fn collect(live: &mut Live, desk: &mut Desk) -> Result<Collected, ExitCode> {
     let runtime = live::runtime()?;
     let (mut envelopes, mut lost) = (Vec::new(), 0);
+    let (mut silence, status) = (Silence::default(), Arc::clone(&live.status));
     runtime.block_on(async {
         let (mut terminate, mut interrupt, mut hangup) = signals().map_err(|error| {
             say(format_args!("cannot listen for signals: {error}"));
             ExitCode::from(BAD_INPUT)
         })?;
         // Whoever starts this waits for these lines; a signal that comes right after them must find us ready.
-        for address in &live.addresses {
-            say(format_args!("listening on http://{address}"));
-        }
+        live.told().iter().for_each(say);
         let mut stopping = false;
         let mut retry = tokio::time::interval(RETRY);
         retry.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -149,9 +165,14 @@ fn collect(live: &mut Live, desk: &mut Desk) -> Result<Collected, ExitCode> {
                 _ = interrupt.recv(), if !stopping => { stopping = true; live.stop(); }
                 _ = hangup.recv(), if !stopping => { stopping = true; live.stop(); }
                 () = desk.changed() => desk.tell(),
+                () = live::flags_changed(live.flags.as_deref()) => take_flags(live, desk),
                 _ = retry.tick(), if desk.is_stopped() => desk.retry(),
+                news = status.spool_news() => say(news.text),
                 received = live.intake.next() => match received {
-                    Some(Received::Envelope(envelope)) => envelopes.push(envelope),
+                    Some(Received::Envelope(envelope)) => {
+                        silence.note(&envelope).iter().for_each(say);
+                        envelopes.push(envelope);
+                    }
                     Some(Received::Lost(loss)) => lost += loss.requests,
                     Some(Received::Missed(missed)) => lost += missed.requests.unwrap_or(0),
                     None => return Ok::<(), ExitCode>(()),
@@ -160,7 +181,17 @@ fn collect(live: &mut Live, desk: &mut Desk) -> Result<Collected, ExitCode> {
         }
     })?;
     live.join();
+    // What was read while the rest ended.
+    take_flags(live, desk);
     Ok((envelopes, lost))
+}
+
+/// Records the flags that passed by so far.
+fn take_flags(live: &Live, desk: &mut Desk) {
+    let known = live.flags.as_ref().map(|flags| flags.known());
+    if let Some(known) = known.filter(|known| !known.seen.is_empty()) {
+        desk.take_flags(&known.seen, known.latest_ms.unwrap_or_default());
+    }
 }
 
 /// SIGTERM, SIGINT, SIGHUP.

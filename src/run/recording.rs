@@ -1,11 +1,12 @@
 //! Where recordings are started and ended, by option or by key, and spoken of at the end.
 
 use super::{BAD_INPUT, say};
+use crate::bucketing::seen::Seen;
 use crate::catalog::Given;
 use crate::endpoint::Taps;
 use crate::envelope::Envelope;
 use crate::recorder::{Caps, Disk, FINISH, Recorder, Rotate, Snapshot, Start, State};
-use crate::recording::{Header, Mark, Part};
+use crate::recording::{Flags, Header, Mark, Part};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -17,6 +18,8 @@ pub struct Desk {
     header: Header,
     rotate: Rotate,
     recorder: Option<Recorder>,
+    /// The flags that passed by so far.
+    flags: Option<Flags>,
     /// What was said of a fault last, where there is no screen to show it.
     told: Option<String>,
     /// Recordings that are over.
@@ -37,6 +40,24 @@ impl Desk {
     pub(super) fn take_given(&mut self, given: Given) {
         self.header.mapping = given.destination.map(|destination| destination.to_json());
         self.header.catalog = given.catalog;
+    }
+
+    /// Flags may pass by, and are recorded when they do.
+    pub(super) fn expect_flags(&mut self) {
+        self.header.has_flags = true;
+    }
+
+    /// Takes the flags that passed by so far.
+    pub(super) fn take_flags(&mut self, seen: &Seen, t_ms: i64) {
+        let flags = Flags { t_ms, json: seen.to_json().to_string() };
+        let is_known = self.flags.as_ref().is_some_and(|before| before.json == flags.json);
+        if is_known || flags.json == "[]" {
+            return;
+        }
+        if let Some(recorder) = &self.recorder {
+            recorder.flags(flags.clone());
+        }
+        self.flags = Some(flags);
     }
 
     /// What every recording of this session has in its header.
@@ -84,6 +105,9 @@ impl Desk {
         }
         let start = Start { path, header, history, caps: Caps::default(), rotate: self.rotate };
         let recorder = Recorder::start(Disk, start).map_err(|error| format!("recording needs a thread: {error}"))?;
+        if let Some(flags) = &self.flags {
+            recorder.flags(flags.clone());
+        }
         taps.open(recorder.tap());
         self.recorder = Some(recorder);
         Ok(())

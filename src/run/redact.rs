@@ -5,7 +5,7 @@ use crate::cli;
 use crate::headless;
 use crate::input::{Piece, Source};
 use crate::recording;
-use crate::redact::{Key, Redactor};
+use crate::redact::{Keep, Key, Redactor};
 use flate2::write::GzEncoder;
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
@@ -67,6 +67,12 @@ fn redact(options: &cli::Redact) -> Result<(), Failure> {
     let mut redactor =
         Redactor::new(&key()?, judged_by, header.is_some(), &options.keep).map_err(|refusal| refusal.to_string())?;
     redactor = redactor.mapped_by(mapping.or(recorded).unwrap_or_default());
+    if header.as_ref().is_some_and(|header| header.has_flags) && !options.keep.contains(&Keep::Keys) {
+        say(
+            "flags that passed by are left out: what they prove is computed from context keys, which are replaced; verdicts \
+             that rest on them come out as without them (--keep keys keeps both)",
+        );
+    }
     let mut sink = match output {
         _ if options.dry_run => Sink::new(Target::Nowhere, Packing::Plain),
         Some(path) => Sink::new(Target::file(path)?, Packing::of(path)),

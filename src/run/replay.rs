@@ -8,6 +8,7 @@ use crate::app::replay::{FirstSeen, Progress, Speed as ShownSpeed, Work};
 use crate::app::{Forwarding, ReplayCommand, ReplayView, reread};
 use crate::catalog::Given;
 use crate::cli::{self, Place};
+use crate::headless;
 use crate::input::Source;
 use crate::recording::{Gap, Mark};
 use crate::replay::{Command, Direction, Idle, Player, Reading, ReplayOptions, Speed, Status, Stop, Target, Timeline};
@@ -24,10 +25,15 @@ pub(super) fn run(options: cli::Replay) -> ExitCode {
     if let Err(code) = screen::require_for(&source) {
         return code;
     }
-    let (given, watch) = match super::given(&options.judging) {
+    let (mut given, mut watch) = match super::given(&options.judging) {
         Ok(read) => read,
         Err(code) => return code,
     };
+    match headless::recorded_flags(&source) {
+        Ok(flags) => given.flags = flags,
+        Err(failure) => return super::failed(failure),
+    }
+    watch.begin_with(given.clone());
     let how = ReplayOptions {
         given,
         clock: options.judging.clock.into(),
@@ -66,10 +72,13 @@ pub(super) fn run(options: cli::Replay) -> ExitCode {
         intake: None,
         replaying: Some(Replaying::new(player, source, how)),
         addresses: Vec::new(),
+        trust: None,
         reading: None,
         forward: Forwarding::default(),
         health: None,
+        hints: None,
         link: None,
+        flags: None,
         theme: options.screen.theme,
         fps: options.screen.fps,
         filter: options.screen.filter,

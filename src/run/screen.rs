@@ -10,7 +10,7 @@ use crate::attach::Board;
 use crate::cli;
 use crate::demo::Shop;
 use crate::demo::sender::Sender;
-use crate::endpoint::{IntakeReceiver, Status};
+use crate::endpoint::{Figures, FlagBoard, IntakeReceiver, Status};
 use crate::input::Source;
 use crate::session::Session;
 use crate::terminal;
@@ -81,7 +81,9 @@ pub(super) fn show(
         Ok(runtime) => runtime,
         Err(code) => return code,
     };
-    let (addresses, status, intake, _serving) = live.into_parts();
+    let flags = live.flags.clone();
+    let (addresses, trust, status, intake, serving) = live.into_parts();
+    let counters = Arc::clone(&status);
     let (_stop, stopped) = oneshot::channel::<()>();
     if let Some((shop, address)) = shop.zip(addresses.first().copied()) {
         runtime.spawn(send(shop, address, stopped));
@@ -91,17 +93,26 @@ pub(super) fn show(
         intake: Some(intake),
         replaying: None,
         addresses,
+        trust,
         reading: None,
         forward,
-        health: Some(Box::new(move || health(&status))),
+        hints: Some(Arc::clone(&status)),
+        health: Some(Box::new({
+            let flags = flags.clone();
+            move || health(&status, flags.as_deref())
+        })),
         link: None,
+        flags,
         theme: options.theme,
         fps: options.fps,
         filter: options.filter,
         desk,
         watch,
     };
-    run(&runtime, options)
+    let code = run(&runtime, options);
+    drop(serving);
+    live::stays(&counters.figures()).iter().for_each(say);
+    code
 }
 
 /// Shows what is read from somewhere until the user quits.
@@ -124,10 +135,13 @@ pub(super) fn show_read(
         intake: Some(intake),
         replaying: None,
         addresses: Vec::new(),
+        trust: None,
         reading: Some(reading),
         forward: Forwarding::default(),
         health: Some(health),
+        hints: None,
         link,
+        flags: None,
         theme: options.theme,
         fps: options.fps,
         filter: options.filter,
@@ -155,10 +169,17 @@ async fn send(shop: Shop, address: SocketAddr, stopped: oneshot::Receiver<()>) {
     }
 }
 
-fn health(status: &Arc<Status>) -> Health {
+fn health(status: &Arc<Status>, flags: Option<&FlagBoard>) -> Health {
     let figures = status.figures();
-    let failures = [&figures.upstream, &figures.segment_upstream].map(|delivery| delivery.last_failure.as_ref());
+    let flags = flags.map(FlagBoard::figures);
+    let deliveries = [&figures.upstream, &figures.segment_upstream, &figures.flags_upstream];
+    let failures = deliveries.map(|delivery| delivery.last_failure.as_ref());
     let latest = failures.into_iter().flatten().max_by_key(|note| note.at_ms);
     let trouble = latest.or(figures.last_hint.as_ref()).map(|note| note.text.clone());
-    Health { upstream: figures.upstream, segment_upstream: figures.segment_upstream, trouble, link: None }
+    let trouble = trouble.or_else(|| flags.as_ref().and_then(|flags| flags.fault.clone()));
+    // Why nothing is delivered the banner says; that nothing can be kept is said here.
+    let disk = figures.spool.as_ref().and_then(|spool| spool.disk_trouble.as_ref());
+    let trouble = disk.map(|why| format!("the spool cannot be written: {why}")).or(trouble);
+    let Figures { upstream, segment_upstream, spool, .. } = figures;
+    Health { upstream, segment_upstream, spool: spool.map(Box::new), trouble, link: None, flags }
 }

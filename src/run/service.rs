@@ -150,7 +150,7 @@ fn command(program: &Path, options: &cli::Collect) -> String {
     let text = |text: &dyn std::fmt::Display| text.to_string();
     let bytes = |bytes: &u64| bytes.to_string();
     let seconds = |age: &Duration| format!("{}s", age.as_secs().max(1));
-    let cli::Collect { receiving, recording, feed, .. } = options;
+    let cli::Collect { receiving, tls, recording, feed, .. } = options;
     let mut words = vec![program.display().to_string(), "collect".to_owned()];
     let named = [
         ("--catalog", options.catalog.as_ref().map(absolute)),
@@ -158,7 +158,13 @@ fn command(program: &Path, options: &cli::Collect) -> String {
         ("--forward", receiving.forward.as_ref().map(|url| text(url))),
         ("--forward-mobile", receiving.forward_mobile.as_ref().map(|url| text(url))),
         ("--forward-segment", receiving.forward_segment.as_ref().map(|url| text(url))),
+        ("--forward-flags", receiving.forward_flags.as_ref().map(|url| text(url))),
+        ("--forward-stream", receiving.forward_stream.as_ref().map(|url| text(url))),
+        ("--spool", receiving.spool.as_ref().map(absolute)),
+        ("--spool-limit", receiving.spool.as_ref().map(|_| bytes(&receiving.spool_limit))),
         ("--segment-secret-file", receiving.segment_secret_file.as_ref().map(absolute)),
+        ("--tls-cert", tls.tls_cert.as_ref().map(absolute)),
+        ("--tls-key", tls.tls_key.as_ref().map(absolute)),
         ("--record", recording.record.as_ref().map(absolute)),
         ("--record-note", recording.record_note.clone()),
         ("--rotate", options.rotate.as_ref().map(bytes)),
@@ -174,8 +180,13 @@ fn command(program: &Path, options: &cli::Collect) -> String {
     for name in &feed.feed_host {
         words.extend(["--feed-host".to_owned(), name.clone()]);
     }
-    if receiving.public {
-        words.push("--public".to_owned());
+    for name in &tls.tls_name {
+        words.extend(["--tls-name".to_owned(), name.to_string()]);
+    }
+    for (name, is_given) in [("--public", receiving.public), ("--tls", tls.tls), ("--feed-tls", tls.feed_tls)] {
+        if is_given {
+            words.push(name.to_owned());
+        }
     }
     let mut command = String::new();
     for (index, word) in words.iter().enumerate() {
@@ -223,6 +234,9 @@ mod tests {
             "--forward",
             "https://events.launchdarkly.com",
             "--public",
+            "--tls",
+            "--tls-name",
+            "*.box.example",
             "--print-unit",
         ]);
         let units = units(Path::new("/opt/exptap"), &options);
@@ -232,7 +246,7 @@ mod tests {
             line,
             "ExecStart=/opt/exptap collect --forward https://events.launchdarkly.com --record \"/var/a b/50%%.exptap.zst\" \
              --record-note \"say \\\"$$HOME\\\"\" --rotate 1048576 --rotate-every 86400s --feed 127.0.0.1:8034 \
-             --backlog 67108864 --public"
+             --backlog 67108864 --tls-name \"*.box.example\" --public --tls"
         );
         for wanted in ["Type=notify", "WatchdogSec=", "MemoryMax=", "LimitNOFILE=", "Requires=exptap.socket"] {
             assert!(units.contains(wanted), "{wanted}");

@@ -4,6 +4,7 @@ use crate::app::{TrialNews, TrialRequest, TrialResult, TrialState};
 use crate::report::build;
 use crate::what_if::Judgement;
 use crate::what_if::judgement::{Held, Stopped};
+use crate::what_if::plan;
 use crate::what_if::remedy::Bench;
 use std::cell::Cell;
 use std::io;
@@ -32,11 +33,8 @@ impl Trials {
         let is_stopped = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&is_stopped);
         std::thread::Builder::new().name("trial".to_owned()).spawn(move || {
-            let number = request.number;
             // Where nobody wants to know any more nobody is told.
-            if let Ok(result) = try_fix(&request, &news, &stopped) {
-                let _ = news.send(TrialNews { number, state: TrialState::Done(result.map(Box::new)) });
-            }
+            let _ = try_fix(&request, &news, &stopped);
         })?;
         self.under_way = Some((receiver, is_stopped));
         Ok(())
@@ -68,21 +66,20 @@ impl Drop for Trials {
     }
 }
 
-fn try_fix(
-    request: &TrialRequest,
-    news: &UnboundedSender<TrialNews>,
-    is_stopped: &AtomicBool,
-) -> Result<Option<TrialResult>, Stopped> {
+fn try_fix(request: &TrialRequest, news: &UnboundedSender<TrialNews>, is_stopped: &AtomicBool) -> Result<(), Stopped> {
+    let tell = |state: TrialState| {
+        let _ = news.send(TrialNews { number: request.number, state });
+    };
+    let is_done = Cell::new(false);
     let (judgement, told) = (Cell::new(0), Cell::new(Instant::now()));
     let of = request.requests.len() as u64;
     let goes_on = |judged: u64| {
         if judged == 1 {
             judgement.set(judgement.get() + 1);
         }
-        if told.get().elapsed() >= TELL {
+        if told.get().elapsed() >= TELL && !is_done.get() {
             told.set(Instant::now());
-            let state = TrialState::Running { judgement: judgement.get(), judged, of };
-            let _ = news.send(TrialNews { number: request.number, state });
+            tell(TrialState::Running { judgement: judgement.get(), judged, of });
         }
         !is_stopped.load(Ordering::Relaxed)
     };
@@ -96,9 +93,20 @@ fn try_fix(
     };
     let of_same = || report.findings.iter().filter(is_same);
     let Some(finding) = of_same().find(|it| it.summary == wanted.summary).or_else(|| of_same().next()) else {
-        return Ok(None);
+        tell(TrialState::Done(None));
+        return Ok(());
     };
     let mut bench = Bench::new(&events, base);
     let tried = bench.try_fix(finding, &report)?;
-    Ok(tried.map(|tried| TrialResult { fix: tried.fix(finding), difference: tried.difference }))
+    let Some(tried) = tried else {
+        tell(TrialState::Done(None));
+        return Ok(());
+    };
+    let mut result = TrialResult { fix: tried.fix(finding), difference: tried.difference };
+    tell(TrialState::Done(Some(Box::new(result.clone()))));
+    // Which fix to begin with takes longer, and is told when it is known.
+    is_done.set(true);
+    result.difference.fixes = Some(plan::make(&mut bench, &report)?.fixes);
+    tell(TrialState::Done(Some(Box::new(result))));
+    Ok(())
 }

@@ -9,19 +9,22 @@
 //! loop is busy with them for a small part of the time. What a slice leaves undone waits in the endpoint's bounded
 //! queue, which counts what it cannot hold.
 
+use super::live;
 use super::pace::{Dirty, Pace};
 use super::recording::Desk;
 use super::replay::{Replayed, Replaying};
+use super::survey::Surveys;
 use super::trial::Trials;
 use super::watch::{News, Watch};
-use crate::app::keymap::lookup;
-use crate::app::{Action, App, Effect, Forwarding, Health, Message, Pane, Setting, Tick, TrialNews};
+use crate::app::{self, keymap::lookup};
+use crate::app::{Action, App, Effect, Forwarding, Health, Message, Pane, Setting, Surveyed, Tick, TrialNews};
 use crate::attach::Board;
-use crate::endpoint::{IntakeReceiver, Received};
+use crate::endpoint::{FlagBoard, IntakeReceiver, Received, Status};
 use crate::recording::Mark;
 use crate::report::{Report, table};
 use crate::session::Session;
 use crate::terminal::{Abilities, Screen};
+use crate::tls::Trust;
 use crate::ui;
 use crate::ui::theme::{Depth, Theme, Themes};
 use crossterm::event::{Event, EventStream, KeyEventKind};
@@ -45,14 +48,20 @@ pub struct TuiOptions {
     pub(super) replaying: Option<Replaying>,
     /// Addresses listened on.
     pub addresses: Vec<SocketAddr>,
+    /// What devices are to trust there; none: it speaks plain HTTP, or nothing is listened on.
+    pub trust: Option<Trust>,
     /// What is read instead of listening: the name of a file.
     pub reading: Option<String>,
     /// Where requests are forwarded to.
     pub forward: Forwarding,
     /// How forwarding is doing, asked now and then.
     pub health: Option<Box<dyn Fn() -> Health>>,
+    /// The endpoint's counters; they tell when there is a hint to be shown at once.
+    pub hints: Option<Arc<Status>>,
     /// How it stands with the collector that is attached to; tells when to ask at once.
     pub link: Option<Arc<Board>>,
+    /// The flags that pass by on their way to SDKs, where they do.
+    pub flags: Option<Arc<FlagBoard>>,
     /// A theme: the name of one, or a file ending in `.toml`.
     pub theme: Option<String>,
     /// Frames per second at most; none: 30, over SSH 15.
@@ -88,10 +97,13 @@ pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
         intake,
         replaying,
         addresses,
+        trust,
         reading,
         forward,
         health,
+        hints,
         link,
+        flags,
         theme,
         fps,
         filter,
@@ -105,7 +117,7 @@ pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
     if theme == "mono" {
         abilities.depth = Depth::Mono;
     }
-    let setting = Setting { addresses, reading, forward, themes: themes.names() };
+    let setting = Setting { addresses, trust, reading, forward, themes: themes.names() };
     let mut app = App::new(&mut session, setting, TimeZone::system());
     app.take_theme(theme);
     if let Some(warning) = warnings.into_iter().next() {
@@ -122,10 +134,14 @@ pub async fn run(options: TuiOptions) -> anyhow::Result<Session> {
         themes,
         abilities,
         health,
+        hints,
         link,
+        flags,
         replaying,
         desk,
         trials: Trials::default(),
+        surveys: Surveys::default(),
+        surveyed_since: None,
         watch,
         started: Instant::now(),
         second: 0,
@@ -195,10 +211,15 @@ struct Loop<'a> {
     themes: Themes,
     abilities: Abilities,
     health: Option<Box<dyn Fn() -> Health>>,
+    hints: Option<Arc<Status>>,
     link: Option<Arc<Board>>,
+    flags: Option<Arc<FlagBoard>>,
     replaying: Option<Replaying>,
     desk: Desk,
     trials: Trials,
+    surveys: Surveys,
+    /// When the survey under way began.
+    surveyed_since: Option<Instant>,
     watch: Watch,
     started: Instant,
     /// The second of the last tick.
@@ -224,8 +245,10 @@ enum Woken {
     Replayed,
     Recording,
     Tried(TrialNews),
+    Surveyed(Surveyed),
     Link,
     Look,
+    Flags,
     Spare,
 }
 
@@ -289,10 +312,13 @@ impl Loop<'_> {
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now).into()), if wake.is_some() => Woken::Time,
                 () = self.desk.changed() => Woken::Recording,
                 () = link_changed(self.link.as_deref()), if self.link.is_some() => Woken::Link,
+                () = hinted(self.hints.as_deref()), if self.hints.is_some() => Woken::Link,
                 envelope = next_request(&mut intake), if intake.is_some() => Woken::Arrived(envelope),
                 () = replayed(self.replaying.as_ref()), if self.replaying.is_some() => Woken::Replayed,
                 news = self.trials.news() => Woken::Tried(news),
+                made = self.surveys.made() => Woken::Surveyed(made),
                 () = self.watch.due() => Woken::Look,
+                () = live::flags_changed(self.flags.as_deref()) => Woken::Flags,
                 () = std::future::ready(()), if spare => Woken::Spare,
             };
             match woken {
@@ -322,8 +348,10 @@ impl Loop<'_> {
                     }
                 }
                 Woken::Tried(news) => self.update(Message::Trial(Box::new(news)), Dirty::Data)?,
+                Woken::Surveyed(made) => self.take_survey(made)?,
                 Woken::Link => self.ask_health()?,
                 Woken::Look => self.look_at_files()?,
+                Woken::Flags => self.take_flags()?,
                 Woken::Spare => self.update(Message::Spare, Dirty::Data)?,
             }
             self.ended |= self.screen.is_broken();
@@ -412,6 +440,21 @@ impl Loop<'_> {
         }
     }
 
+    /// Judges by the flags that passed by.
+    fn take_flags(&mut self) -> io::Result<()> {
+        let Some(known) = self.flags.as_ref().map(|flags| flags.known()) else { return Ok(()) };
+        self.desk.take_flags(&known.seen, known.latest_ms.unwrap_or_else(super::now_ms));
+        let given = self.watch.take_flags(known.seen);
+        let remark = given.remarks_on_flags().into_iter().next();
+        // At rest nobody asks by themselves.
+        self.ask_health()?;
+        self.update(Message::Given(Box::new(given), app::FLAGS), Dirty::Data)?;
+        match remark {
+            Some(remark) => self.update(Message::Notice(remark, true), Dirty::Data),
+            None => Ok(()),
+        }
+    }
+
     /// Records what the session holds, and what comes. Where events have scrolled out nothing from before the oldest
     /// request that is held counts as observed.
     fn record(&mut self, path: String) {
@@ -493,7 +536,29 @@ impl Loop<'_> {
 
     fn tick_if_due(&mut self) -> io::Result<()> {
         let refresh = self.app.wants_refresh() && Instant::now() >= self.next_refresh();
+        if refresh && let Some(survey) = self.app.begin_survey() {
+            self.surveyed_since = Some(Instant::now());
+            if self.surveys.begin(survey).is_err() {
+                // Then it is made here, late as that is.
+                self.app.give_up_survey();
+                return self.tick(true);
+            }
+            self.pace.mark(Dirty::Data);
+            return self.tick(false);
+        }
         self.tick(refresh)
+    }
+
+    /// Takes what a survey came to. The next is begun after a time that leaves it a tenth of one core, as where it is
+    /// made here.
+    fn take_survey(&mut self, made: Surveyed) -> io::Result<()> {
+        self.update(Message::Surveyed(Box::new(made)), Dirty::Data)?;
+        self.ask_health()?;
+        let now = Instant::now();
+        let took = self.surveyed_since.take().map_or(REFRESH, |since| now - since);
+        self.refresh_interval = REFRESH.max(took * 10);
+        self.refreshed = now;
+        Ok(())
     }
 
     fn tick(&mut self, refresh: bool) -> io::Result<()> {
@@ -553,6 +618,14 @@ impl Loop<'_> {
 async fn next_request(intake: &mut Option<IntakeReceiver>) -> Option<Received> {
     match intake {
         Some(intake) => intake.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for a hint of the endpoint.
+async fn hinted(status: Option<&Status>) {
+    match status {
+        Some(status) => status.next_hint().await,
         None => std::future::pending().await,
     }
 }

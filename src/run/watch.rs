@@ -7,6 +7,7 @@
 use super::map;
 use crate::bucketing::fill::fill;
 use crate::bucketing::payload::Payload;
+use crate::bucketing::seen::Seen;
 use crate::catalog::Given;
 use crate::cli;
 use crate::headless;
@@ -27,6 +28,8 @@ pub(super) struct Watch {
     mapping: Option<File>,
     /// The rollouts that fill the catalog.
     flags: Option<Payload>,
+    /// What was given last.
+    given: Given,
     next: Option<Instant>,
 }
 
@@ -95,12 +98,23 @@ impl Watch {
     pub(super) fn new(judging: &cli::Judging) -> Self {
         let file = |path: &Option<PathBuf>| path.as_deref().map(File::new);
         let (catalog, mapping) = (file(&judging.catalog), file(&judging.mapping));
-        Self { catalog, mapping, flags: None, next: None }
+        Self { catalog, mapping, ..Self::default() }
     }
 
     /// A catalog that is read again is filled with these rollouts.
     pub(super) fn fill_with(&mut self, flags: Payload) {
         self.flags = Some(flags);
+    }
+
+    /// What was given at first.
+    pub(super) fn begin_with(&mut self, given: Given) {
+        self.given = given;
+    }
+
+    /// Takes flags that passed by: what there is to judge by now.
+    pub(super) fn take_flags(&mut self, seen: Seen) -> Given {
+        self.given.flags = Some(Arc::new(seen));
+        self.given.clone()
     }
 
     fn files(&self) -> impl Iterator<Item = &File> {
@@ -128,7 +142,10 @@ impl Watch {
             (true, true) => "catalog and mapping",
         };
         match self.read() {
-            Ok((given, remark)) => News::Given(Box::new(given), what, remark),
+            Ok((given, remark)) => {
+                self.given = given.clone();
+                News::Given(Box::new(given), what, remark)
+            }
             Err(why) => News::Mistake(format!("{why}; the {what} before stays")),
         }
     }
@@ -145,7 +162,7 @@ impl Watch {
         if let (Some(catalog), Some(flags)) = (&mut catalog, &self.flags) {
             remarks.extend(fill(catalog, flags));
         }
-        Ok((Given { catalog, destination }, remarks.into_iter().next()))
+        Ok((Given { catalog, destination, flags: self.given.flags.clone() }, remarks.into_iter().next()))
     }
 }
 

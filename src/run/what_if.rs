@@ -5,6 +5,9 @@ use crate::attribution::state::SEGMENT_DELIVERY_PERCENT;
 use crate::catalog::{Given, Origin};
 use crate::cli::{self, DifferenceFormat};
 use crate::headless::{Failure, Passes, Read, Request};
+use crate::report::build;
+use crate::what_if::plan::{self, Plan};
+use crate::what_if::remedy::Bench;
 use crate::what_if::{CatalogEdit, Change, Difference, Judgement, MappingEdit, Refusal, markdown, text};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -24,7 +27,7 @@ pub(super) fn run(options: &cli::WhatIf) -> ExitCode {
         segment_delivery: SEGMENT_DELIVERY_PERCENT,
     };
     judged(&before, options.sources.clone(), options.observed_from, |request| {
-        try_change(request, &change, options.format)
+        if options.fixes { try_fixes(request, options.format) } else { try_change(request, &change, options.format) }
     })
 }
 
@@ -56,16 +59,16 @@ fn change(options: &cli::WhatIf) -> Result<Change, ExitCode> {
             Err(refusal) => mistake("--map-try", &refusal),
         }
     }
-    let (Given { catalog, destination }, _) = given(&then)?;
+    let (Given { catalog, destination, .. }, _) = given(&then)?;
     let name = |path: &Option<PathBuf>| path.as_deref().map(Path::display).map(|name| name.to_string());
     change.catalog = name(&options.catalog).zip(catalog);
     change.mapping = name(&options.mapping).zip(destination);
     if !is_right {
         return Err(ExitCode::from(BAD_INPUT));
     }
-    if change.is_empty() {
+    if change.is_empty() && !options.fixes {
         say(
-            "nothing is to be different: give --set, --map-try, --catalog, --mapping or --clock (exptap what-if --help)",
+            "nothing is to be different: give --set, --map-try, --catalog, --mapping, --clock or --fixes (exptap what-if --help)",
         );
         return Err(ExitCode::from(BAD_INPUT));
     }
@@ -91,15 +94,34 @@ fn try_change(request: &Request, change: &Change, format: DifferenceFormat) -> R
     let before = Judgement::of(&passes, passes.catalog().clone(), request.clock)?;
     let after = Judgement::of(&passes, catalog, clock)?;
     let difference = Difference::between(&before, &after, change.words());
+    print(&difference, format)?;
+    Ok(passes.read(before))
+}
+
+/// Tries the smallest set of changes that brings most conversions back, however many events there are.
+fn try_fixes(request: &Request, format: DifferenceFormat) -> Result<Read, Failure> {
+    let passes = Passes::open(request)?;
+    let base = Judgement::of(&passes, passes.catalog().clone(), request.clock)?;
+    let report = build::report(&base.state, &base.catalog);
+    let mut bench = Bench::new(&passes, base);
+    let Plan { fixes, change } = plan::make(&mut bench, &report)?;
+    let catalog = change.apply(passes.catalog()).map_err(|refusal| refused(&change, &refusal))?;
+    let after = Judgement::of(&passes, catalog, request.clock)?;
+    let mut difference = Difference::between(bench.base(), &after, change.words());
+    difference.fixes = Some(fixes);
+    print(&difference, format)?;
+    Ok(passes.read(bench.into_base()))
+}
+
+fn print(difference: &Difference, format: DifferenceFormat) -> Result<(), Failure> {
     let mut output = BufWriter::new(io::stdout().lock());
     match format {
         DifferenceFormat::Json => {
-            serde_json::to_writer(&mut output, &difference).map_err(io::Error::from)?;
+            serde_json::to_writer(&mut output, difference).map_err(io::Error::from)?;
             output.write_all(b"\n")?;
         }
-        DifferenceFormat::Text => output.write_all(text::text(&difference).as_bytes())?,
-        DifferenceFormat::Markdown => output.write_all(markdown::text(&difference).as_bytes())?,
+        DifferenceFormat::Text => output.write_all(text::text(difference).as_bytes())?,
+        DifferenceFormat::Markdown => output.write_all(markdown::text(difference).as_bytes())?,
     }
-    output.flush()?;
-    Ok(passes.read(before))
+    Ok(output.flush()?)
 }

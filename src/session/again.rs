@@ -150,7 +150,7 @@ mod tests {
             "#
         );
         let catalog: Catalog = from_text(&text, "catalog.toml", Format::Toml, Origin::File).unwrap();
-        Given { catalog: Some(catalog), destination: None }
+        Given { catalog: Some(catalog), ..Given::default() }
     }
 
     fn request(number: u64, events: &str) -> Envelope {

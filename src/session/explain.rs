@@ -171,7 +171,8 @@ impl Session {
                 crate::envelope::AnsweredBy::Local => "exptap",
                 crate::envelope::AnsweredBy::Upstream => "upstream",
             };
-            ("answered", format!("{} by {from}", answer.status))
+            let text = envelope.answer_text.as_ref().map_or_else(String::new, |text| format!(": {text}"));
+            ("answered", format!("{} by {from}{text}", answer.status))
         }));
         lines.extend(
             (self.catalog.origin == crate::catalog::Origin::Inferred)

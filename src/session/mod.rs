@@ -70,7 +70,7 @@ impl SessionOptions {
             max_units: 2_000_000,
             max_conversions: 2_000_000,
             segment_delivery_percent: SEGMENT_DELIVERY_PERCENT,
-            shares_clones: false,
+            shares_clones: true,
         }
     }
 
@@ -83,7 +83,6 @@ impl SessionOptions {
             max_events,
             max_units: usize::MAX,
             max_conversions: usize::MAX,
-            shares_clones: true,
             ..Self::from_now(0)
         }
     }
@@ -138,7 +137,8 @@ pub struct Session {
 impl Session {
     /// A session judged by a catalog, or, without one, by what the traffic suggests.
     pub fn new(catalog: Option<Catalog>, options: SessionOptions) -> Self {
-        Self::of(Given { catalog: catalog.clone(), destination: catalog.map(|catalog| catalog.destination) }, options)
+        let destination = catalog.as_ref().map(|catalog| Arc::clone(&catalog.destination));
+        Self::of(Given { catalog, destination, flags: None }, options)
     }
 
     /// A session judged by what was given, and by what the traffic suggests in place of the rest.
@@ -184,6 +184,13 @@ impl Session {
             .collect();
         self.metric_names = self.catalog.metrics.iter().map(|metric| metric.key.as_str().into()).collect();
         self.notes = Notes::default();
+    }
+
+    /// The session as it stands, where it is so large that going through it takes longer than a frame, and a clone is
+    /// none the less had at once.
+    pub fn snapshot(&self) -> Option<Self> {
+        const LARGE: usize = 20_000;
+        (self.options.shares_clones && self.state.units().len() >= LARGE).then(|| self.clone())
     }
 
     /// Takes in a request.

@@ -20,6 +20,9 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
     if !list.filter.is_empty() {
         remarks.push((list.filter.clone(), Role::Accent));
     }
+    if contexts.is_on_its_way() || app.is_surveying() {
+        remarks.push(("being made anew…".to_owned(), Role::Pending));
+    }
     match app.contexts_searched() {
         Some((searched, known)) if searched < known => {
             remarks.push((format!("looked at {} of {} names", grouped(searched), grouped(known)), Role::Pending));
@@ -47,6 +50,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let rows = rows.take(height);
     if list.shown().is_empty() {
         let words = match (contexts.list().counts.first(), count) {
+            _ if contexts.is_on_its_way() => "all contexts are looked through; it takes a moment",
             (Some(0) | None, _) => "no context has been seen yet",
             (_, 0) => "no context is one of these; v lists others",
             _ => "no context passes the filter",

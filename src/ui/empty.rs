@@ -6,7 +6,7 @@ use super::{nothing, rows};
 use crate::app::keymap::{BINDINGS, Scope};
 use crate::app::replay::Work;
 use crate::app::{Action, ReplayView, Transport};
-use crate::guide::{self, GuideLine};
+use crate::guide::{self, Door, GuideLine};
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
@@ -29,7 +29,11 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let name_columns = 10;
     let code_columns = usize::from(area.width).saturating_sub(name_columns + 2);
     let mut lines = Vec::new();
-    for line in guide::first_screen(address) {
+    // Somebody tried, and this is what came of it: that is what the person is waiting to hear.
+    if let Some(trouble) = &canvas.app.health().trouble {
+        lines.extend(wrapped(&format!("✗ {trouble}"), area.width.into(), 1, canvas.style(Role::Bad)));
+    }
+    for line in guide::first_screen(Door { address, trust: canvas.app.setting().trust.as_ref() }) {
         match line {
             GuideLine::Heading(text) => lines.extend(wrapped(&text, area.width.into(), 1, canvas.style(Role::Strong))),
             GuideLine::Text(text) => lines.extend(wrapped(&text, area.width.into(), 1, canvas.style(Role::Muted))),

@@ -88,13 +88,15 @@ fn identity(app: &App<'_>, full: bool, name: bool) -> Pieces {
     match setting.addresses.first() {
         Some(address) if full => {
             pieces.push((" ● ".into(), Role::Good));
-            pieces.push((address.to_string(), Role::Text));
+            let scheme = if setting.trust.is_some() { "https://" } else { "" };
+            pieces.push((format!("{scheme}{address}"), Role::Text));
             let others = setting.addresses.iter().skip(1);
             pieces.extend(others.map(|other| (format!(" {other}"), Role::Muted)));
         }
         Some(address) => {
             pieces.push((" ● ".into(), Role::Good));
-            pieces.push((format!(":{}", address.port()), Role::Text));
+            let tls = if setting.trust.is_some() { " TLS" } else { "" };
+            pieces.push((format!(":{}{tls}", address.port()), Role::Text));
         }
         None if let Some(link) = app.link() => attached(&mut pieces, link, setting.reading.as_deref(), full),
         None => match &setting.reading {
@@ -111,6 +113,12 @@ fn identity(app: &App<'_>, full: bool, name: bool) -> Pieces {
     if let Some(forward) = &setting.forward.segment {
         pieces.push((if full { format!(" → {} ", host(forward)) } else { " Segment → ".into() }, Role::Text));
         pieces.push(delivery(&health.segment_upstream));
+    }
+    if let Some(spool) = health.spool.as_ref().filter(|spool| spool.waiting_requests > 0) {
+        // A request that is on its way waits too, and is nobody's trouble.
+        let role = if spool.trouble.is_some() { Role::Warning } else { Role::Muted };
+        let waiting = short(spool.waiting_requests);
+        pieces.push((if full { format!("  {waiting} in the spool ") } else { format!(" {waiting} wait ") }, role));
     }
     if full {
         pieces.push((format!("  {}", curve(app.rate())), Role::Accent));

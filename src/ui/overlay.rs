@@ -4,7 +4,7 @@ use super::frame_box;
 use super::paint::{Canvas, wrapped, zone_name};
 use super::theme::Role;
 use crate::app::destination::FORMS;
-use crate::app::keymap::{BINDINGS, Scope};
+use crate::app::keymap::{BINDINGS, SCOPES};
 use crate::app::{Line as TypedLine, LineError, LinePurpose, Overlay};
 use ratatui::layout::{Margin, Position, Rect};
 use ratatui::text::{Line, Span};
@@ -134,27 +134,8 @@ fn draw_line(canvas: &mut Canvas<'_, '_>, screen: Rect, line: &TypedLine) -> Pos
 /// The table of keys, by place.
 fn help_lines(canvas: &Canvas<'_, '_>, width: usize) -> Vec<Line<'static>> {
     let app = canvas.app;
-    let scopes = [
-        Scope::Panes,
-        Scope::Listening,
-        Scope::Replay,
-        Scope::ReplayBar,
-        Scope::Live,
-        Scope::Findings,
-        Scope::Lists,
-        Scope::Contexts,
-        Scope::List,
-        Scope::Top,
-        Scope::Why,
-        Scope::Unit,
-        Scope::Opened,
-        Scope::Line,
-        Scope::Choice,
-        Scope::Popup,
-        Scope::Everywhere,
-    ];
     let mut lines = Vec::new();
-    for scope in scopes {
+    for scope in SCOPES {
         lines.push(Line::styled(scope.title(), canvas.style(Role::TitleFocused)));
         for binding in BINDINGS.iter().filter(|binding| binding.scope == scope) {
             let keys: Vec<String> = binding.keys.iter().map(|chord| chord.label()).collect();

@@ -5,6 +5,8 @@ use super::theme::Role;
 use super::{frame_pane, mark_selection, nothing, page_with, rows};
 use crate::app::Pane;
 use crate::endpoint::Delivery;
+use crate::spool::Figures;
+use crate::tls::Trust;
 use crate::view::SourceRow;
 use ratatui::layout::Rect;
 
@@ -25,6 +27,10 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let mut rest = Rect { y: inside.y + 1, height: inside.height.saturating_sub(1), ..inside };
     if let Some(trouble) = &app.health().trouble {
         canvas.strip(rest).gap(1).text("✗ ", Role::Bad).text(trouble, Role::Bad);
+        rest = Rect { y: rest.y + 1, height: rest.height.saturating_sub(1), ..rest };
+    }
+    for line in app.setting().trust.iter().flat_map(trusted) {
+        canvas.strip(rest).gap(1).text(&line, Role::Muted);
         rest = Rect { y: rest.y + 1, height: rest.height.saturating_sub(1), ..rest };
     }
     if list.shown().is_empty() {
@@ -52,6 +58,17 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
     }
 }
 
+/// What devices are to trust, where somebody looks who wonders why a phone sends nothing.
+fn trusted(trust: &Trust) -> Vec<String> {
+    let what = match &trust.authority {
+        Some(path) => format!("TLS: devices must trust the CA {}", path.display()),
+        None => "TLS: the certificate is your own".to_owned(),
+    };
+    let pairs: Vec<&str> = trust.fingerprint.split(':').collect();
+    let halves = pairs.chunks(16).zip(["SHA-256 ", "        "]);
+    std::iter::once(what).chain(halves.map(|(pairs, name)| format!("{name}{}", pairs.join(":")))).collect()
+}
+
 /// Everything together: requests, duplicates, losses, how the upstream takes them.
 fn draw_summary(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let app = canvas.app;
@@ -71,6 +88,32 @@ fn draw_summary(canvas: &mut Canvas<'_, '_>, area: Rect) {
     }
     if forward.segment.is_some() {
         draw_delivery(&mut strip, "Segment", &health.segment_upstream);
+    }
+    if let Some(flags) = &health.flags {
+        match flags.latest_ms {
+            Some(latest_ms) => {
+                let zone = app.zone();
+                let seen =
+                    format!("{} seen {}", plural(flags.flags as u64, "flag"), time_of_day(zone, latest_ms, false));
+                strip.gap(2).text(&seen, Role::Text);
+                strip.text(&format!(", {}", plural(flags.experiments as u64, "experiment")), Role::Muted);
+            }
+            None => _ = strip.gap(2).text("no flags seen yet", Role::Muted),
+        }
+    }
+    if let Some(spool) = &health.spool {
+        draw_spool(&mut strip, spool);
+    }
+}
+
+/// What waits on the disk.
+fn draw_spool(strip: &mut Strip<'_>, spool: &Figures) {
+    let role = if spool.trouble.is_some() { Role::Bad } else { Role::Text };
+    strip.gap(2).text(&format!("spool {} ({})", grouped(spool.waiting_requests), size(spool.waiting_bytes)), role);
+    strip.gap(1).text(&format!("{} delivered", grouped(spool.delivered)), Role::Muted);
+    let bad = [(spool.refused, "refused"), (spool.turned_away, "not kept"), (spool.damaged, "places damaged")];
+    for (count, what) in bad.into_iter().filter(|(count, _)| *count > 0) {
+        strip.gap(1).text(&format!("✗ {} {what}", grouped(count)), Role::Bad);
     }
 }
 

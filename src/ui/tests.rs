@@ -20,10 +20,12 @@ mod attached;
 mod experiment;
 mod replay;
 mod segment;
+mod waiting;
 
 fn app(store: &mut dyn Store) -> App<'_> {
     let setting = Setting {
         addresses: vec!["127.0.0.1:8033".parse().unwrap()],
+        trust: None,
         reading: None,
         forward: Forwarding { launchdarkly: Some("https://events.launchdarkly.com".into()), segment: None },
         themes: Themes::built_in().names(),
@@ -158,6 +160,7 @@ fn tried() -> crate::app::TrialResult {
                 .into(),
         difference: Difference {
             exptap_what_if: 1,
+            fixes: None,
             changes: vec!["mapping: additional_context_keys.device=$.context.device.id".into()],
             catalog: Pair { before: "file", after: "file" },
             clock: Pair { before: "creation", after: "creation" },
@@ -497,7 +500,7 @@ fn segment_s_upstream_is_shown_beside_launchdarkly_s_and_never_counted_with_it()
     let delivery =
         |answers: &[(u16, u64)]| Delivery { answers: answers.iter().copied().collect(), ..Delivery::default() };
     let (upstream, segment_upstream) = (delivery(&[(202, 10)]), delivery(&[(200, 1), (401, 1)]));
-    app.update(Message::Health(Health { link: None, upstream, segment_upstream, trouble: None }));
+    app.update(Message::Health(Health { upstream, segment_upstream, ..Health::default() }));
     let wide = text_of(&drawn(&mut app, (200, 60)));
     assert!(wide.contains("→ events.launchdarkly.com ✓ → api.segment.io ! 401 ×1"), "{wide}");
     let narrow = text_of(&drawn(&mut app, (80, 24)));

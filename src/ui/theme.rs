@@ -208,6 +208,11 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("paper", include_str!("../../themes/paper.toml")),
 ];
 
+/// The built-in themes: name and file.
+pub fn built_in() -> impl Iterator<Item = (&'static str, &'static str)> {
+    BUILT_IN.iter().copied()
+}
+
 impl Themes {
     /// The built-in themes.
     pub fn built_in() -> Self {

@@ -12,6 +12,7 @@ use super::paint::{Canvas, grouped, plural, wrapped};
 use super::theme::Role;
 use super::{frame_box, more_below};
 use crate::app::{Trial, TrialState};
+use crate::report::fixes;
 use crate::what_if::text;
 use ratatui::layout::{Margin, Rect};
 use ratatui::text::Line;
@@ -71,9 +72,25 @@ fn lines(canvas: &Canvas<'_, '_>, trial: &Trial, width: usize) -> Vec<Line<'stat
             say("", 0, Role::Text);
             say(&format!("Before and after, {held}:"), 0, Role::Muted);
             // Its first line is the title of a text; here the view has one.
-            for line in text::text(&result.difference).lines().skip(1) {
+            let mut difference = result.difference.clone();
+            let fixes = difference.fixes.take();
+            for line in text::text(&difference).lines().skip(1) {
                 let words = line.trim_start();
                 say(words, line.len() - words.len(), role_of(line));
+            }
+            // With what else is to be changed, this fix is one of several, or none of the best.
+            let mut begin = String::new();
+            if let Some(fixes) = fixes
+                && fixes::write_text(&mut begin, &fixes).is_ok()
+            {
+                for line in begin.lines() {
+                    let words = line.trim_start();
+                    say(
+                        words,
+                        line.len() - words.len(),
+                        if line == "Where to begin" { Role::Strong } else { Role::Text },
+                    );
+                }
             }
         }
     }

@@ -245,6 +245,22 @@ impl Change {
             && self.map_try.is_empty()
     }
 
+    /// The same with the edits of another on top: of two that are about one place, the later holds.
+    pub(super) fn with(&self, more: &Change) -> Change {
+        let mut both = self.clone();
+        both.set.retain(|edit| !more.set.iter().any(|later| later.path == edit.path));
+        both.set.extend(more.set.iter().cloned());
+        both.map_try.retain(|edit| !more.map_try.iter().any(|later| later.line.path == edit.line.path));
+        both.map_try.extend(more.map_try.iter().cloned());
+        both
+    }
+
+    /// Whether an edit of each is about one place, so that only one of the two can be made.
+    pub(super) fn excludes(&self, other: &Change) -> bool {
+        self.set.iter().any(|edit| other.set.iter().any(|its| its.path == edit.path))
+            || self.map_try.iter().any(|edit| other.map_try.iter().any(|its| its.line.path == edit.line.path))
+    }
+
     /// The change, one line for each part of it.
     pub fn words(&self) -> Vec<String> {
         let mut words = Vec::new();

@@ -72,6 +72,7 @@ impl Difference {
             experiments: comparison.experiments(before, after, of_before, of_after),
             elsewhere: comparison.transitions(None),
             findings: findings(of_before, of_after),
+            fixes: None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What is different between two judgements of the same events; its JSON is a contract (`docs/what-if.md`).
 
 use crate::reason::{Category, ReasonCode};
+use crate::report::fixes::Fixes;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -44,6 +45,9 @@ pub struct Difference {
     pub elsewhere: Vec<Transition>,
     /// Findings that are told of another number of events.
     pub findings: Vec<FindingDifference>,
+    /// Where the change is the smallest set of fixes that brings most conversions back: what each of them comes to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fixes: Option<Fixes>,
 }
 
 /// How the events compare.

@@ -2,6 +2,7 @@
 
 use super::difference::{Difference, ExperimentDifference, Transition};
 use super::text::{arm_name, arrow, sentence, transition, units};
+use crate::report::fixes;
 use crate::report::markdown::{code, prose};
 use crate::report::table::grouped;
 use std::fmt::{self, Write};
@@ -15,6 +16,13 @@ pub fn text(difference: &Difference) -> String {
 }
 
 fn write_all(out: &mut String, difference: &Difference) -> fmt::Result {
+    if let Some(fixes) = &difference.fixes {
+        let mut told = String::new();
+        fixes::write_markdown(&mut told, fixes)?;
+        if !told.is_empty() {
+            writeln!(out, "{}", told.trim_start())?;
+        }
+    }
     writeln!(out, "## What if\n")?;
     for change in &difference.changes {
         writeln!(out, "- {}", code(change))?;

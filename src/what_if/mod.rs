@@ -12,6 +12,7 @@ pub mod difference;
 pub mod join;
 pub mod judgement;
 pub mod markdown;
+pub mod plan;
 pub mod remedy;
 pub mod text;
 

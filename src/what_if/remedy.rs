@@ -14,6 +14,7 @@ use crate::report::table::grouped;
 use crate::report::{Finding, Report};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::rc::Rc;
 
 /// Fields tried for one finding: the best may join less than it seems, because of what else is wrong.
 const FIELDS_TRIED: usize = 3;
@@ -91,11 +92,25 @@ impl fmt::Display for Effect {
 impl Tried {
     /// The fix with what it came to, for a finding whose own fix is given.
     pub fn fix(&self, finding: &Finding) -> String {
+        self.remedy.fix(finding, &self.effect)
+    }
+}
+
+impl Remedy {
+    /// What a person is told to do, where the change and what it came to stand beside it.
+    pub(super) fn advice(&self, finding: &Finding, effect: &Effect) -> String {
+        match &self.advice {
+            Advice::Own => finding.fix.clone(),
+            Advice::AddKey { .. } | Advice::OtherKey { .. } => self.fix(finding, effect),
+        }
+    }
+
+    /// The fix of a finding, with what it came to.
+    pub(super) fn fix(&self, finding: &Finding, effect: &Effect) -> String {
         let own = &finding.fix;
-        let effect = &self.effect;
-        match &self.remedy.advice {
+        match &self.advice {
             Advice::Own => {
-                let edits: Vec<String> = self.remedy.change.set.iter().map(ToString::to_string).collect();
+                let edits: Vec<String> = self.change.set.iter().map(ToString::to_string).collect();
                 format!("{own} Tried: {}: {effect}.", edits.join(", "))
             }
             Advice::AddKey { kind, path, percent, events } => {
@@ -186,7 +201,7 @@ fn in_catalog(finding: &Finding, report: &Report, catalog: &Catalog) -> Option<C
 }
 
 /// What could mend a finding by a line of Segment's mapping, the best first.
-fn in_mapping(finding: &Finding, catalog: &Catalog, joins: &HashMap<Lost, Join>) -> Vec<Remedy> {
+fn in_mapping(finding: &Finding, catalog: &Catalog, joins: &Joins) -> Vec<Remedy> {
     let experiment = catalog.experiments.iter().position(|it| Some(&it.key) == finding.experiment.as_ref());
     let metric = catalog.metrics.iter().position(|it| Some(&it.key) == finding.metric.as_ref());
     let Some((experiment, metric)) = experiment.zip(metric) else { return Vec::new() };
@@ -223,12 +238,32 @@ fn is_of_segment(finding: &Finding) -> bool {
         || !finding.sources.iter().any(|it| it.contains('/'))
 }
 
+/// What could mend a finding; of the fields that could, the best first. Which fields join is asked only where it
+/// matters.
+pub(super) fn remedies<E>(
+    finding: &Finding,
+    report: &Report,
+    catalog: &Catalog,
+    joins: impl FnOnce() -> Result<Rc<Joins>, E>,
+) -> Result<Vec<Remedy>, E> {
+    let own = in_catalog(finding, report, catalog).into_iter();
+    let mut remedies: Vec<Remedy> = own.map(|change| Remedy { change, advice: Advice::Own }).collect();
+    if asks_for_join(finding) {
+        let joins = joins()?;
+        remedies.extend(in_mapping(finding, catalog, &joins));
+    }
+    Ok(remedies)
+}
+
+/// Which fields join, by what is lost.
+pub(super) type Joins = HashMap<Lost, Join>;
+
 /// What remedies are tried with.
 pub struct Bench<'a, E: Events + ?Sized> {
-    events: &'a E,
-    base: Judgement,
+    pub(super) events: &'a E,
+    pub(super) base: Judgement,
     /// Which fields join; looked for when it is first asked.
-    joins: Option<HashMap<Lost, Join>>,
+    joins: Option<Rc<Joins>>,
     /// What was tried already: the remedy of one finding may be that of another.
     tried: HashMap<Vec<String>, Difference>,
     trials: usize,
@@ -245,23 +280,18 @@ impl<'a, E: Events + ?Sized> Bench<'a, E> {
         &self.base
     }
 
+    /// Gives back what is judged by now.
+    pub fn into_base(self) -> Judgement {
+        self.base
+    }
+
     /// Tries what could mend a finding; the best of it, if anything could be tried.
     ///
     /// # Errors
     /// What the events say.
     pub fn try_fix(&mut self, finding: &Finding, report: &Report) -> Result<Option<Tried>, E::Error> {
-        let mut remedies: Vec<Remedy> = in_catalog(finding, report, &self.base.catalog)
-            .into_iter()
-            .map(|change| Remedy { change, advice: Advice::Own })
-            .collect();
-        if asks_for_join(finding) {
-            let joins = match self.joins.take() {
-                Some(joins) => joins,
-                None => join::find(self.events, &self.base)?,
-            };
-            remedies.extend(in_mapping(finding, &self.base.catalog, &joins));
-            self.joins = Some(joins);
-        }
+        let (events, base, joins) = (self.events, &self.base, &mut self.joins);
+        let remedies = remedies(finding, report, &base.catalog, || joins_of(events, base, joins))?;
         let mut best: Option<Tried> = None;
         for remedy in remedies {
             let Some(difference) = self.difference(&remedy.change)? else { continue };
@@ -275,6 +305,11 @@ impl<'a, E: Events + ?Sized> Bench<'a, E> {
             }
         }
         Ok(best)
+    }
+
+    /// Which fields join as things are now.
+    pub(super) fn joins(&mut self) -> Result<Rc<Joins>, E::Error> {
+        joins_of(self.events, &self.base, &mut self.joins)
     }
 
     fn difference(&mut self, change: &Change) -> Result<Option<Difference>, E::Error> {
@@ -293,6 +328,19 @@ impl<'a, E: Events + ?Sized> Bench<'a, E> {
         self.tried.insert(words, difference.clone());
         Ok(Some(difference))
     }
+}
+
+fn joins_of<E: Events + ?Sized>(
+    events: &E,
+    base: &Judgement,
+    known: &mut Option<Rc<Joins>>,
+) -> Result<Rc<Joins>, E::Error> {
+    let joins = match known.take() {
+        Some(joins) => joins,
+        None => Rc::new(join::find(events, base)?),
+    };
+    *known = Some(Rc::clone(&joins));
+    Ok(joins)
 }
 
 /// Puts what every fix came to beside it, where it can be tried.

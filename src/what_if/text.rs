@@ -2,6 +2,7 @@
 
 use super::difference::{ArmDifference, Difference, ExperimentDifference, Pair, Transition};
 use crate::reason::ReasonCode;
+use crate::report::fixes;
 use crate::report::table::{Table, grouped, safe};
 use std::fmt::{self, Write};
 
@@ -87,6 +88,13 @@ pub fn units(experiment: &ExperimentDifference) -> Option<String> {
 }
 
 fn write_all(out: &mut String, difference: &Difference) -> fmt::Result {
+    if let Some(fixes) = &difference.fixes {
+        let mut told = String::new();
+        fixes::write_text(&mut told, fixes)?;
+        if !told.is_empty() {
+            writeln!(out, "{}", told.trim_start())?;
+        }
+    }
     writeln!(out, "What if")?;
     for change in &difference.changes {
         writeln!(out, "  {}", safe(change))?;

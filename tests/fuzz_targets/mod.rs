@@ -8,6 +8,7 @@ use exptap::bucketing::Arithmetic;
 use exptap::bucketing::answer::answer;
 use exptap::bucketing::fill::fill;
 use exptap::bucketing::payload;
+use exptap::bucketing::seen::Seen;
 use exptap::catalog::Given;
 use exptap::catalog::load::{self, Format};
 use exptap::catalog::{Catalog, Origin};
@@ -27,6 +28,8 @@ use exptap::redact::Redactor;
 use exptap::replay::{Command, Engine, RecordingFile, ReplayOptions, Target, Update, Wake};
 use exptap::report::{Report, build};
 use exptap::segment::{self, Outcome, mapping_file};
+use exptap::spool::format;
+use exptap::spool::reader::{Item as Spooled, Reader, Waiting};
 use exptap::untrusted::Untrusted;
 use serde::de::IgnoredAny;
 use std::io::{Cursor, Read, Write};
@@ -217,6 +220,10 @@ pub fn json(bytes: &[u8]) {
 pub fn flags(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let payload = payload::read(text);
+    let mut passed = Seen::default();
+    passed.take("sdk-…1", payload.clone());
+    let kept = passed.to_json();
+    assert_eq!(seen(&kept.to_string()).to_json(), kept, "a recording keeps it");
     for (key, flag) in &payload.flags {
         let answer = answer(key, flag, &["u".to_owned(), "device/d".to_owned()], None);
         assert_eq!(answer.rules.len(), flag.rules.len());
@@ -338,6 +345,7 @@ pub fn recording(bytes: &[u8]) {
                 Record::Request(envelope) => recording::write_request(&mut written, envelope),
                 Record::Mark(mark) => recording::write_mark(&mut written, mark),
                 Record::Gap(gap) => recording::write_gap(&mut written, gap),
+                Record::Flags(flags) => recording::write_flags(&mut written, flags),
                 Record::Unknown => continue,
             }
             let written = String::from_utf8(written).expect("a line is text");
@@ -349,10 +357,22 @@ pub fn recording(bytes: &[u8]) {
                     body::text(envelope).map_err(|fault| fault.to_string()),
                     "{written:?}"
                 ),
+                // What JSON another reader cannot read is written as nothing.
+                (Record::Flags(_) | Record::Unknown, Record::Flags(flags)) => {
+                    let json = if let Record::Flags(read) = &read { read.json.as_str() } else { "" };
+                    assert_eq!(seen(json).to_json(), seen(&flags.json).to_json(), "{written:?}");
+                }
                 _ => assert_eq!(read, record),
             }
         }
     }
+}
+
+/// The flags a recording kept.
+fn seen(json: &str) -> Seen {
+    let mut seen = Seen::default();
+    seen.take_json(json);
+    seen
 }
 
 /// Bytes that come a few at a time.
@@ -406,6 +426,48 @@ pub fn feed(bytes: &[u8]) {
     assert_eq!(unpack(&packed).expect("it was packed"), bytes);
     if let Ok(text) = unpack(bytes) {
         assert!(text.len() <= protocol::MAX_TOLD_BYTES);
+    }
+}
+
+/// Every byte of a segment of the spool is in a request or said to be lost, however it is read, and what is read is what
+/// was written.
+pub fn spool(bytes: &[u8]) {
+    let length = bytes.len() as u64;
+    let mut reader = Reader::new(bytes, 0);
+    let (mut next, mut items) = (0, Vec::new());
+    while let Some(item) = reader.next(length, true).expect("memory can be read") {
+        let (offset, taken) = match &item {
+            Spooled::Request(waiting) => (waiting.offset, waiting.bytes),
+            Spooled::Damaged { offset, bytes } | Spooled::Unfinished { offset, bytes } => (*offset, *bytes),
+        };
+        assert_eq!(offset, next, "nothing is passed over in silence");
+        assert!(taken > 0);
+        next += taken;
+        if let Spooled::Request(waiting) = &item {
+            let mut written = format::encode(&waiting.head.to_bytes(), waiting.arrival_ms, waiting.measure);
+            written.extend_from_slice(&waiting.body);
+            let mut again = Reader::new(&written[..], 0);
+            match again.next(written.len() as u64, true).expect("memory can be read") {
+                Some(Spooled::Request(read)) => {
+                    assert_eq!(read, Waiting { offset: 0, bytes: read.bytes, ..waiting.clone() })
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        items.push(item);
+    }
+    assert_eq!(next, length);
+    // As it grows, byte by byte: nothing is taken for damaged that only is not finished yet.
+    if bytes.len() < 512 {
+        let mut growing = Reader::new(bytes, 0);
+        let mut seen = Vec::new();
+        for end in 0..=length {
+            while let Some(item) = growing.next(end, end == length).expect("memory can be read") {
+                seen.push(item);
+            }
+        }
+        let requests = |items: &[Spooled]| items.iter().filter(|it| matches!(it, Spooled::Request(_))).count();
+        assert_eq!(requests(&seen), requests(&items));
     }
 }
 
@@ -467,7 +529,7 @@ pub fn replay(bytes: &[u8]) {
     let source = Source::File(file.path().to_owned());
     let catalog = (how % 2 == 1).then(|| CATALOG.clone());
     let options = ReplayOptions {
-        given: Given { catalog: catalog.clone(), destination: None },
+        given: Given { catalog: catalog.clone(), ..Given::default() },
         rows: 5,
         checkpoint_events: 3,
         ..ReplayOptions::default()

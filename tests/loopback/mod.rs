@@ -20,6 +20,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Running {
     pub addresses: Vec<SocketAddr>,
     pub note: Option<String>,
+    pub spool_notes: Vec<String>,
     pub status: Arc<Status>,
     receiver: IntakeReceiver,
     stop: Option<oneshot::Sender<()>>,
@@ -39,6 +40,7 @@ pub fn start_with(options: Options, caps: Caps) -> Running {
     let bound = runtime.block_on(endpoint::bind(options)).unwrap();
     let (addresses, status) = (bound.addresses().to_vec(), bound.status());
     let note = bound.note().map(str::to_owned);
+    let spool_notes = bound.spool_notes().to_vec();
     let (intake, receiver) = endpoint::intake(caps);
     let (stop, stopped) = oneshot::channel::<()>();
     let thread = std::thread::spawn(move || {
@@ -46,7 +48,7 @@ pub fn start_with(options: Options, caps: Caps) -> Running {
             let _ = stopped.await;
         }));
     });
-    Running { addresses, note, status, receiver, stop: Some(stop), thread: Some(thread) }
+    Running { addresses, note, spool_notes, status, receiver, stop: Some(stop), thread: Some(thread) }
 }
 
 impl Running {
@@ -192,6 +194,19 @@ impl Client {
             let (name, value) = line.split_once(':').unwrap();
             headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
+    }
+
+    /// What comes next, whatever it is; none: the other side has closed.
+    pub fn some(&mut self) -> Option<Vec<u8>> {
+        if self.buffer.is_empty() {
+            self.more()?;
+        }
+        Some(std::mem::take(&mut self.buffer))
+    }
+
+    /// So many bytes.
+    pub fn bytes(&mut self, length: usize) -> Vec<u8> {
+        self.exactly(length).expect("the connection was closed before they came")
     }
 
     /// Whatever comes until the other side closes.

@@ -49,4 +49,9 @@ impl Upstream {
     pub fn has_no_more_requests(&self) -> bool {
         self.requests.try_recv().is_err()
     }
+
+    /// Requests that came and were not looked at yet, without waiting for more.
+    pub fn come(&self) -> Vec<Answer> {
+        self.requests.try_iter().collect()
+    }
 }
