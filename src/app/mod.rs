@@ -632,7 +632,12 @@ impl<'a> App<'a> {
         // A recording that stands still has no time that passes.
         let time_passes = self.replay.as_ref().is_none_or(|replay| replay.playing);
         let pending = self.totals().verdicts.get("pending").is_some_and(|pending| *pending > 0);
-        !self.rate.is_settled() || (time_passes && pending)
+        !self.rate.is_settled() || (time_passes && pending) || self.waits_for_delivery()
+    }
+
+    /// Whether requests wait in the spool: they are delivered, and grow old, whether or not others come.
+    pub fn waits_for_delivery(&self) -> bool {
+        self.health.spool.as_ref().is_some_and(|spool| spool.waiting_requests > 0)
     }
 
     /// Whether there is work left for spare time.

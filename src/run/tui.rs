@@ -574,6 +574,9 @@ impl Loop<'_> {
         // Waking up to draw a frame is no news by itself.
         let dirty = if refresh || second_passed { Dirty::Data } else { Dirty::No };
         self.update(Message::Tick(tick), dirty)?;
+        if second_passed && !refresh && self.app.waits_for_delivery() {
+            self.ask_health()?;
+        }
         if refresh {
             self.ask_health()?;
             let ended = Instant::now();
@@ -622,11 +625,13 @@ async fn next_request(intake: &mut Option<IntakeReceiver>) -> Option<Received> {
     }
 }
 
-/// Waits for a hint of the endpoint.
+/// Waits for a hint of the endpoint, or for news of the spool. Neither need come with a request.
 async fn hinted(status: Option<&Status>) {
-    match status {
-        Some(status) => status.next_hint().await,
-        None => std::future::pending().await,
+    let Some(status) = status else { return std::future::pending().await };
+    tokio::select! {
+        () = status.next_hint() => {}
+        // What it says stands in the figures as well.
+        _ = status.spool_news() => {}
     }
 }
 
