@@ -236,6 +236,67 @@ fn a_command_is_run_for_every_key_with_what_it_needs_and_its_failure_is_told() {
 }
 
 #[test]
+fn a_signal_ends_it_however_much_arrives() {
+    let probing = Probing::start(&["--timeout", "10m"]);
+    let address = probing.address;
+    let batch = format!(
+        "[{}]",
+        vec![conversion("checkout", &serde_json::json!({"kind": "device", "key": "d"})); 500].join(",")
+    );
+    let request = post("/bulk", "", batch.as_bytes());
+    let floods: Vec<_> = (0..2)
+        .map(|_| {
+            let request = request.clone();
+            // Until there is nobody to send to.
+            std::thread::spawn(move || {
+                use std::io::Write;
+                let mut sent = 0_u64;
+                while let Ok(mut stream) = std::net::TcpStream::connect(address) {
+                    let answered = |stream: &mut std::net::TcpStream| {
+                        stream.write_all(&request).is_ok() && matches!(stream.read(&mut [0; 512]), Ok(1..))
+                    };
+                    while answered(&mut stream) {
+                        sent += 1;
+                    }
+                }
+                sent
+            })
+        })
+        .collect();
+    let (code, outcome) = probing.interrupted();
+    assert_eq!((code, &outcome["ended"]), (1, &"interrupted".into()));
+    let sent: u64 = floods.into_iter().map(|flood| flood.join().unwrap()).sum();
+    assert!(outcome["requests"].as_u64().unwrap() <= sent + 2, "{sent}");
+}
+
+#[test]
+fn a_key_that_is_exposed_to_another_arm_than_it_falls_in_is_not_complete() {
+    let flags = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/flags.json");
+    let mut probing = Probing::start(&["--flags", flags]);
+    // One key for each arm; whoever serves them has both in the same.
+    let (first, second) = (probing.context(), probing.context());
+    for context in [&first, &second] {
+        probing.send(&[evaluation(context, true), conversion("checkout", context)]);
+    }
+    let (code, outcome) = probing.ended();
+    assert_eq!((code, &outcome["complete"], &outcome["ended"]), (1, &false.into(), &"complete".into()));
+    let all: Vec<_> = outcome["probes"].as_array().unwrap().iter().flat_map(missing).collect();
+    assert_eq!(all, [("arm".to_owned(), Some("bucket-mismatch".to_owned()))]);
+    let text = &outcome["probes"][0]["missing"][0]["text"];
+    assert_eq!(text, "it was exposed to treatment, and its key falls in control");
+}
+
+#[test]
+fn what_a_command_left_behind_ends_with_it() {
+    let mut probing = Probing::start(&["--run", "sleep 600 & echo left $!; exit 0", "--timeout", "1s"]);
+    let line = probing.until("left ");
+    let left = Pid::from_raw(line.trim().rsplit(' ').next().unwrap().parse().unwrap()).unwrap();
+    assert_eq!(probing.ended().0, 1);
+    let state = std::fs::read_to_string(format!("/proc/{}/stat", left.as_raw_nonzero()));
+    assert!(state.is_err() || state.unwrap().contains(") Z "), "it still runs");
+}
+
+#[test]
 fn what_cannot_be_probed_is_refused_before_anything_is_bound() {
     let refused = |arguments: &[&str], catalog: &str| {
         let folder = tempfile::tempdir().unwrap();

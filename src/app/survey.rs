@@ -67,6 +67,10 @@ impl App<'_> {
         self.counted = Arc::clone(&report);
         self.refreshed_revision = Some(revision);
         if self.live.is_frozen() && self.shown_revision.is_some() {
+            // What is shown stands still, but for a list that was asked for meanwhile.
+            if self.units.is_on_its_way() && view == self.units.view() {
+                self.take_contexts(list);
+            }
             return;
         }
         self.shown_revision = Some(revision);

@@ -103,7 +103,7 @@ pub struct MetricOutcome {
 /// Something that is missing.
 #[derive(Clone, Debug, Serialize, PartialEq)]
 pub struct Missing {
-    /// `evaluation`, `exposure` or `conversion`.
+    /// `evaluation`, `exposure`, `arm` or `conversion`.
     pub what: &'static str,
     /// The metric.
     pub metric: Option<String>,
@@ -186,20 +186,35 @@ fn of_probe(probe: &Probe, standing: &Standing, requests: u64) -> ProbeOutcome {
         counted: metric.counted,
         verdicts: metric.verdicts.clone(),
     });
+    let expected_arm = probe.expected_arm.clone().or_else(|| standing.falls_in.clone());
+    let mut missing = missing(probe, standing, requests);
+    missing.extend(elsewhere(expected_arm.as_deref(), standing));
     ProbeOutcome {
         experiment: probe.experiment.clone(),
         iteration: probe.iteration.clone(),
         flag: probe.flag.clone(),
         unit: probe.unit(),
         context: probe.context_json(),
-        expected_arm: probe.expected_arm.clone().or_else(|| standing.falls_in.clone()),
-        complete: standing.is_complete(),
+        expected_arm,
+        complete: missing.is_empty(),
         events: standing.events,
         evaluated: standing.is_evaluated,
         exposed_to: standing.exposed_to.clone(),
         metrics: metrics.collect(),
-        missing: missing(probe, standing, requests),
+        missing,
     }
+}
+
+/// An exposure to another arm than the key falls in: whoever served it has other flags, or another key.
+fn elsewhere(expected: Option<&str>, standing: &Standing) -> Option<Missing> {
+    let (expected, arm) = (expected?, standing.exposed_to.as_deref()?);
+    (expected != arm).then(|| Missing {
+        what: "arm",
+        metric: None,
+        code: Some(ReasonCode::BucketMismatch),
+        text: format!("it was exposed to {arm}, and its key falls in {expected}"),
+        fix: "See that the SDK has these very flags, and evaluates with the key as it is given.".to_owned(),
+    })
 }
 
 fn because(what: &'static str, metric: Option<&str>, trouble: &Trouble) -> Missing {

@@ -92,6 +92,7 @@ pub(super) fn run(options: cli::Probe) -> ExitCode {
         session,
         given,
         failed: Vec::new(),
+        pause: Duration::ZERO,
     };
     let outcome = runtime.block_on(following.run(options.run, options.snippet.into(), options.timeout));
     match outcome {
@@ -129,6 +130,8 @@ struct Following {
     session: Session,
     given: Given,
     failed: Vec<CommandFailed>,
+    /// How long after a request it is looked what came of it.
+    pause: Duration,
 }
 
 impl Following {
@@ -151,25 +154,20 @@ impl Following {
         let mut commands = command.map(|command| Commands::start(command, &self.probes, &address));
         let deadline = Instant::now() + timeout;
         let mut after_commands = None;
+        let mut look_at: Option<Instant> = None;
         let ended = loop {
             if commands.is_none() && self.standings.iter().all(Standing::is_complete) {
                 break Ended::Complete;
             }
             let until = after_commands.map_or(deadline, |after| deadline.min(after));
+            // Whoever wants it to end comes before all traffic, however much of that there is.
             tokio::select! {
                 biased;
                 _ = terminate.recv() => break Ended::Interrupted,
                 _ = interrupt.recv() => break Ended::Interrupted,
                 _ = hangup.recv() => break Ended::Interrupted,
-                () = self.desk.changed() => self.desk.tell(),
-                () = live::flags_changed(self.live.flags.as_deref()) => self.take_flags(),
-                received = self.live.intake.next() => {
-                    let Some(received) = received else { break Ended::Interrupted };
-                    self.take(received);
-                    while let Some(received) = self.live.intake.try_next() {
-                        self.take(received);
-                    }
-                    self.look();
+                () = sleep_until(until) => {
+                    break if until < deadline { Ended::CommandsEnded } else { Ended::TimedOut };
                 }
                 ran = next_command(&mut commands) => match ran {
                     Some((index, ended)) => self.note_command(index, ended),
@@ -178,8 +176,17 @@ impl Following {
                         after_commands = Some(Instant::now() + AFTER_COMMANDS);
                     }
                 },
-                () = sleep_until(until) => {
-                    break if until < deadline { Ended::CommandsEnded } else { Ended::TimedOut };
+                () = sleep_until(look_at.unwrap_or(until)), if look_at.is_some() => {
+                    look_at = None;
+                    self.look();
+                }
+                () = self.desk.changed() => self.desk.tell(),
+                () = live::flags_changed(self.live.flags.as_deref()) => self.take_flags(),
+                received = self.live.intake.next() => {
+                    let Some(received) = received else { break Ended::Interrupted };
+                    self.take(received);
+                    // Looking goes through everything that is held, so under load it waits for more to look at.
+                    look_at.get_or_insert_with(|| Instant::now() + self.pause);
                 }
             }
         };
@@ -223,6 +230,7 @@ impl Following {
 
     /// Looks what has come of each, and tells what is new.
     fn look(&mut self) {
+        let began = Instant::now();
         self.session.advance(now_ms());
         for ((probe, standing_now), told) in self.probes.iter().zip(&mut self.standings).zip(&mut self.told) {
             *standing_now = standing(&self.session, probe);
@@ -233,6 +241,8 @@ impl Following {
                 }
             }
         }
+        // A quarter of the time at the most.
+        self.pause = began.elapsed() * 3;
     }
 
     fn note_command(&mut self, index: usize, ended: Result<std::process::ExitStatus, io::Error>) {
@@ -280,13 +290,12 @@ impl Drop for Commands {
     }
 }
 
-/// A command in a group of its own, so that what it started ends with it.
-struct Running(Child);
+/// A command in a group of its own, so that what it started ends with it, also where it has ended before.
+struct Running(Child, Option<Pid>);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let id = self.0.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-        if let Some(id) = id {
+        if let Some(id) = self.1 {
             // It may have ended this moment.
             let _ = kill_process_group(id, Signal::TERM);
         }
@@ -303,7 +312,8 @@ fn spawn(command: &str, variables: Vec<(&'static str, String)>) -> io::Result<Ru
         .stdout(output)
         .process_group(0)
         .spawn()?;
-    Ok(Running(child))
+    let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    Ok(Running(child, group))
 }
 
 /// The next command that ended; none: all have. Without any it waits for ever.

@@ -23,15 +23,11 @@ impl Surveys {
         Ok(())
     }
 
-    /// Waits for it; for ever where none is under way.
-    pub(super) async fn made(&mut self) -> Surveyed {
-        loop {
-            let Some(receiver) = &mut self.0 else { return std::future::pending().await };
-            let made = receiver.await;
-            self.0 = None;
-            if let Ok(made) = made {
-                return made;
-            }
-        }
+    /// Waits for it; for ever where none is under way. None: it came to nothing.
+    pub(super) async fn made(&mut self) -> Option<Surveyed> {
+        let Some(receiver) = &mut self.0 else { return std::future::pending().await };
+        let made = receiver.await;
+        self.0 = None;
+        made.ok()
     }
 }

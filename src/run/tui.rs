@@ -80,6 +80,8 @@ const SLICE: Duration = Duration::from_millis(8);
 const BATCH: usize = 32;
 /// The report and the contexts are made anew at most so often, and never for more than a tenth of the time.
 const REFRESH: Duration = Duration::from_millis(250);
+/// What is made on a thread of its own is never older than this, and the time it takes to make.
+const SURVEY_PAUSE: Duration = Duration::from_secs(3);
 /// The clipboard takes no more: terminals cut or refuse longer texts.
 const COPY_BYTES: usize = 100_000;
 
@@ -245,7 +247,8 @@ enum Woken {
     Replayed,
     Recording,
     Tried(TrialNews),
-    Surveyed(Surveyed),
+    /// None: it came to nothing.
+    Surveyed(Option<Surveyed>),
     Link,
     Look,
     Flags,
@@ -348,7 +351,8 @@ impl Loop<'_> {
                     }
                 }
                 Woken::Tried(news) => self.update(Message::Trial(Box::new(news)), Dirty::Data)?,
-                Woken::Surveyed(made) => self.take_survey(made)?,
+                Woken::Surveyed(Some(made)) => self.take_survey(made)?,
+                Woken::Surveyed(None) => self.app.give_up_survey(),
                 Woken::Link => self.ask_health()?,
                 Woken::Look => self.look_at_files()?,
                 Woken::Flags => self.take_flags()?,
@@ -549,14 +553,14 @@ impl Loop<'_> {
         self.tick(refresh)
     }
 
-    /// Takes what a survey came to. The next is begun after a time that leaves it a tenth of one core, as where it is
-    /// made here.
+    /// Takes what a survey came to. The next is begun after a pause: it costs the loop nothing, and another core not all
+    /// of its time.
     fn take_survey(&mut self, made: Surveyed) -> io::Result<()> {
         self.update(Message::Surveyed(Box::new(made)), Dirty::Data)?;
         self.ask_health()?;
         let now = Instant::now();
         let took = self.surveyed_since.take().map_or(REFRESH, |since| now - since);
-        self.refresh_interval = REFRESH.max(took * 10);
+        self.refresh_interval = (took * 2).clamp(REFRESH, SURVEY_PAUSE);
         self.refreshed = now;
         Ok(())
     }
