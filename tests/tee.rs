@@ -3,6 +3,8 @@
 
 mod loopback;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use exptap::endpoint::{self, BindError, Limits, ListenOn, Options};
 use exptap::envelope::{Answer as Answered, AnsweredBy, BodyLoss};
 use loopback::upstream::Upstream;
@@ -139,8 +141,88 @@ fn of_what_a_refusal_says_the_beginning_is_kept_without_the_credential_and_all_o
     let answer = running.ask(&post("/bulk", &format!("Authorization: {key}\r\n"), b"[]"));
     assert_eq!((answer.status(), answer.text()), (401, words.as_str()));
     let said = running.envelope().answer_text.unwrap();
-    assert!(said.starts_with("no\u{1b}[2J sdk-…aaaa#") && said.ends_with("long"), "{said}");
-    assert!(said.len() <= 200 && !said.contains("11111111"), "{said}");
+    assert!(said.starts_with("no\u{1b}[2J sdk-…aaaa#") && said.ends_with(" long lon"), "{said}");
+    assert!(said.len() == 200 && !said.contains("11111111"), "{said}");
+}
+
+/// An upstream of LaunchDarkly's and Segment's that refuses everything with what a test makes of the request.
+fn refusing(words: impl Fn(&Answer) -> Vec<u8> + Send + Sync + 'static) -> (Upstream, Options) {
+    let upstream = Upstream::start(move |request| {
+        let words = words(request);
+        let mut answer = format!("HTTP/1.1 401 Unauthorized\r\nContent-Length: {}\r\n\r\n", words.len()).into_bytes();
+        answer.extend_from_slice(&words);
+        answer
+    });
+    let options = upstream.options();
+    let options = Options { forward_segment: options.forward.clone(), ..options };
+    (upstream, options)
+}
+
+#[test]
+fn an_upstream_that_repeats_a_request_gives_away_no_key_of_it_wherever_it_stood() {
+    const KEY: &str = "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY";
+    /// No digits, so that nothing but the request tells that it is a key.
+    const WORDS: &str = "correct-horse-battery";
+    let basic = |key: &str| format!("Authorization: Basic {}\r\n", STANDARD.encode(format!("{key}:")));
+    let (_upstream, options) = refusing(|request| {
+        let headers: Vec<&str> = request.headers.iter().map(|(_, value)| value.as_str()).collect();
+        let body = if request.body.starts_with(&[0x1f, 0x8b]) { b"packed".to_vec() } else { request.body.clone() };
+        let head = format!("unknown: {} {} ", request.first_line, headers.join(" "));
+        [head.as_bytes(), &body, format!(" {WORDS} {KEY} {}", &KEY[..12]).as_bytes()].concat()
+    });
+    let mut running = start(options);
+    for key in [KEY, WORDS] {
+        let event = format!("{{\"type\":\"track\",\"event\":\"e\",\"userId\":\"u\",\"writeKey\":\"{key}\"}}");
+        let other = format!("{{\"type\":\"track\",\"event\":\"e\",\"userId\":\"u\",\"write_key\":\"{key}\"}}");
+        for request in [
+            post("/v1/track", "", event.as_bytes()),
+            post("/v1/track", "", other.as_bytes()),
+            post("/v1/track", "Content-Encoding: gzip\r\n", &gzip(event.as_bytes())),
+            post("/v1/track", &basic(key), b"{}"),
+            post(&format!("/v1/track?writeKey={key}"), "", b"{}"),
+            post(&format!("/bulk?access_token={key}"), "", b"[]"),
+            post("/bulk", &format!("Authorization: {key}\r\n"), b"[]"),
+            post("/bulk", &format!("Authorization: Bearer {key}\r\n"), b"[]"),
+            post("/bulk", &format!("X-Api-Key: {key}\r\n"), b"[]"),
+            post("/bulk", &format!("Cookie: a=b; session={key}\r\n"), b"[]"),
+        ] {
+            assert_eq!(running.ask(&request).status(), 401);
+            let said = running.envelope().answer_text.unwrap_or_default();
+            let basic = STANDARD.encode(format!("{key}:"));
+            for secret in [&key[..8], &key[key.len() - 8..], &basic[..8]] {
+                let request = String::from_utf8_lossy(&request);
+                assert!(!said.contains(secret), "{secret} in {said}\nof {request}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_key_that_stands_where_the_text_ends_is_masked_before_it_is_cut() {
+    let key = "sdk-11111111-2222-3333-4444-55555555aaaa";
+    for before in (150..210).chain(1180..1230) {
+        let (_upstream, options) = refusing(move |_| format!("{}{key} is not known", ".".repeat(before)).into_bytes());
+        let mut running = start(options);
+        running.ask(&post("/bulk", &format!("Authorization: {key}\r\n"), b"[]"));
+        let said = running.envelope().answer_text.unwrap();
+        assert!(!said.contains('1') && said.len() <= 200, "{before}: {said}");
+        assert!(said.trim_start_matches('.').is_empty() || said.contains(".sdk") || said.contains(".s"), "{said}");
+    }
+}
+
+#[test]
+fn what_a_request_that_is_not_kept_is_refused_with_is_not_repeated_but_for_what_is_concluded_from() {
+    let (_upstream, options) = refusing(|request| {
+        let off =
+            if request.first_line.contains("off") { "Event proxy is not enabled for this environment" } else { "" };
+        format!("{{\"message\":\"{off} correct-horse-battery\"}}").into_bytes()
+    });
+    let mut running = start(Options { limits: Limits { body_bytes: 20, ..limits() }, ..options });
+    let body = b"{\"writeKey\":\"correct-horse-battery\"}";
+    for (path, said) in [("/bulk", None), ("/bulk?off", Some("Event proxy is not enabled for this environment"))] {
+        running.ask(&post(path, "", body));
+        assert_eq!(running.envelope().answer_text.as_deref(), said);
+    }
 }
 
 #[test]

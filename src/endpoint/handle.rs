@@ -214,7 +214,7 @@ impl Handler {
     ) -> Response<Body> {
         let (give, given) = oneshot::channel();
         let status = Arc::clone(&self.status);
-        let secrets = Secrets::of(&parts.headers);
+        let secrets = Secrets::of(&target, &parts.headers);
         tokio::spawn(async move {
             let sent = tokio::select! {
                 sent = upstream.tee(parts.method, &target, parts.headers, body) => sent,

@@ -9,7 +9,7 @@ pub(super) use crate::segment::write_key::{KEY_CHARACTERS, hide};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
-use http::header::{AUTHORIZATION, HeaderName};
+use http::header::{AUTHORIZATION, COOKIE, HeaderName};
 
 const KEPT: [&str; 8] = [
     "content-type",
@@ -28,6 +28,8 @@ const KEY_KINDS: [&str; 3] = ["sdk-", "mob-", "api-"];
 const SECRET_WORDS: [&str; 8] = ["key", "token", "secret", "auth", "password", "signature", "credential", "session"];
 /// A key is a kind and a UUID; three digits tell one from `sdk-events-proxy` in a path or a tag.
 const KEY_DIGITS: usize = 3;
+/// From here on a word of letters and digits may be somebody's key.
+const TOKEN_CHARACTERS: usize = 16;
 
 /// The part of a request's head that is kept.
 #[derive(Debug, PartialEq, Eq)]
@@ -100,20 +102,54 @@ pub(super) fn mask_address(address: &str) -> String {
     format!("{}?{}", mask_keys(&mask_project(path)), query.join("&"))
 }
 
+/// What is masked in an address, raw: as it stands there, and without its percent-encoding.
+pub(super) fn secrets_of_address(address: &str) -> Vec<String> {
+    let (path, query) = address.split_once('?').unwrap_or((address, ""));
+    let segments: Vec<&str> = path.split('/').collect();
+    let of_path =
+        segments.iter().enumerate().filter(|(at, segment)| is_write_key(&segments, *at) || starts_as_key(segment));
+    let of_query = query.split('&').filter_map(|parameter| parameter.split_once('='));
+    let of_query = of_query.filter(|(name, value)| *name != "d" && (is_secret_name(name) || starts_as_key(value)));
+    let raw = of_path.map(|(_, segment)| *segment).chain(of_query.map(|(_, value)| value));
+    raw.flat_map(|raw| [raw.to_owned(), decode_percent(raw)]).collect()
+}
+
+/// The credentials in headers, raw, in whatever form: with their scheme and without, and what is in base64.
+pub(super) fn secrets_of_headers(headers: &HeaderMap) -> Vec<String> {
+    let mut secrets = Vec::new();
+    for (name, value) in headers.iter().filter(|(name, _)| is_secret_name(name.as_str()) || *name == COOKIE) {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        let value = value.trim();
+        // A scheme is no secret: an answer may well say which one it expects.
+        let value = value.split_once(' ').filter(|_| *name == AUTHORIZATION).map_or(value, |(_, token)| token.trim());
+        for part in value.split([' ', ';', ',']).filter(|part| !part.is_empty()) {
+            let part = part.split_once('=').map(|(_, value)| value).filter(|_| *name == COOKIE).unwrap_or(part);
+            let decoded = STANDARD.decode(part).ok().and_then(|decoded| String::from_utf8(decoded).ok());
+            secrets.extend(decoded.iter().flat_map(|decoded| decoded.split(':')).map(|it| it.trim().to_owned()));
+            secrets.push(part.to_owned());
+        }
+    }
+    secrets
+}
+
 /// Masks the write key in the path analytics.js asks for its settings at: `/v1/projects/{write key}/settings`, and
 /// whatever is nearly that.
 fn mask_project(path: &str) -> String {
     let segments: Vec<&str> = path.split('/').collect();
-    let named = |segment: Option<&&str>, name: &str| segment.is_some_and(|segment| *segment == name);
     let masked = segments.iter().enumerate().map(|(at, segment)| {
-        let mut before = segments.iter().take(at).rev().filter(|segment| !segment.is_empty());
-        let mut after = segments.iter().skip(at + 1).filter(|segment| !segment.is_empty());
-        let is_key = !segment.is_empty()
-            && named(before.next(), "projects")
-            && (named(before.next(), "v1") || named(after.next(), "settings"));
+        let is_key = is_write_key(&segments, at);
         if is_key { Credential::mask(&decode_percent(segment)).to_string() } else { (*segment).to_owned() }
     });
     masked.collect::<Vec<_>>().join("/")
+}
+
+fn is_write_key(segments: &[&str], at: usize) -> bool {
+    let named = |segment: Option<&&str>, name: &str| segment.is_some_and(|segment| *segment == name);
+    let mut before = segments.iter().take(at).rev().filter(|segment| !segment.is_empty());
+    let mut after = segments.iter().skip(at + 1).filter(|segment| !segment.is_empty());
+    segments.get(at).is_some_and(|segment| !segment.is_empty())
+        && named(before.next(), "projects")
+        && (named(before.next(), "v1") || named(after.next(), "settings"))
 }
 
 fn mask_parameter(parameter: &str) -> String {
@@ -174,6 +210,33 @@ fn masked_keys(text: &str) -> Option<String> {
     }
     masked.push_str(text.get(copied..)?);
     Some(masked)
+}
+
+/// Masks what is long enough for a credential and mixed of letters and digits as one: better a number of a request too
+/// many than a key.
+pub(super) fn mask_tokens(text: &str) -> String {
+    let mut masked = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let length = rest.find(|it| !is_in_token(it)).unwrap_or(rest.len());
+        let (token, behind) = rest.split_at(length);
+        let has = |kind: fn(&u8) -> bool| token.bytes().any(|byte| kind(&byte));
+        if token.len() >= TOKEN_CHARACTERS && has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic) {
+            masked.push_str(Credential::mask(token).as_str());
+        } else {
+            masked.push_str(token);
+        }
+        let between = behind.find(is_in_token).unwrap_or(behind.len());
+        let (between, behind) = behind.split_at(between);
+        masked.push_str(between);
+        rest = behind;
+    }
+    masked
+}
+
+/// Whether a character may be one of a key.
+pub(super) fn is_in_token(character: char) -> bool {
+    character.is_ascii_alphanumeric() || character == '-' || character == '_'
 }
 
 fn next_key_kind(text: &str, from: usize) -> Option<usize> {

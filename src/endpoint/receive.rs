@@ -156,6 +156,14 @@ impl Arrival {
         Stream { beginning, _hold: hold, rest, progress: Arc::clone(&self.progress), stall, has_events: true }
     }
 
+    /// The body, where all of it is kept.
+    pub(super) fn whole(&self) -> Option<&Bytes> {
+        match &self.kept {
+            Kept::Whole(bytes, _) => Some(bytes),
+            Kept::Receiving(..) | Kept::TooLarge | Kept::NoRoom => None,
+        }
+    }
+
     /// The bytes of a body that is too large to be looked into, as far as they are known; none: it is not.
     pub(super) fn too_large(&self) -> Option<u64> {
         let received = self.progress.received.load(Ordering::Relaxed);

@@ -9,8 +9,9 @@ use crate::json::{Value, Walker};
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// The name of the member, in lower case: libraries and people do not agree on the case.
+/// The name of the member, in lower case: libraries and people do not agree on the case, nor on a `_` between the words.
 const NAME: &[u8] = b"writekey";
+const FIRST_WORD: usize = 5;
 
 /// The shortest key that is looked for outside its member: a shorter one might be any word.
 pub(crate) const KEY_CHARACTERS: usize = 8;
@@ -34,17 +35,7 @@ pub(crate) fn mask(text: &[u8], known: Option<&str>) -> Option<Masked> {
     let mut keys: Vec<String> = Vec::new();
     let mut has_member = false;
     let mut at = 0;
-    while let Some(found) = memchr::memchr3(b'w', b'W', b'\\', text.get(at..).unwrap_or_default()) {
-        at += found;
-        let Some(value) = value_of_member(text, at) else {
-            at += 1;
-            continue;
-        };
-        let raw = plain(text.get(value.clone())?);
-        if is_masked(&raw) {
-            at = value.end;
-            continue;
-        }
+    while let Some((value, raw)) = next_key(text, at) {
         masked.extend_from_slice(text.get(copied..value.start)?);
         masked.extend_from_slice(escaped(Credential::mask(&raw).as_str()).as_bytes());
         has_member = true;
@@ -65,6 +56,38 @@ pub(crate) fn mask(text: &[u8], known: Option<&str>) -> Option<Masked> {
         hide_bytes(&mut masked, raw);
     }
     Some(Masked { raw: key.or(first).or_else(|| known.map(str::to_owned))?, text: masked })
+}
+
+/// The write keys in a text; none: there are more than can be looked for elsewhere.
+pub(crate) fn keys(text: &[u8]) -> Option<Vec<String>> {
+    let (mut keys, mut at) = (Vec::new(), 0);
+    while let Some((value, raw)) = next_key(text, at) {
+        if !keys.contains(&raw) {
+            keys.push(raw);
+        }
+        if keys.len() > KEYS_SOUGHT {
+            return None;
+        }
+        at = value.end;
+    }
+    Some(keys)
+}
+
+/// The next write key that is not masked yet: where it stands, and what it is.
+fn next_key(text: &[u8], mut at: usize) -> Option<(Range<usize>, String)> {
+    while let Some(found) = memchr::memchr3(b'w', b'W', b'\\', text.get(at..).unwrap_or_default()) {
+        at += found;
+        let Some(value) = value_of_member(text, at) else {
+            at += 1;
+            continue;
+        };
+        let raw = plain(text.get(value.clone())?);
+        if !is_masked(&raw) {
+            return Some((value, raw));
+        }
+        at = value.end;
+    }
+    None
 }
 
 /// The request without the write keys in its body; none where nothing is to be changed, which is nearly always.
@@ -147,7 +170,10 @@ fn value_of_member(text: &[u8], at: usize) -> Option<Range<usize>> {
         return None;
     }
     let mut at = at;
-    for letter in NAME {
+    for (number, letter) in NAME.iter().enumerate() {
+        if number == FIRST_WORD && text.get(at) == Some(&b'_') {
+            at += 1;
+        }
         let (found, next) = character(text, at)?;
         if found.to_ascii_lowercase() != *letter {
             return None;
@@ -257,6 +283,7 @@ mod tests {
             (format!(r#"{{"writeKey":"{KEY}","n":1.50}}"#), r#"{"writeKey":"MASKED","n":1.50}"#),
             (format!("{{\"writeKey\" :\n \"{KEY}\" }}"), "{\"writeKey\" :\n \"MASKED\" }"),
             (format!(r#"{{"WriteKey":"{KEY}"}}"#), r#"{"WriteKey":"MASKED"}"#),
+            (format!(r#"{{"write_key":"{KEY}"}}"#), r#"{"write_key":"MASKED"}"#),
             (format!(r#"{{"\u0077rite\u004bey":"{KEY}"}}"#), r#"{"\u0077rite\u004bey":"MASKED"}"#),
             (format!(r#"{{"writeKey":"{escaped}"}}"#), r#"{"writeKey":"MASKED"}"#),
             (
