@@ -28,6 +28,8 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Body as _, Incoming};
+use sha2::{Digest as _, Sha256};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,6 +42,14 @@ use tokio::sync::Notify;
 const WAITING_BYTES: u64 = 64 * 1024 * 1024;
 /// Bytes of one payload, or of one message of a stream, unpacked. Environments of thousands of flags have some megabytes.
 const PAYLOAD_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes of all answers together that are unpacked and not complete yet. Every SDK that connects gets the whole payload,
+/// and many connect at a time.
+const UNREAD_BYTES: usize = 2 * PAYLOAD_BYTES;
+/// Room that is kept for the next message of a stream.
+const ROOM_BYTES: usize = 16 * 1024;
+/// Credentials whose latest payload is known.
+const CREDENTIALS: usize = 1000;
 
 /// Where flag data comes from.
 pub(super) struct FlagUpstreams {
@@ -208,7 +218,7 @@ impl Along {
         let (for_thread, counter) = (Arc::clone(&board), Arc::clone(&waiting));
         let thread = std::thread::Builder::new()
             .name("flags".to_owned())
-            .spawn(move || read_along(&received, &for_thread, &counter))?;
+            .spawn(move || read_along(&received, Unread::new(UNREAD_BYTES), &for_thread, &counter))?;
         Ok((Self { shared: Arc::new(Shared { board, pieces, next: AtomicU64::new(0), waiting }) }, thread))
     }
 
@@ -271,35 +281,62 @@ enum Packing {
     Gzip(Box<GzDecoder<Vec<u8>>>),
 }
 
-fn read_along(pieces: &Receiver<(u64, Piece)>, board: &FlagBoard, waiting: &AtomicU64) {
-    let mut copies: HashMap<u64, Box<Copy>> = HashMap::new();
+fn read_along(pieces: &Receiver<(u64, Piece)>, mut unread: Unread, board: &FlagBoard, waiting: &AtomicU64) {
     while let Ok((number, piece)) = pieces.recv() {
+        let length = if let Piece::Data(data) = &piece { data.len() as u64 } else { 0 };
+        unread.take(number, piece, board);
+        waiting.fetch_sub(length, Ordering::Relaxed);
+    }
+}
+
+/// The answers under way.
+struct Unread {
+    copies: HashMap<u64, Box<Copy>>,
+    /// Bytes they take together.
+    bytes: usize,
+    limit: usize,
+}
+
+impl Unread {
+    fn new(limit: usize) -> Self {
+        Self { copies: HashMap::new(), bytes: 0, limit }
+    }
+
+    fn take(&mut self, number: u64, piece: Piece, board: &FlagBoard) {
         match piece {
             Piece::Begin(copy) => {
-                copies.insert(number, copy);
+                self.copies.insert(number, copy);
             }
             Piece::Data(data) => {
-                let length = data.len() as u64;
-                if let Some(copy) = copies.get_mut(&number)
-                    && let Err(fault) = copy.take(&data, board)
-                {
-                    board.fault(fault);
-                    copies.remove(&number);
+                let Some(copy) = self.copies.get_mut(&number) else { return };
+                let before = copy.text.capacity();
+                let mut taken = copy.take(&data, board);
+                self.bytes = self.bytes.saturating_sub(before) + copy.text.capacity();
+                if taken.is_ok() && self.bytes > self.limit {
+                    taken = Err(format!("more than {} MiB of them came at a time", self.limit / 1024 / 1024));
                 }
-                drop(data);
-                waiting.fetch_sub(length, Ordering::Relaxed);
+                if let Err(fault) = taken {
+                    board.fault(fault);
+                    self.remove(number);
+                }
             }
             Piece::End => {
-                if let Some(mut copy) = copies.remove(&number) {
+                if let Some(copy) = self.remove(number) {
                     copy.end(board);
                 }
             }
             Piece::Abandoned => {
-                if copies.remove(&number).is_some() {
+                if self.remove(number).is_some() {
                     board.fault("they came faster than they could be read".to_owned());
                 }
             }
         }
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Box<Copy>> {
+        let copy = self.copies.remove(&number)?;
+        self.bytes = self.bytes.saturating_sub(copy.text.capacity());
+        Some(copy)
     }
 }
 
@@ -318,7 +355,8 @@ impl Copy {
                         .write_all(part)
                         .and_then(|()| decoder.flush())
                         .map_err(|error| format!("they cannot be unpacked: {error}"))?;
-                    self.text.append(decoder.get_mut());
+                    // Its room is given back: a few bytes may have unpacked to very many.
+                    self.text.extend_from_slice(&std::mem::take(decoder.get_mut()));
                     if self.text.len() > PAYLOAD_BYTES {
                         break;
                     }
@@ -346,20 +384,24 @@ impl Copy {
                 let message = self.text.get(read..end).unwrap_or_default();
                 // Heartbeats are comments, and have nothing to read in them.
                 if message.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"data:")) {
-                    board.take(&self.credential, &String::from_utf8_lossy(message).replace('\r', ""));
+                    board.take(&self.credential, message);
                 }
                 read = self.scanned;
             }
         }
         self.text.drain(..read);
+        if read > 0 && self.text.len() < ROOM_BYTES {
+            // A stream stays open for days, and the payload it began with was the largest of its messages.
+            self.text.shrink_to(ROOM_BYTES);
+        }
         self.line -= read;
         self.scanned = self.text.len();
     }
 
-    fn end(&mut self, board: &FlagBoard) {
+    fn end(&self, board: &FlagBoard) {
         // A message that has no end was not sent whole, and counts for nothing (as SDKs have it).
         if !self.is_stream && !self.text.is_empty() {
-            board.take(&self.credential, &String::from_utf8_lossy(&self.text));
+            board.take(&self.credential, &self.text);
         }
     }
 }
@@ -368,6 +410,8 @@ impl Copy {
 #[derive(Debug, Default)]
 pub struct FlagBoard {
     known: Mutex<FlagsKnown>,
+    /// The latest payload of each credential, by its hash. All SDKs of an environment get the same.
+    latest: Mutex<HashMap<String, [u8; 32]>>,
     changed: Notify,
 }
 
@@ -390,13 +434,31 @@ impl FlagBoard {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads a payload, or a message of a stream, that was answered to a credential.
-    fn take(&self, credential: &str, text: &str) {
-        let mut payload = payload::read(text);
+    /// Reads a payload, or a message of a stream, that was answered to a credential. False: it is the latest one once
+    /// more, and was not read again.
+    fn take(&self, credential: &str, text: &[u8]) -> bool {
+        let hash: [u8; 32] = Sha256::digest(text).into();
+        if self.latest().get(credential) == Some(&hash) {
+            let mut known = self.lock();
+            known.payloads += 1;
+            known.latest_ms = Some(now_ms());
+            return false;
+        }
+        let text = String::from_utf8_lossy(text);
+        let text = if text.contains('\r') { Cow::Owned(text.replace('\r', "")) } else { text };
+        let mut payload = payload::read(&text);
         let fault = payload.faults.drain(..).next();
         let is_empty = payload.flags.is_empty();
         let mut known = self.lock();
         let is_news = known.seen.take(credential, payload);
+        let mut latest = self.latest();
+        if fault.is_some() || is_empty {
+            // Its fault is told as often as it comes.
+            latest.remove(credential);
+        } else if latest.len() < CREDENTIALS || latest.contains_key(credential) {
+            latest.insert(credential.to_owned(), hash);
+        }
+        drop(latest);
         if !is_empty {
             known.payloads += 1;
             known.latest_ms = Some(now_ms());
@@ -408,6 +470,11 @@ impl FlagBoard {
         if is_news {
             self.changed.notify_one();
         }
+        true
+    }
+
+    fn latest(&self) -> MutexGuard<'_, HashMap<String, [u8; 32]>> {
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn fault(&self, why: String) {
@@ -497,6 +564,54 @@ mod tests {
         assert!(bombed.text.len() < PAYLOAD_BYTES + 4 * 1024 * 1024, "it is given up where it is too large");
         let mut broken = copy(false, Packing::Gzip(Box::new(GzDecoder::new(Vec::new()))));
         assert!(broken.take(b"this is not gzip", &board).is_err_and(|why| why.starts_with("they cannot be unpacked")));
+    }
+
+    #[test]
+    fn an_open_stream_keeps_no_room_of_the_payload_it_began_with() {
+        let large =
+            format!("data: {{\"flags\": {{\"cta\": {{\"on\": true, \"x\": \"{}\"}}}}}}\n\n", "x".repeat(1 << 20));
+        let board = FlagBoard::default();
+        let mut unread = Unread::new(UNREAD_BYTES);
+        for number in 0..4 {
+            unread.take(number, Piece::Begin(Box::new(copy(true, Packing::None))), &board);
+            for part in [&large, ":heartbeat\n\n:hea"] {
+                unread.take(number, Piece::Data(Bytes::copy_from_slice(part.as_bytes())), &board);
+            }
+        }
+        assert_eq!((board.figures().payloads, board.figures().fault), (4, None));
+        assert!(unread.bytes <= 4 * ROOM_BYTES, "{} bytes are kept for four streams at rest", unread.bytes);
+        unread.take(0, Piece::End, &board);
+        (1..4).for_each(|number| unread.take(number, Piece::Abandoned, &board));
+        assert_eq!((unread.bytes, unread.copies.len()), (0, 0));
+    }
+
+    #[test]
+    fn of_many_payloads_at_a_time_those_are_given_up_there_is_no_room_for() {
+        let board = FlagBoard::default();
+        let mut unread = Unread::new(3 << 20);
+        let (front, back) = PUT.split_at(PUT.len() - 2);
+        for number in 0..4 {
+            unread.take(number, Piece::Begin(Box::new(copy(true, Packing::None))), &board);
+            let comment = format!(":{}\n{front}", "x".repeat(1 << 20));
+            unread.take(number, Piece::Data(comment.into()), &board);
+            assert!(unread.bytes <= 3 << 20, "{} bytes", unread.bytes);
+        }
+        let fault = "flags passed by unread: more than 3 MiB of them came at a time";
+        assert_eq!(board.figures().fault.as_deref(), Some(fault));
+        (0..4).for_each(|number| unread.take(number, Piece::Data(Bytes::from_static(back.as_bytes())), &board));
+        assert_eq!((board.figures().payloads, board.figures().flags), (2, 1), "the others are read");
+    }
+
+    #[test]
+    fn the_payload_that_every_sdk_gets_is_read_once_for_each_credential() {
+        let board = FlagBoard::default();
+        let flag = |on: bool| format!("{{\"flags\": {{\"cta\": {{\"on\": {on}}}}}}}").into_bytes();
+        let took = [("sdk-…1", true), ("sdk-…1", true), ("sdk-…2", true), ("sdk-…1", false), ("sdk-…1", true)]
+            .map(|(credential, on)| board.take(credential, &flag(on)));
+        assert_eq!(took, [true, false, true, true, true]);
+        assert_eq!((board.figures().flags, board.figures().payloads), (2, 5));
+        assert!(board.take("sdk-…1", b"7") && board.take("sdk-…1", b"7"), "a fault is found as often as it comes");
+        assert!(board.figures().fault.is_some());
     }
 
     #[test]
