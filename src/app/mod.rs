@@ -48,7 +48,7 @@ use crate::query::{Query, QueryError, Situation};
 use crate::recorder::Snapshot;
 use crate::report::Report;
 use crate::report::table::grouped;
-use crate::session::Again;
+use crate::session::{Again, Flagged};
 use crate::silenced::Silence;
 use crate::spool;
 use crate::tls::Trust;
@@ -131,6 +131,8 @@ pub enum Message<'a> {
     Replaced,
     /// What to judge by was read again: what is held is judged by it, and this was changed (`catalog`, `mapping`).
     Given(Box<Given>, &'static str),
+    /// Flags passed by: what is held is judged by them where they say anything of it.
+    Flags(Box<Given>),
     /// Requests arrived, or found no room in the queue before.
     Batch(&'a [Received]),
     /// The screen has a new size: columns, rows.
@@ -251,7 +253,10 @@ pub struct App<'a> {
 }
 
 /// What everything is judged by anew when flags passed by.
-pub const FLAGS: &str = "flags";
+const FLAGS: &str = "flags";
+/// What is said of flags that are not judged by.
+const FLAGS_TOO_LATE: &str =
+    "flags seen too late to judge by: older events have scrolled out, and what was counted stays";
 
 /// What it came to that something was read again.
 pub fn reread(what: &str, changed: u64, counted_from_held: Option<u64>) -> String {
@@ -375,6 +380,11 @@ impl<'a> App<'a> {
             Message::Replay(view) => effects.redraw = self.take_replay(*view),
             Message::Replaced => self.take_replacement(),
             Message::Given(given, what) => self.take_given(*given, what, &mut effects.effects),
+            Message::Flags(given) => match self.store.take_flags(*given) {
+                Flagged::Nothing => {}
+                Flagged::TooLate => self.notice = Some(Notice { text: FLAGS_TOO_LATE.to_owned(), bad: false }),
+                Flagged::Judged(again) => self.judged_again(FLAGS, again, &mut effects.effects),
+            },
             Message::Recording(snapshot) => self.take_recording(snapshot),
             Message::Trial(news) => effects.redraw = self.take_trial(*news),
             Message::Surveyed(surveyed) => self.take_survey(*surveyed),
@@ -387,12 +397,17 @@ impl<'a> App<'a> {
 
     /// Judges what is held by something else, and says what that changes.
     fn take_given(&mut self, given: Given, what: &str, effects: &mut Vec<Effect>) {
+        let again = self.store.take_given(given);
+        self.judged_again(what, again, effects);
+    }
+
+    fn judged_again(&mut self, what: &str, again: Again, effects: &mut Vec<Effect>) {
         if let View::Trial(_) = self.view {
             // It was tried on the catalog before.
             effects.push(Effect::StopTrying);
             self.view = View::Panes;
         }
-        let Again { changed, counted_from_held } = self.store.take_given(given);
+        let Again { changed, counted_from_held } = again;
         if counted_from_held.is_some() {
             // Events are numbered anew: what is open, or selected, would be another one.
             self.view = View::Panes;

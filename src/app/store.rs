@@ -7,7 +7,7 @@ use crate::catalog::{Catalog, Given};
 use crate::envelope::Envelope;
 use crate::query::Query;
 use crate::report::Report;
-use crate::session::{Again, IterationName, Session, Shown};
+use crate::session::{Again, Flagged, IterationName, Session, Shown};
 use crate::view::{EventRow, Explanation, HeldStory, SourceRow, UnitList, UnitRow, UnitView};
 use std::sync::Arc;
 
@@ -69,6 +69,11 @@ pub trait Store {
     fn take_given(&mut self, given: Given) -> Again {
         let _ = given;
         Again::default()
+    }
+    /// Judges what is held by flags that passed by, where they say anything of it.
+    fn take_flags(&mut self, given: Given) -> Flagged {
+        let _ = given;
+        Flagged::Nothing
     }
     /// What is held, to be marked where another session says something else.
     fn shown(&self) -> Option<Shown> {
@@ -153,6 +158,9 @@ impl Store for Session {
     }
     fn take_given(&mut self, given: Given) -> Again {
         self.take_given(given)
+    }
+    fn take_flags(&mut self, given: Given) -> Flagged {
+        self.take_flags(given)
     }
     fn shown(&self) -> Option<Shown> {
         Some(self.shown())

@@ -573,3 +573,30 @@ fn where_events_have_scrolled_out_it_is_said_that_counts_restart_and_no_other_ev
     assert!(matches!(app.view(), View::Panes));
     assert_eq!(visible(&app), [0, 1]);
 }
+
+#[test]
+fn flags_that_come_too_late_give_up_no_counts_and_say_so_once() {
+    use crate::bucketing::{payload, seen::Seen};
+    use crate::session::{Session, SessionOptions};
+    let options = SessionOptions { max_events: 2, ..SessionOptions::from_now(0) };
+    let mut session = Session::of(*given("user"), options);
+    let mut app = app(&mut session);
+    app.update(Message::Batch(&[converted(1, "user"), converted(2, "user"), converted(3, "user")]));
+    tick(&mut app, 1);
+    press(&mut app, "home enter");
+    let flag = app.store().catalog().experiments[0].flag.clone();
+    let mut seen = Seen::default();
+    let mut flags = |key: &str| {
+        let rollout = r#"{"kind":"experiment","contextKind":"user","seed":61,"variations":[{"variation":0,"weight":50000},{"variation":1,"weight":50000}]}"#;
+        let text = format!(r#"{{"key":"{key}","on":true,"salt":"s","fallthrough":{{"rollout":{rollout}}}}}"#);
+        seen.take("sdk-…1", payload::read(&text));
+        Message::Flags(Box::new(Given { flags: Some(std::sync::Arc::new(seen.clone())), ..*given("user") }))
+    };
+    app.update(flags("unrelated"));
+    assert_eq!(app.notice(), None);
+    app.update(flags(&flag));
+    let told = "flags seen too late to judge by: older events have scrolled out, and what was counted stays";
+    assert_eq!(app.notice().unwrap().text, told);
+    assert!(matches!(app.view(), View::Why(_)), "the event that is open stays open");
+    assert_eq!(visible(&app), [1, 2]);
+}

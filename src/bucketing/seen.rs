@@ -72,21 +72,21 @@ impl Seen {
         (self.flags, flags.filter(|known| !known.flag.rules.is_empty()).count())
     }
 
-    /// What may be judged by in an environment: credentials the environment does not name are another's. With it comes a
-    /// sentence for each flag that runs an experiment and proves nothing.
-    pub fn proofs(&self, environment: &Environment) -> (Payload, Vec<String>) {
+    /// What may be judged by in an environment: credentials the environment does not name are another's. With it come the
+    /// flags that run an experiment and prove nothing, with why.
+    pub fn proofs(&self, environment: &Environment) -> (Payload, BTreeMap<String, &'static str>) {
         let is_ours = |credential: &str| {
             environment.credentials.as_ref().is_none_or(|ours| ours.iter().any(|ours| ours == credential))
         };
         let ours = self.environments.iter().filter(|(credential, _)| is_ours(credential));
-        let (mut flags, mut refused) = (BTreeMap::<&str, &Known>::new(), BTreeMap::<&str, &str>::new());
+        let (mut flags, mut refused) = (BTreeMap::<&str, &Known>::new(), BTreeMap::<String, &'static str>::new());
         for (key, known) in ours.flat_map(|(_, flags)| flags) {
             if known.has_changed {
-                refused.insert(key, "its rollout changed while it was watched");
+                refused.insert(key.clone(), "its rollout changed while it was watched");
             }
             match flags.get(key.as_str()) {
                 Some(other) if other.flag.rules != known.flag.rules => {
-                    refused.insert(key, "it has another rollout under another SDK key; name this environment's credentials in the catalog");
+                    refused.insert(key.clone(), "it has another rollout under another SDK key; name this environment's credentials in the catalog");
                 }
                 Some(_) => {}
                 None => {
@@ -94,10 +94,9 @@ impl Seen {
                 }
             }
         }
-        let notes = refused.iter().map(|(key, why)| format!("flag {key} proves no bucket: {why}")).collect();
-        let flags = flags.into_iter().filter(|(key, _)| !refused.contains_key(key));
+        let flags = flags.into_iter().filter(|(key, _)| !refused.contains_key(*key));
         let flags = flags.map(|(key, known)| (key.to_owned(), known.flag.clone())).collect();
-        (Payload { flags, faults: Vec::new() }, notes)
+        (Payload { flags, faults: Vec::new() }, refused)
     }
 
     /// What a recording keeps of it: for each credential its flags with experiments, in the notation of a flag payload.
@@ -193,7 +192,7 @@ mod tests {
     fn proven(seen: &Seen, environment: &Environment) -> (Vec<String>, Vec<String>) {
         let (payload, notes) = seen.proofs(environment);
         let flags = payload.flags.iter().filter(|(_, flag)| !flag.rules.is_empty()).map(|(key, _)| key.clone());
-        (flags.collect(), notes)
+        (flags.collect(), notes.iter().map(|(key, why)| format!("{key}: {why}")).collect())
     }
 
     #[test]
@@ -206,7 +205,7 @@ mod tests {
         assert_eq!(proven(&seen, &anywhere).0, ["cta"], "an experiment that has ended ran before");
         assert!(seen.take("sdk-…1", payload(62)));
         assert!(!seen.take("sdk-…1", payload(61)), "it is known already");
-        let told = "flag cta proves no bucket: its rollout changed while it was watched";
+        let told = "cta: its rollout changed while it was watched";
         assert_eq!(proven(&seen, &anywhere), (Vec::new(), vec![told.to_owned()]));
     }
 

@@ -75,9 +75,15 @@ impl Inference {
     }
 
     /// Takes what flags that passed by say of experiments over what evaluations suggest.
-    pub fn with_flags(self, flags: Option<&Seen>) -> Self {
+    pub fn with_flags(mut self, flags: Option<&Seen>) -> Self {
+        self.take_flags(flags);
+        self
+    }
+
+    /// The same from here on.
+    pub fn take_flags(&mut self, flags: Option<&Seen>) {
         let known = flags.map(|flags| flags.proofs(&Environment::default()).0).unwrap_or_default();
-        Self { known: Arc::new(known), ..self }
+        self.known = Arc::new(known);
     }
 
     /// Takes note of a request. One that cannot be read suggests nothing.

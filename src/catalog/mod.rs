@@ -116,11 +116,19 @@ impl Given {
         }
     }
 
-    /// Why flags that passed by prove nothing about the experiments of the catalog, a sentence each.
+    /// Why flags that passed by prove nothing about the experiments of the catalog, a sentence each. Without a catalog
+    /// every flag that runs an experiment may be one of it.
     pub fn remarks_on_flags(&self) -> Vec<String> {
         let Some(flags) = &self.flags else { return Vec::new() };
         let environment = self.catalog.as_ref().map(|catalog| catalog.environment.clone()).unwrap_or_default();
-        let (proofs, mut remarks) = flags.proofs(&environment);
+        let (proofs, refused) = flags.proofs(&environment);
+        let is_asked = |flag: &str| {
+            let catalog = self.catalog.as_ref();
+            catalog.is_none_or(|catalog| catalog.experiments.iter().any(|experiment| experiment.flag == flag))
+        };
+        let refused = refused.iter().filter(|(key, _)| is_asked(key));
+        let mut remarks: Vec<String> =
+            refused.map(|(key, why)| format!("flag {key} proves no bucket: {why}")).collect();
         if let Some(catalog) = &self.catalog {
             remarks.extend(fill_known(&mut catalog.clone(), &proofs));
         }

@@ -16,7 +16,7 @@ use super::replay::{Replayed, Replaying};
 use super::survey::Surveys;
 use super::trial::Trials;
 use super::watch::{News, Watch};
-use crate::app::{self, keymap::lookup};
+use crate::app::keymap::lookup;
 use crate::app::{Action, App, Effect, Forwarding, Health, Message, Pane, Setting, Surveyed, Tick, TrialNews};
 use crate::attach::Board;
 use crate::endpoint::{FlagBoard, IntakeReceiver, Received, Status};
@@ -448,11 +448,10 @@ impl Loop<'_> {
     fn take_flags(&mut self) -> io::Result<()> {
         let Some(known) = self.flags.as_ref().map(|flags| flags.known()) else { return Ok(()) };
         self.desk.take_flags(&known.seen, known.latest_ms.unwrap_or_else(super::now_ms));
-        let given = self.watch.take_flags(known.seen);
-        let remark = given.remarks_on_flags().into_iter().next();
+        let (given, remark) = self.watch.take_flags(known.seen);
         // At rest nobody asks by themselves.
         self.ask_health()?;
-        self.update(Message::Given(Box::new(given), app::FLAGS), Dirty::Data)?;
+        self.update(Message::Flags(Box::new(given)), Dirty::Data)?;
         match remark {
             Some(remark) => self.update(Message::Notice(remark, true), Dirty::Data),
             None => Ok(()),

@@ -111,10 +111,12 @@ impl Watch {
         self.given = given;
     }
 
-    /// Takes flags that passed by: what there is to judge by now.
-    pub(super) fn take_flags(&mut self, seen: Seen) -> Given {
+    /// Takes flags that passed by: what there is to judge by now, and a remark on it that was not made before.
+    pub(super) fn take_flags(&mut self, seen: Seen) -> (Given, Option<String>) {
+        let before = self.given.remarks_on_flags();
         self.given.flags = Some(Arc::new(seen));
-        self.given.clone()
+        let remark = self.given.remarks_on_flags().into_iter().find(|remark| !before.contains(remark));
+        (self.given.clone(), remark)
     }
 
     fn files(&self) -> impl Iterator<Item = &File> {
@@ -236,6 +238,27 @@ mod tests {
         assert_eq!(metrics(watch.look()), [""; 0]);
         std::fs::write(&path, CATALOG).unwrap();
         assert_eq!(metrics(watch.look()), ["a"]);
+    }
+
+    #[test]
+    fn of_flags_that_prove_nothing_only_those_of_experiments_are_named_and_once() {
+        let catalog = format!("{CATALOG}[[experiments]]\nkey = \"e\"\nflag = \"cta\"\nrandomization_unit = \"user\"\n");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("catalog.toml");
+        std::fs::write(&path, catalog).unwrap();
+        let catalog = headless::read_catalog(&path).unwrap();
+        let mut watch = Watch { given: Given { catalog: Some(catalog), ..Given::default() }, ..Watch::default() };
+        let mut seen = Seen::default();
+        let mut remark = |key: &str, seed: u32| {
+            seen.take("sdk-…1", crate::bucketing::payload::read(&format!(
+                r#"{{"key":"{key}","on":true,"salt":"s","fallthrough":{{"rollout":{{"kind":"experiment","contextKind":"user","seed":{seed},"variations":[{{"variation":0,"weight":100000}}]}}}}}}"#
+            )));
+            watch.take_flags(seen.clone()).1
+        };
+        assert_eq!([remark("unrelated", 1), remark("unrelated", 2), remark("cta", 1)], [None, None, None]);
+        let told = "flag cta proves no bucket: its rollout changed while it was watched";
+        assert_eq!(remark("cta", 2).as_deref(), Some(told));
+        assert_eq!(remark("unrelated", 3), None);
     }
 
     #[test]

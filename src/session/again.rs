@@ -1,7 +1,7 @@
 //! Judging again what is held, by something else than before, and marking what comes out differently.
 
 use super::Session;
-use crate::catalog::Given;
+use crate::catalog::{Catalog, Given};
 use crate::reason::ReasonCode;
 use crate::view::EventRow;
 use std::collections::HashMap;
@@ -14,6 +14,18 @@ pub struct Again {
     pub changed: u64,
     /// Events had scrolled out, so that everything is counted from the oldest that is held: so many events.
     pub counted_from_held: Option<u64>,
+}
+
+/// What flags that passed by came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flagged {
+    /// Nothing: no experiment is judged otherwise by them.
+    Nothing,
+    /// They came too late: events have scrolled out, and nothing that was counted is given up for a rollout. Nothing is
+    /// judged by them until everything is judged anew.
+    TooLate,
+    /// Everything was judged again.
+    Judged(Again),
 }
 
 /// What a verdict is about, by name: another catalog numbers its iterations and metrics differently.
@@ -69,6 +81,33 @@ impl Session {
         Again { changed, counted_from_held: has_scrolled.then_some(held) }
     }
 
+    /// Judges by flags that passed by, where they say something of the experiments that are judged.
+    ///
+    /// Where events have scrolled out, counting starts afresh only for a rollout that turned out to be another one: what
+    /// was counted by the one before may be wrong.
+    pub fn take_flags(&mut self, given: Given) -> Flagged {
+        let (before, after) = match &mut self.inference {
+            Some(inference) if given.catalog.is_none() => {
+                let before = Arc::new(inference.catalog());
+                inference.take_flags(given.flags.as_deref());
+                (before, inference.catalog())
+            }
+            _ => match given.clone().catalog() {
+                Ok(catalog) => (Arc::clone(&self.offered), catalog),
+                Err(_) => return Flagged::Judged(self.take_given(given)),
+            },
+        };
+        if after == *before || after == *self.catalog {
+            self.offered = Arc::new(after);
+            return Flagged::Nothing;
+        }
+        if self.journal.has_scrolled() && !unproves(&self.catalog, &after) {
+            self.offered = Arc::new(after);
+            return Flagged::TooLate;
+        }
+        Flagged::Judged(self.take_given(given))
+    }
+
     /// Marks the verdicts that are another one than was shown, and says how many are. Of an event that was not held
     /// then nothing is known.
     pub fn mark_changes(&mut self, before: &Shown) -> u64 {
@@ -121,12 +160,24 @@ impl Session {
     }
 }
 
+/// Whether a rollout that is judged by is not given any more, or is another one.
+fn unproves(judged: &Catalog, given: &Catalog) -> bool {
+    judged.experiments.iter().any(|experiment| {
+        let now = given.experiments.iter().find(|now| now.key == experiment.key);
+        experiment.iterations.iter().filter(|iteration| iteration.rollout.is_some()).any(|iteration| {
+            let now = now.and_then(|now| now.iterations.iter().find(|now| now.id == iteration.id));
+            now.is_none_or(|now| now.rollout != iteration.rollout)
+        })
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
     use super::*;
+    use crate::bucketing::seen::Seen;
+    use crate::catalog::Origin as CatalogOrigin;
     use crate::catalog::load::{Format, from_text};
-    use crate::catalog::{Catalog, Origin};
     use crate::envelope::Envelope;
     use crate::session::SessionOptions;
 
@@ -149,7 +200,7 @@ mod tests {
             started_at = "2026-01-01T00:00:00Z"
             "#
         );
-        let catalog: Catalog = from_text(&text, "catalog.toml", Format::Toml, Origin::File).unwrap();
+        let catalog: Catalog = from_text(&text, "catalog.toml", Format::Toml, CatalogOrigin::File).unwrap();
         Given { catalog: Some(catalog), ..Given::default() }
     }
 
@@ -233,6 +284,70 @@ mod tests {
         assert_eq!(codes(&session), [(ReasonCode::UnknownNotObserved, true), (ReasonCode::Exposure, false)]);
         assert_eq!(session.observed_from_ms(), Some(T + 2));
         assert_eq!(session.report().totals.events, 2);
+    }
+
+    /// A catalog with flags that passed by: the one of its experiment, where it has a seed, and another.
+    fn flagged(cta: &[u32], other: u32) -> Given {
+        let mut seen = Seen::default();
+        let flag = |key: &str, seed: u32| {
+            let text = format!(
+                r#"{{"key":"{key}","on":true,"salt":"s","fallthrough":{{"rollout":{{"kind":"experiment","contextKind":"user","seed":{seed},"variations":[{{"variation":0,"weight":50000}},{{"variation":1,"weight":50000}}]}}}}}}"#
+            );
+            crate::bucketing::payload::read(&text)
+        };
+        for seed in cta {
+            seen.take("sdk-…1", flag("cta", *seed));
+        }
+        seen.take("sdk-…1", flag("unrelated", other));
+        Given { flags: Some(Arc::new(seen)), ..catalog("user") }
+    }
+
+    fn scrolled(given: Given) -> Session {
+        let mut session = Session::of(given, SessionOptions { max_events: 2, ..SessionOptions::from_now(T) });
+        for number in 1..=3 {
+            session.receive(&request(number, &exposure(number)));
+        }
+        session
+    }
+
+    #[test]
+    fn a_flag_of_no_experiment_changes_nothing_and_the_counts_stay() {
+        let mut session = scrolled(flagged(&[61], 61));
+        let revision = session.revision();
+        assert_eq!(session.take_flags(flagged(&[61], 62)), Flagged::Nothing);
+        assert_eq!((session.report().totals.events, session.revision()), (3, revision));
+        let mut session = scrolled(Given { catalog: None, ..flagged(&[61], 61) });
+        assert_eq!(session.take_flags(Given { catalog: None, ..flagged(&[61], 62) }), Flagged::Nothing);
+        assert_eq!(session.report().totals.events, 3);
+    }
+
+    #[test]
+    fn a_rollout_that_is_seen_too_late_gives_up_no_counts_and_one_that_changed_does() {
+        let mut session = scrolled(flagged(&[], 61));
+        assert_eq!(session.take_flags(flagged(&[61], 61)), Flagged::TooLate);
+        assert_eq!(session.take_flags(flagged(&[61], 62)), Flagged::Nothing, "it is told once");
+        assert_eq!((session.report().totals.events, session.observed_from_ms()), (3, Some(T)));
+        let Flagged::Judged(again) = scrolled(flagged(&[61], 61)).take_flags(flagged(&[61, 62], 61)) else {
+            panic!("what was proven by a rollout that changed stays")
+        };
+        assert_eq!(again.counted_from_held, Some(2));
+        // Read again, the catalog takes the flags along.
+        assert_eq!(session.take_given(flagged(&[61], 62)).counted_from_held, Some(2));
+        assert!(session.catalog().experiments[0].iterations[0].rollout.is_some());
+    }
+
+    #[test]
+    fn where_everything_is_held_flags_are_judged_by_at_once() {
+        let mut session = Session::of(flagged(&[], 61), SessionOptions::from_now(T));
+        session.receive(&request(1, &exposure(1)));
+        assert!(matches!(session.take_flags(flagged(&[61], 61)), Flagged::Judged(_)));
+        assert!(session.catalog().experiments[0].iterations[0].rollout.is_some());
+        let mut session = Session::of(Given::default(), SessionOptions::from_now(T));
+        session.receive(&request(1, &exposure(1)));
+        session.advance(T + 120_000);
+        let flags = Given { catalog: None, ..flagged(&[61], 61) };
+        assert!(matches!(session.take_flags(flags.clone()), Flagged::Judged(_)));
+        assert_eq!(session.take_flags(flags), Flagged::Nothing);
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod senders;
 mod story;
 mod units;
 
-pub use again::{Again, Shown};
+pub use again::{Again, Flagged, Shown};
 pub use checkpoint::Checkpoint;
 pub use journal::Journal;
 
@@ -121,6 +121,9 @@ pub struct IterationName {
 pub struct Session {
     options: SessionOptions,
     catalog: Arc<Catalog>,
+    /// The catalog that was given last, rollouts of flags that passed by included. Other than the one judged by where
+    /// those came too late.
+    offered: Arc<Catalog>,
     inference: Option<Inference>,
     inferred_at_ms: i64,
     state: State,
@@ -148,10 +151,12 @@ impl Session {
             Err(inference) => (inference.catalog(), Some(inference)),
         };
         let state = State::new(Arc::new(Judge::new(&catalog)), options.attribution());
+        let catalog = Arc::new(catalog);
         let mut session = Self {
+            offered: Arc::clone(&catalog),
             journal: Journal::new(options.max_events, options.max_bytes, options.shares_clones),
             options,
-            catalog: Arc::new(catalog),
+            catalog,
             inference,
             inferred_at_ms: options.observed_from_ms.unwrap_or(i64::MIN),
             state,
@@ -271,6 +276,7 @@ impl Session {
     /// Judges everything that is still held by another catalog.
     fn judge_again(&mut self, catalog: Catalog) {
         self.catalog = Arc::new(catalog);
+        self.offered = Arc::clone(&self.catalog);
         let (lost, was_interrupted) = (self.state.totals().lost, self.state.totals().was_interrupted);
         self.state = State::new(Arc::new(Judge::new(&self.catalog)), self.options.attribution());
         self.state.lost(lost);
