@@ -209,10 +209,15 @@ fn origin(envelope: &Envelope, text: &str) -> Option<Origin> {
         envelope.header("x-launchdarkly-user-agent").or_else(|| envelope.header("user-agent")).unwrap_or_default();
     let agent = agent.split('/').next().unwrap_or_default().to_ascii_lowercase();
     let is_of_a_device = is_mobile || (route.client_side_id.is_some() && !EDGE.iter().any(|edge| agent.contains(edge)));
-    let instance = envelope.header("x-launchdarkly-instance-id");
-    let instance =
-        instance.map(|id| sessions::hash_of((environment_name(envelope), "instance", id))).unwrap_or(payload);
-    Some(Origin { payload, instance: is_of_a_device.then_some(instance) })
+    let environment = environment_name(envelope);
+    let named = envelope.header("x-launchdarkly-instance-id");
+    let named = named.map(|id| sessions::hash_of((environment, "instance", id)));
+    let server = || (!agent.is_empty()).then(|| sessions::hash_of((environment, "server", &agent)));
+    Some(Origin {
+        payload,
+        instance: is_of_a_device.then(|| named.unwrap_or(payload)),
+        sender: if is_of_a_device { named } else { server() },
+    })
 }
 
 /// Why Segment takes nothing of a request, if so. What it was answered is known better than what it would be.

@@ -376,14 +376,14 @@ reasons! {
     KeyNearMiss "key-near-miss" "F4" Documented Error Finding;
         "{key} converted, {near} was exposed: they differ by {how}.";
         "Use the same key for the evaluation and for the conversion."
-    ThrowawayKeys "throwaway-keys" "F63" Choice Error Finding;
-        "{count} of {total} anonymous {unit} contexts{share} were in one payload only, and none of those that were exposed by {flag} converts: a new key is made up for every request.";
+    ThrowawayKeys "throwaway-keys" "F63" Choice Warning Finding;
+        "{count} of {total} anonymous {unit} contexts{share} were in one payload only, all of one sender; none of those that were exposed by {flag} converts, and none of those that convert was exposed: a new key seems to be made up for every request.";
         "Keep the key where it outlives the request, in a cookie or on the device, and use it for the evaluation and for the conversion."
-    LoginSplit "login-split" "F6" Documented Error Finding;
-        "{count} conversions of {metric} are of a {unit} that was exposed under another key before it logged in: exposed as anonymous {near}, converted as {key}. LaunchDarkly does not join the two.";
+    LoginSplit "login-split" "F6" Documented Warning Finding;
+        "{count} {conversions} of {metric} {are} of a {unit} that was exposed under another key before it logged in: exposed as anonymous {near}, converted as {key}. LaunchDarkly does not join the two.";
         "Evaluate {flag} again after the login, or let a multi-context carry a key that stays the same and randomize by that."
     IdentifyRace "identify-race" "F51" Corroborated Warning Finding;
-        "{count} exposures of {experiment} are of a {unit} that identify() had replaced already: {key} was still evaluated after {near} was identified.";
+        "{count} {exposures} of {experiment} {are} of a {unit} that identify() had replaced already: {key} was still evaluated after {near} was identified.";
         "Await identify() before the flag is read."
     SampleRatioMismatch "sample-ratio-mismatch" "F52" Documented Error Finding;
         "The arms of {experiment} are not filled as allocated: {observed} against {expected}.";
@@ -395,28 +395,28 @@ reasons! {
         "Nothing named {event} has arrived for the metric {metric}, though other events did.";
         "Track {event}, or compare it with the event keys that were seen."
     QueueOverflow "queue-overflow" "F38" Code Error Finding;
-        "An SDK dropped {count} events because its queue was full.";
+        "An SDK dropped {count} {events} because its queue was full.";
         "Raise the SDK's event capacity, or flush more often."
     DoubleSource "double-source" "F42" Code Warning Finding;
-        "{count} conversions of {metric} arrive twice, within two seconds of each other: from {senders}.";
+        "{count} {conversions} of {metric} {arrive} twice, within two seconds of each other: from {senders}.";
         "Track each action from one place only; where Segment is one of them, disconnect it for this event, or the classic destination where both LaunchDarkly destinations are on."
     SegmentBothDestinations "segment-both-destinations" "F42" Code Warning Finding;
-        "{count} events for {metric} arrive in both shapes that Segment has for LaunchDarkly, with userKey (the classic destination) and with contextKeys (the Actions one): both destinations are on.";
+        "{count} {events} for {metric} {arrive} in both shapes that Segment has for LaunchDarkly, with userKey (the classic destination) and with contextKeys (the Actions one): both destinations are on.";
         "Disconnect the classic LaunchDarkly destination in Segment: it sends no other context kind than user, and every action arrives twice."
     SegmentLoop "segment-loop" "F68" Code Warning Finding;
-        "{count} events are LaunchDarkly's own exports, come back as custom events: in Segment the LaunchDarkly source is connected to the LaunchDarkly destination.";
+        "{count} custom {events} {are} of LaunchDarkly's own exports, come back: in Segment the LaunchDarkly source is connected to the LaunchDarkly destination.";
         "In Segment, disconnect the LaunchDarkly destination from the LaunchDarkly source."
     SegmentIdMismatch "segment-id-mismatch" "F5" Documented Error Finding;
-        "Of {count} conversions of {metric} whose {unit} key is Segment's {sent}, none has the key of an exposed {unit}; the {other} beside it is that of one in {share}.";
+        "Of {count} {conversions} of {metric} whose {unit} key is Segment's {sent}, none has the key of an exposed {unit}; the {other} beside it is that of one in {share}.";
         "Evaluate {flag} for the {sent}, or let the mapping take the {unit} key from $.{other}: a unit has one key, where it is exposed and where it converts."
     SegmentCustomOnly "segment-custom-only" "F33" Documented Error Finding;
-        "{count} Segment events look meant for {metric}, a {kind} metric, and Segment can send LaunchDarkly custom events only.";
+        "{count} Segment {events} {look} meant for {metric}, a {kind} metric, and Segment can send LaunchDarkly custom events only.";
         "Measure it by a custom metric with the event key that the mapping sends, or with one of LaunchDarkly's browser SDKs."
     SegmentDeliveryRate "segment-delivery-rate" "F69" Choice Warning Finding;
         "LaunchDarkly gets {share} of the events that a trigger in Segment matches, which is under {threshold} %. The commonest error, {times}: {detail}";
         "Mend the field the error names, in the event or in its line of the mapping; --segment-delivery says from which percentage on all is well."
     IterationRestarted "iteration-restarted" "F17" Documented Warning Finding;
-        "{count} conversions of {metric} are of units that were exposed in an earlier iteration of {experiment} only: since it was restarted they have not been exposed again.";
+        "{count} {conversions} of {metric} {are} of units that were exposed in an earlier iteration of {experiment} only: since it was restarted they have not been exposed again.";
         "Evaluate {flag} again for them: what a unit saw before the restart does not carry over."
     OutdatedSdk "outdated-sdk" "F25" Documented Warning Finding;
         "{senders} is older than {minimum}, {why}.";
@@ -427,23 +427,23 @@ reasons! {
     SdkGoalsBug "sdk-goals-bug" "F34" Corroborated Warning Finding;
         "No event of the {kind} metric {metric} has arrived, and {senders} is of the versions reported to drop such events (js-client-sdk issue 275).";
         "Upgrade this SDK, or measure it by a custom metric."
-    UrlNoMatch "url-no-match" "F31" Code Error Finding;
+    UrlNoMatch "url-no-match" "F31" Code Warning Finding;
         "{near} was visited, and nothing has arrived for {metric}: the page is not the {kind} {detail}, by its {how}.";
         "Match the page that is visited: in exact, the query and the hash count; in a simple match, neither may stand in the pattern; substrings and regular expressions never see the query. Case and scheme count everywhere, and a slash at the end is forgiven on the page only."
     AllflagsOverexposure "allflags-overexposure" "F62" Corroborated Warning Finding;
-        "{count} evaluations of three or more flags within five milliseconds for one context: allFlags() exposes it to every experiment at once, whether or not anything of them is seen.";
+        "{count} {evaluations} of three or more flags within five milliseconds for one context: allFlags() exposes it to every experiment at once, whether or not anything of them is seen.";
         "Set sendEventsOnlyForVariation in the JavaScript SDK, and call variation() where the feature is shown."
     SourceLacksHeaders "source-lacks-headers" "O1d" Choice Info Finding;
-        "{count} events come from a debug session of ldcli, which keeps no headers: whether one is a retry (duplicate-payload) or of another environment (wrong-environment) is unknown, and neither is judged.";
+        "{count} {events} {come} from a debug session of ldcli, which keeps no headers: whether one is a retry (duplicate-payload) or of another environment (wrong-environment) is unknown, and neither is judged.";
         "Point the SDK at exptap itself to judge these too."
     SegmentSignature "segment-signature" "F64" Code Warning Finding;
-        "{count} requests that came as Segment's webhook carry no signature by the secret given, or a wrong one; their events are judged all the same.";
+        "{count} {requests} that came as Segment's webhook {carry} no signature by the secret given, or a wrong one; their events are judged all the same.";
         "Give exptap the secret that the webhook destination has, or find out who else posts there."
     RelayEventsOff "relay-events-off" "F65" Code Error Finding;
-        "The Relay Proxy answered {count} batches of events with “Event proxy is not enabled for this environment”: it forwards no events, and LaunchDarkly gets none of them.";
+        "The Relay Proxy answered {count} {batches} of events with “Event proxy is not enabled for this environment”: it forwards no events, and LaunchDarkly gets none of them.";
         "Set USE_EVENTS=true for the Relay Proxy (sendEvents in its configuration file), or let the SDK send its events to LaunchDarkly directly."
     HttpRejected "http-rejected" "F37" Code Error Finding;
-        "Upstream answered {count} batches of events with an error.";
+        "Upstream answered {count} {batches} of events with an error.";
         "Look at the statuses under Sources and check the credential; after a 401, 403 or 404 an SDK sends nothing until it is restarted."
 }
 
@@ -479,11 +479,27 @@ impl serde::Serialize for ReasonCode {
     }
 }
 
+/// Words of the texts that agree with their count: as they stand, and of one.
+const SINGULAR: [(&str, &str); 11] = [
+    ("are", "is"),
+    ("arrive", "arrives"),
+    ("batches", "batch"),
+    ("carry", "carries"),
+    ("come", "comes"),
+    ("conversions", "conversion"),
+    ("evaluations", "evaluation"),
+    ("events", "event"),
+    ("exposures", "exposure"),
+    ("look", "looks"),
+    ("requests", "request"),
+];
+
 /// Fills the `{slots}` of a text. A slot without a value keeps its name, without braces, so that the sentence
-/// still reads.
+/// still reads. Of one (`count` is 1) a word in the plural that is a slot without a value is put in the singular.
 pub fn fill(text: &str, slots: &[(&str, &str)]) -> String {
     let mut filled = String::with_capacity(text.len() + 32);
     let mut rest = text;
+    let is_one = slots.contains(&("count", "1"));
     while let Some((before, after)) = rest.split_once('{') {
         filled.push_str(before);
         let Some((name, tail)) = after.split_once('}') else {
@@ -491,7 +507,9 @@ pub fn fill(text: &str, slots: &[(&str, &str)]) -> String {
             rest = after;
             continue;
         };
-        let value = slots.iter().find(|(slot, _)| *slot == name).map_or(name, |(_, value)| *value);
+        let value = slots.iter().find(|(slot, _)| *slot == name).map(|(_, value)| *value);
+        let value = value.or_else(|| SINGULAR.iter().find(|(plural, _)| is_one && *plural == name).map(|(_, it)| *it));
+        let value = value.unwrap_or(name);
         filled.push_str(value);
         rest = tail;
     }
@@ -520,6 +538,11 @@ mod tests {
 
     #[test]
     fn slots_are_filled_and_unknown_slots_keep_their_name() {
+        let counted = |count| fill("{count} {conversions} {are} late", &[("count", count)]);
+        assert_eq!(
+            (counted("1").as_str(), counted("21").as_str()),
+            ("1 conversion is late", "21 conversions are late")
+        );
         assert_eq!(fill("{unit} {key} has {x}", &[("unit", "user"), ("key", "{u}")]), "user {u} has x");
     }
 }

@@ -138,7 +138,7 @@ fn a_relay_that_forwards_no_events_is_told_from_one_that_is_overloaded() {
     assert_eq!(answered(400, off, "relay-events-off"), Value::Null);
     assert_eq!(
         answered(503, "upstream connect error", "http-rejected")["summary"],
-        "Upstream answered 1 batches of events with an error. It said: 503 upstream connect error"
+        "Upstream answered 1 batch of events with an error. It said: 503 upstream connect error"
     );
 }
 

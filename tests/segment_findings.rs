@@ -223,7 +223,7 @@ fn it_is_told_the_other_way_round_too_and_not_where_neither_is_exposed() {
     let mismatch = found(&catalog, &sent, "segment-id-mismatch");
     assert!(
         mismatch[0]["summary"].as_str().unwrap().starts_with(
-            "Of 1 conversions of checkout-conversion whose user key is Segment's anonymousId, none has the key of an exposed user; the userId beside it"
+            "Of 1 conversion of checkout-conversion whose user key is Segment's anonymousId, none has the key of an exposed user; the userId beside it"
         ),
         "{}",
         mismatch[0]["summary"]

@@ -21,9 +21,15 @@ const SESSIONS: usize = 2048;
 /// With more contexts than this it is not one person's.
 const CROWD: usize = 6;
 /// Instants of identify() kept of one context in a session: the first.
-const IDENTIFIED: usize = 4;
+const IDENTIFIED: usize = 8;
+/// Exposing evaluations kept of one context in a session: so many of the first, and as many of the last.
+const EVALUATED: usize = 8;
 /// Keys longer than this are not remembered here.
 const KEY_BYTES: usize = 256;
+
+/// Context kinds of which one is one person's, if anything is. An organization is several people's, and does not look
+/// like it before the second comes along.
+const ONES_OWN: [&str; 5] = ["device", "ld_device", "browser", "installation", "session"];
 
 /// An anonymous context.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,14 +38,19 @@ pub struct Anonymous {
     pub kind: SmolStr,
     /// Context key.
     pub key: SmolStr,
-    /// The payload it was in; none: it was in several.
-    payload: Option<u64>,
+    /// The payload it was in, and who sent that; none: it was in several.
+    payload: Option<(u64, Option<u64>)>,
 }
 
 impl Anonymous {
     /// Whether it was in one payload only.
     pub fn is_of_one_payload(&self) -> bool {
         self.payload.is_some()
+    }
+
+    /// Who sent the one payload it was in ([`Origin::sender`]).
+    pub fn sender(&self) -> Option<u64> {
+        self.payload.and_then(|(_, sender)| sender)
     }
 }
 
@@ -66,8 +77,9 @@ pub struct Member {
     pub is_anonymous: bool,
     /// When it was first there, by the sender's clock.
     pub first_ms: i64,
-    /// When a flag was last evaluated for it.
-    pub evaluated_ms: Option<i64>,
+    /// When the flag of an experiment was evaluated for it, within the experiment, and which ([`hash_of`] its key): the
+    /// first few times and the last few, in order. Kept of one instance only.
+    pub evaluated: SmallVec<[(i64, u64); 1]>,
     /// When identify() named it: the first few times, in order.
     pub identified_ms: SmallVec<[i64; 1]>,
 }
@@ -80,13 +92,24 @@ impl Member {
     fn join(&mut self, other: &Self) {
         self.is_anonymous |= other.is_anonymous;
         self.first_ms = self.first_ms.min(other.first_ms);
-        self.evaluated_ms = self.evaluated_ms.max(other.evaluated_ms);
+        for evaluated in &other.evaluated {
+            let Err(at) = self.evaluated.binary_search(evaluated) else { continue };
+            self.evaluated.insert(at, *evaluated);
+            if self.evaluated.len() > 2 * EVALUATED {
+                self.evaluated.remove(EVALUATED);
+            }
+        }
         for t_ms in &other.identified_ms {
             if let Err(at) = self.identified_ms.binary_search(t_ms) {
                 self.identified_ms.insert(at, *t_ms);
             }
         }
         self.identified_ms.truncate(IDENTIFIED);
+    }
+
+    /// Whether identify() named it so often that there may be more than is kept.
+    pub fn is_identified_often(&self) -> bool {
+        self.identified_ms.len() >= IDENTIFIED
     }
 }
 
@@ -95,7 +118,7 @@ impl Member {
 pub enum Tie {
     /// One instance of an SDK on somebody's device sent them, or one payload of it.
     Instance,
-    /// They stood beside the same context of another kind.
+    /// They stood beside the same context of another kind, such as a device.
     Beside,
     /// An `alias` event says that they are one person.
     Alias,
@@ -177,6 +200,9 @@ pub struct Origin {
     pub payload: u64,
     /// Which SDK on somebody's device sent it; none: a server, or nobody knows.
     pub instance: Option<u64>,
+    /// Which one sender it is that could make up keys: a server's SDK, or an instance on a device that names itself;
+    /// none: a browser of which nobody knows whether it is the one before.
+    pub sender: Option<u64>,
 }
 
 /// A hash that is the same in every part.
@@ -244,25 +270,43 @@ impl State {
             return;
         }
         let anonymous = anonymous_kinds(event);
+        let evaluated = self.exposing_evaluation(event).map(|flag| (t_ms, flag));
         for (kind, key) in asked {
             let is_anonymous = anonymous.iter().any(|it| it == kind);
             let name = hash_of((kind, key));
             if is_anonymous && self.sessions.anonymous.keeps(name) {
-                let payload = Some(origin.payload);
+                let payload = Some((origin.payload, origin.sender));
                 // Most of what is known to be in several stays so.
                 if self.sessions.anonymous.get(name).is_none_or(|known| known.payload.is_some()) {
                     self.sessions.anonymous.add(name, &Anonymous { kind: kind.into(), key: key.into(), payload });
                 }
             }
             let instance = origin.instance.map(|instance| (Tie::Instance, hash_of((Tie::Instance, instance, kind))));
-            let others = event.context_keys.iter().filter(|(other, key)| *other != kind && key.len() <= KEY_BYTES);
+            let is_tie = |other: &str| other != kind && ONES_OWN.contains(&other);
+            let others = event.context_keys.iter().filter(|(other, key)| is_tie(other) && key.len() <= KEY_BYTES);
             let beside = others.map(|other| (Tie::Beside, hash_of((Tie::Beside, other, kind))));
             for (tie, session) in instance.into_iter().chain(beside) {
                 if self.sessions.sessions.keeps(session) {
-                    self.sessions.note(tie, session, (kind, key), is_anonymous, event.kind, t_ms);
+                    let member = Member {
+                        kind: kind.into(),
+                        key: key.into(),
+                        is_anonymous,
+                        first_ms: t_ms,
+                        evaluated: evaluated.filter(|_| tie == Tie::Instance).into_iter().collect(),
+                        identified_ms: (event.kind == Kind::Identify).then_some(t_ms).into_iter().collect(),
+                    };
+                    self.sessions.note(tie, session, member);
                 }
             }
         }
+    }
+
+    /// Of an evaluation that is in an experiment of the catalog, the flag.
+    fn exposing_evaluation(&self, event: &Event<'_>) -> Option<u64> {
+        let flag = event.key.as_deref().filter(|_| event.kind == Kind::Feature)?;
+        let is_exposing = event.reason.as_ref().is_some_and(|reason| reason.in_experiment)
+            && self.judge.iterations().iter().any(|judged| judged.flag == flag);
+        is_exposing.then(|| hash_of(flag))
     }
 
     /// An `alias` event, from before contexts: two keys of one user.
@@ -285,21 +329,21 @@ impl State {
         let session = hash_of((Tie::Alias, previous.as_str(), key));
         let t_ms = event.creation_ms.unwrap_or_default();
         for (key, is_anonymous) in [(previous.as_str(), was_anonymous), (key, false)] {
-            self.sessions.note(Tie::Alias, session, ("user", key), is_anonymous, Kind::Alias, t_ms);
+            let member = Member {
+                kind: "user".into(),
+                key: key.into(),
+                is_anonymous,
+                first_ms: t_ms,
+                evaluated: SmallVec::new(),
+                identified_ms: SmallVec::new(),
+            };
+            self.sessions.note(Tie::Alias, session, member);
         }
     }
 }
 
 impl Sessions {
-    fn note(&mut self, tie: Tie, session: u64, (kind, key): (&str, &str), is_anonymous: bool, event: Kind, t_ms: i64) {
-        let member = Member {
-            kind: kind.into(),
-            key: key.into(),
-            is_anonymous,
-            first_ms: t_ms,
-            evaluated_ms: (event == Kind::Feature).then_some(t_ms),
-            identified_ms: (event == Kind::Identify).then_some(t_ms).into_iter().collect(),
-        };
+    fn note(&mut self, tie: Tie, session: u64, member: Member) {
         // Clones share the sample: nothing is copied for what it knows already.
         let is_known = self.sessions.get(session).is_some_and(|known| {
             let mut joined = known.clone();

@@ -3,71 +3,102 @@
 
 use super::{finished, texts};
 use crate::attribution::evidence::Evidence;
-use crate::attribution::sessions::{Member, Session, Tie};
+use crate::attribution::sessions::{Member, Session, Tie, hash_of};
 use crate::attribution::state::{State, UnitState};
 use crate::catalog::Catalog;
-use crate::reason::ReasonCode;
+use crate::reason::{Category, ReasonCode};
 use crate::report::{Confidence, Finding};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// So many anonymous contexts of one payload each are no coincidence.
+/// So many of one sender's anonymous contexts, each of one payload, are no coincidence.
 const THROWAWAY: u64 = 20;
 /// … of all that were looked at.
 const THROWAWAY_PERCENT: u64 = 90;
+/// Of those that convert so many would have been exposed, if exposed and other contexts converted alike: that none was
+/// is no coincidence either.
+const EXPECTED: u64 = 10;
 
 fn state_of<'a>(state: &'a State, kind: &str, key: &str, iteration: u32) -> Option<&'a UnitState> {
     let unit = state.units().find(kind, key)?;
     state.states_of(unit).map(|(_, of)| of).find(|of| of.iteration == iteration)
 }
 
+/// The anonymous contexts of one sender, each of which was in one payload only.
+#[derive(Default)]
+struct Made {
+    all: u64,
+    exposed: u64,
+    converts_unexposed: u64,
+    /// Whether one of those that convert is known never to have been exposed.
+    is_known: bool,
+    evidence: Evidence,
+}
+
 /// F63: a new anonymous key with every request, so that what is exposed never converts.
+///
+/// A visitor who leaves again looks the same, and most do. So one sender must have made the keys, which a browser of
+/// which nobody knows which it is cannot be shown to; nothing may have counted; and so many must convert under keys that
+/// were not exposed that, of visitors, some would have been.
 pub(super) fn throwaway_keys(state: &State, catalog: &Catalog) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (index, judged) in (0..).zip(state.judge().iterations()) {
-        let kind = &judged.iteration.randomization_unit;
-        let (contexts, is_whole) = state.anonymous_contexts();
-        let (mut all, mut of_one) = (0_u64, 0_u64);
-        let (mut evidence, mut has_converted, mut converts_unexposed) = (Evidence::default(), false, false);
-        for context in contexts.filter(|context| context.kind == *kind) {
-            all += 1;
-            of_one += u64::from(context.is_of_one_payload());
-            let Some(unit) = state_of(state, kind, &context.key, index) else { continue };
-            if unit.own_arm().is_none() {
-                converts_unexposed |= state.conversions_of(unit).next().is_some();
-                continue;
-            }
-            let exposed = unit;
-            has_converted |= !exposed.aggregates.is_empty();
-            evidence.units.insert(exposed.unit);
-            evidence.events += exposed.per_variation.iter().map(|(_, count)| u64::from(*count)).sum::<u64>();
-            evidence.example(exposed.first_event);
-            exposed.points.iter().for_each(|point| evidence.see(Some(point.t_ms)));
-        }
-        let is_thrown_away = all >= THROWAWAY && of_one * 100 >= all * THROWAWAY_PERCENT;
-        let slots = judged.first_slot..judged.first_slot + judged.iteration.metrics.len() as u32;
-        let arrives =
-            slots.into_iter().any(|slot| state.slot_counts(slot).is_some_and(|it| it.iter().next().is_some()));
-        // Where what converts has other keys, such as those of another sender, that is why nothing joins.
-        let is_explained = arrives && !converts_unexposed;
-        if !is_thrown_away || has_converted || is_explained || evidence.events == 0 {
+        if has_counted(state, judged.experiment) {
             continue;
         }
+        let kind = &judged.iteration.randomization_unit;
+        let (contexts, is_whole) = state.anonymous_contexts();
+        let mut all = 0_u64;
+        let mut by_sender: BTreeMap<u64, Made> = BTreeMap::new();
+        for context in contexts.filter(|context| context.kind == *kind) {
+            all += 1;
+            let Some(sender) = context.sender() else { continue };
+            let made = by_sender.entry(sender).or_default();
+            made.all += 1;
+            let Some(unit) = state_of(state, kind, &context.key, index) else { continue };
+            if unit.own_arm().is_none() {
+                made.converts_unexposed += u64::from(state.conversions_of(unit).next().is_some());
+                made.is_known |= state.conversions_of(unit).any(|(_, entry)| entry.code == ReasonCode::NoExposure);
+                continue;
+            }
+            made.exposed += 1;
+            made.evidence.units.insert(unit.unit);
+            made.evidence.events += unit.per_variation.iter().map(|(_, count)| u64::from(*count)).sum::<u64>();
+            made.evidence.example(unit.first_event);
+            unit.points.iter().for_each(|point| made.evidence.see(Some(point.t_ms)));
+        }
+        let is_thrown_away = |made: &&Made| {
+            made.all >= THROWAWAY
+                && made.all * 100 >= all * THROWAWAY_PERCENT
+                && made.converts_unexposed * made.exposed >= EXPECTED * made.all
+        };
+        // At most one sender has so many of all.
+        let Some(made) = by_sender.values().find(is_thrown_away) else { continue };
         let experiment = catalog.experiments.get(judged.experiment);
         let of_many = if is_whole { "" } else { ", a sample of them," };
-        let mut slots = vec![("count", of_one.to_string()), ("total", all.to_string()), ("share", of_many.to_owned())];
+        let mut slots =
+            vec![("count", made.all.to_string()), ("total", all.to_string()), ("share", of_many.to_owned())];
         texts(ReasonCode::ThrowawayKeys, experiment, None, &mut slots);
-        let finding = finished(state, ReasonCode::ThrowawayKeys, experiment, None, &evidence, &slots);
-        // Where nothing converts at all, it may be that nobody has yet.
-        let confidence = if arrives { Confidence::Likely } else { Confidence::Ask };
+        let finding = finished(state, ReasonCode::ThrowawayKeys, experiment, None, &made.evidence, &slots);
+        // Who converts may have been exposed before anybody watched.
+        let confidence = if made.is_known { Confidence::Likely } else { Confidence::Ask };
         findings.push(Finding { confidence, ..finding });
     }
     findings
 }
 
-/// F6: an anonymous context was exposed, and the same person converts under another key that never was.
+/// Whether anything counted for an experiment, in any of its iterations.
+fn has_counted(state: &State, experiment: usize) -> bool {
+    let of_it = state.judge().iterations().iter().filter(|judged| judged.experiment == experiment);
+    let slots = of_it.flat_map(|judged| judged.first_slot..judged.first_slot + judged.iteration.metrics.len() as u32);
+    slots
+        .filter_map(|slot| state.slot_counts(slot))
+        .any(|counts| counts.iter().any(|(code, _)| code.category() == Category::Counted))
+}
+
+/// F6: an anonymous context was exposed, and the same person then logs in and converts under another key that never was.
 pub(super) fn login_splits(state: &State, catalog: &Catalog) -> Vec<Finding> {
     type Split<'a> = (Evidence, Option<(&'a str, &'a str)>);
-    let mut splits: BTreeMap<u32, Split<'_>> = BTreeMap::new();
+    let mut splits: BTreeMap<u32, (bool, Split<'_>)> = BTreeMap::new();
     let mut told: BTreeSet<(u32, u32)> = BTreeSet::new();
     for (from, to) in state.sessions().flat_map(logins) {
         for (index, judged) in (0..).zip(state.judge().iterations()) {
@@ -76,11 +107,17 @@ pub(super) fn login_splits(state: &State, catalog: &Catalog) -> Vec<Finding> {
             }
             let of = |member: &Member| state_of(state, &member.kind, &member.key, index);
             let (Some(exposed), Some(converts)) = (of(from), of(to)) else { continue };
-            if exposed.own_arm().is_none() || !converts.points.is_empty() || !told.insert((index, converts.unit)) {
+            // Who was logged in first, and out again, was another visitor then or is one now.
+            let is_before = exposed.points.first().is_some_and(|first| first.t_ms < to.first_ms);
+            if exposed.own_arm().is_none() || !is_before || !converts.points.is_empty() {
                 continue;
             }
-            for (event, entry) in state.conversions_of(converts) {
-                let (evidence, named) = splits.entry(entry.slot).or_default();
+            if !told.insert((index, converts.unit)) {
+                continue;
+            }
+            for (event, entry) in state.conversions_of(converts).filter(|(_, entry)| entry.t_ms >= to.first_ms) {
+                let (is_known, (evidence, named)) = splits.entry(entry.slot).or_default();
+                *is_known |= entry.code != ReasonCode::UnknownNotObserved;
                 evidence.events += 1;
                 evidence.see(Some(entry.t_ms));
                 evidence.source(entry.source);
@@ -91,7 +128,7 @@ pub(super) fn login_splits(state: &State, catalog: &Catalog) -> Vec<Finding> {
             }
         }
     }
-    let finding = |(slot, (evidence, named)): (u32, Split<'_>)| {
+    let finding = |(slot, (is_known, (evidence, named))): (u32, (bool, Split<'_>))| {
         let slot = state.judge().slots().get(slot as usize)?;
         let experiment = state.judge().iterations().get(slot.iteration as usize)?.experiment;
         let (experiment, metric) = (catalog.experiments.get(experiment), catalog.metrics.get(slot.metric as usize));
@@ -99,7 +136,9 @@ pub(super) fn login_splits(state: &State, catalog: &Catalog) -> Vec<Finding> {
         let mut slots = vec![("count", evidence.events.to_string()), ("key", to.to_owned()), ("near", from.to_owned())];
         texts(ReasonCode::LoginSplit, experiment, metric, &mut slots);
         let finding = finished(state, ReasonCode::LoginSplit, experiment, metric, &evidence, &slots);
-        Some(Finding { confidence: Confidence::Likely, ..finding })
+        // Who logs in may have been exposed under that key before anybody watched.
+        let confidence = if is_known { Confidence::Likely } else { Confidence::Ask };
+        Some(Finding { confidence, ..finding })
     };
     splits.into_iter().filter_map(finding).collect()
 }
@@ -107,6 +146,10 @@ pub(super) fn login_splits(state: &State, catalog: &Catalog) -> Vec<Finding> {
 /// An anonymous context, and one of the same kind that is not, of one person.
 fn logins(session: &Session) -> Vec<(&Member, &Member)> {
     let members = session.members();
+    // A device that was seen with a third key is shared.
+    if session.tie == Tie::Beside && members.len() != 2 {
+        return Vec::new();
+    }
     let mut pairs = Vec::new();
     for from in members.iter().filter(|member| member.is_anonymous) {
         let known = || members.iter().filter(|to| !to.is_anonymous && to.kind == from.kind);
@@ -122,23 +165,22 @@ fn logins(session: &Session) -> Vec<(&Member, &Member)> {
 pub(super) fn identify_races(state: &State, catalog: &Catalog) -> Vec<Finding> {
     let mut races: BTreeMap<u32, (Evidence, (&str, &str))> = BTreeMap::new();
     for session in state.sessions().filter(|session| session.tie == Tie::Instance) {
-        for (before, after, identified_ms) in raced(session) {
+        for Raced { before, after, t_ms, flag } in raced(session) {
             for (index, judged) in (0..).zip(state.judge().iterations()) {
-                let Some(unit) = state_of(state, &before.kind, &before.key, index)
-                    .filter(|_| judged.iteration.randomization_unit == before.kind)
+                if judged.iteration.randomization_unit != before.kind || hash_of(judged.flag.as_str()) != flag {
+                    continue;
+                }
+                // What the experiment's rules do not take for an exposure skews nothing.
+                let Some(unit) = state_of(state, &before.kind, &before.key, index).filter(|it| it.own_arm().is_some())
                 else {
                     continue;
                 };
-                let late = unit.points.iter().filter(|point| point.t_ms > identified_ms).count() as u64;
-                if late == 0 {
-                    continue;
-                }
                 let names = (before.key.as_str(), after.key.as_str());
                 let (evidence, named) = races.entry(index).or_insert_with(|| (Evidence::default(), names));
                 *named = (*named).min(names);
-                evidence.events += late;
+                evidence.events += 1;
                 evidence.units.insert(unit.unit);
-                unit.points.iter().filter(|it| it.t_ms > identified_ms).for_each(|it| evidence.see(Some(it.t_ms)));
+                evidence.see(Some(t_ms));
             }
         }
     }
@@ -154,20 +196,32 @@ pub(super) fn identify_races(state: &State, catalog: &Catalog) -> Vec<Finding> {
     races.into_iter().filter_map(finding).collect()
 }
 
-/// Contexts that were evaluated after identify() named another, without having been named again in between.
-fn raced(session: &Session) -> Vec<(&Member, &Member, i64)> {
+/// An evaluation for a context after identify() named another.
+struct Raced<'a> {
+    before: &'a Member,
+    after: &'a Member,
+    t_ms: i64,
+    flag: u64,
+}
+
+/// Evaluations in one instance for a context that it had named before, and had named another since. Where identify() was
+/// called so often that not all of it is kept, nobody knows whose turn it was.
+fn raced(session: &Session) -> Vec<Raced<'_>> {
     let members = session.members();
+    if members.iter().any(Member::is_identified_often) {
+        return Vec::new();
+    }
     let mut found = Vec::new();
     for before in members {
-        let Some(evaluated_ms) = before.evaluated_ms else { continue };
-        for after in members.iter().filter(|after| after.kind == before.kind && after.key != before.key) {
-            let is_race = |t_ms: &&i64| {
-                let is_named_again = before.identified_ms.iter().any(|own| *own > **t_ms && *own <= evaluated_ms);
-                before.first_ms <= **t_ms && **t_ms < evaluated_ms && !is_named_again
-            };
-            if let Some(t_ms) = after.identified_ms.iter().find(is_race) {
-                found.push((before, after, *t_ms));
-            }
+        for (t_ms, flag) in before.evaluated.iter().copied() {
+            let named_ms = before.identified_ms.iter().copied().filter(|own| *own <= t_ms).max();
+            let others = members.iter().filter(|after| after.key != before.key);
+            let named_since = others.flat_map(|after| after.identified_ms.iter().map(move |at_ms| (*at_ms, after)));
+            let is_since =
+                |at_ms: i64| before.first_ms <= at_ms && at_ms < t_ms && named_ms.is_none_or(|own| own < at_ms);
+            let latest =
+                named_since.filter(|(at_ms, _)| is_since(*at_ms)).max_by_key(|(at_ms, after)| (*at_ms, &after.key));
+            found.extend(latest.map(|(_, after)| Raced { before, after, t_ms, flag }));
         }
     }
     found
