@@ -28,7 +28,7 @@ pub struct Figures {
     pub limit_bytes: u64,
     /// Requests delivered since the start.
     pub delivered: u64,
-    /// Requests the upstream refused for good since the start. They are put aside.
+    /// Requests the upstream refused for good since the start, or failed over while it took others. They are put aside.
     pub refused: u64,
     /// Those of them that were not put aside, or are there no more, because there was no room.
     pub refused_not_kept: u64,
@@ -58,8 +58,8 @@ pub struct Trouble {
 /// Whose requests were refused for good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// The upstream's status.
-    pub status: u16,
+    /// The upstream's status; `None`: it answered nothing, while others got through.
+    pub status: Option<u16>,
     /// Who: the SDK, its masked credential, its instance.
     pub who: String,
     /// How often.
@@ -207,7 +207,7 @@ impl Board {
         self.inner().figures.retries += 1;
     }
 
-    pub(super) fn refused(&self, status: u16, who: &str, now_ms: i64) {
+    pub(super) fn refused(&self, status: Option<u16>, who: &str, now_ms: i64) {
         let mut inner = self.inner();
         inner.figures.refused += 1;
         let known = inner.figures.refusals.iter_mut().find(|known| known.status == status && known.who == who);
@@ -220,9 +220,13 @@ impl Board {
         }
         let refusal = Refusal { status, who: who.to_owned(), requests: 1, first_ms: now_ms };
         inner.figures.refusals.push(refusal);
+        let did = match status {
+            Some(status @ (408 | 429 | 500..)) => format!("answered {status} again and again, while it took others,"),
+            Some(status) => format!("answered {status}"),
+            None => "gave no answer again and again, while it took others,".to_owned(),
+        };
         let text = format!(
-            "the upstream answered {status} to a request of {who}: it is put aside in {}, and so is each further one \
-             that is refused",
+            "the upstream {did} to a request of {who}: it is put aside in {}, and so is each further one that is refused",
             inner.figures.folder.display()
         );
         inner.say(true, text);

@@ -1,27 +1,26 @@
 //! Delivering: one lane, in order, until the upstream has everything.
 //!
 //! A few requests may be under way at once, or a distance of 50 ms would mean 20 requests a second; but of one sender
-//! always one, so that what it sends arrives in its order. While the upstream does not take anything one request is
-//! tried, ever more seldom, and nothing else is sent.
+//! always one, so that what it sends arrives in its order. While the upstream does not take anything two requests of
+//! different senders are tried, ever more seldom, and nothing else is sent: two, because what one of them meets may be
+//! its own fault. A request that fails while others get through is tried by itself, and in the end put aside; while
+//! nobody gets through the upstream is away, and nothing is.
+
+mod taking;
 
 use super::board::Board;
-use super::folder::damaged;
-use super::format::{FIRST_LINE, Head, Place};
+use super::format::{Head, Place};
 use super::queue::{Cursor, Position, Queue, body_path, segment_path};
-use super::reader::{Item, Reader, Waiting};
+use super::reader::{Reader, Waiting};
 use super::refused::Aside;
 use super::writer::{Order, words};
 use super::{Lane, Pace};
 use bytes::Bytes;
-use flate2::Crc;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use std::collections::hash_map::DefaultHasher;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fs::{self, File};
-use std::hash::{Hash, Hasher};
-use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -37,6 +36,8 @@ const LONGEST_ASKED: Duration = Duration::from_secs(3600);
 const IDLE: Duration = Duration::from_secs(1);
 /// After so many failures in a row it is said that nothing is delivered: a single one happens to everybody.
 const SAID_AFTER: u32 = 2;
+/// A request is put aside after so many failures between which others got through.
+const OWN_FAILURES: u32 = 8;
 
 /// A body to be sent.
 pub enum Body {
@@ -87,14 +88,32 @@ pub(super) enum Phase {
     Stopped,
 }
 
-/// A request under way.
+/// A request under way, or on its way there.
 struct Flight {
     ticket: u64,
     segment: u64,
     sender: u64,
     waiting: Waiting,
-    /// Since when the upstream fails over it, as opposed to not being there.
+    /// One of the same sender, which came before it, fails.
+    overtakes: bool,
+    /// How often it failed.
+    failures: u32,
+    /// How often others got through since it had failed before: that it fails is its own fault then.
+    own_failures: u32,
+    /// What the upstream had taken when it was sent first, or failed for the last time.
+    taken: u64,
+    /// Since when it fails.
     failing_since: Option<Instant>,
+    /// It is not tried before.
+    retry_at: Option<Instant>,
+}
+
+impl Flight {
+    fn new(ticket: u64, segment: u64, sender: u64, waiting: Waiting) -> Self {
+        let (failing_since, retry_at) = (None, None);
+        let (overtakes, failures, own_failures, taken) = (false, 0, 0, 0);
+        Self { ticket, segment, sender, waiting, overtakes, failures, own_failures, taken, failing_since, retry_at }
+    }
 }
 
 /// Nothing is delivered.
@@ -120,9 +139,11 @@ pub(super) struct Delivery<'a, C> {
     reader: Option<(u64, Reader<File>)>,
     /// Up to where requests were read.
     position: Position,
-    /// A request that waits for one of the same sender.
-    next: Option<Flight>,
+    /// Requests that wait for one of the same sender.
+    ahead: VecDeque<Flight>,
     ticket: u64,
+    /// Requests the upstream took, or refused for good: it was there.
+    taken: u64,
     /// What was read and is not delivered: where it begins, and when it came.
     pending: BTreeMap<u64, (Position, i64)>,
     busy: HashSet<u64>,
@@ -154,8 +175,9 @@ impl<'a, C: Carrier> Delivery<'a, C> {
             aside: Aside::new(queue.folder(), aside_bytes),
             reader: None,
             position: Position::default(),
-            next: None,
+            ahead: VecDeque::new(),
             ticket: 0,
+            taken: 0,
             pending: BTreeMap::new(),
             busy: HashSet::new(),
             failed: BTreeMap::new(),
@@ -170,11 +192,11 @@ impl<'a, C: Carrier> Delivery<'a, C> {
         loop {
             self.fill(&mut flights);
             let now = *phase.borrow_and_update();
-            let is_done = flights.is_empty() && (self.failing.is_some() || self.next.is_none());
-            if now == Phase::Stopped || now == Phase::Finishing && is_done {
+            // What may be sent was sent just now.
+            if now == Phase::Stopped || now == Phase::Finishing && flights.is_empty() {
                 return;
             }
-            let retry_at = self.failing.as_ref().filter(|_| flights.is_empty()).map(|failing| failing.retry_at);
+            let retry_at = self.retry_at(&flights);
             let is_idle = !self.is_told_to_end && self.pending.is_empty() && self.has_delivered();
             tokio::select! {
                 biased;
@@ -183,13 +205,8 @@ impl<'a, C: Carrier> Delivery<'a, C> {
                     self.landed(flight, carried, flights.is_empty());
                 }
                 () = sleep_until(retry_at.unwrap_or_else(Instant::now)), if retry_at.is_some() => {
-                    // One at a time, while it is not known whether the upstream is there.
-                    match self.failed.pop_first().map(|(_, flight)| flight).or_else(|| self.take_next()) {
-                        Some(flight) => flights.push(self.send(flight)),
-                        None => {
-                            self.failing = None;
-                            self.board.nothing_waits(self.lane);
-                        }
+                    if self.failing.is_some() {
+                        self.probe(&mut flights);
                     }
                 }
                 () = self.queue.changed.notified() => {}
@@ -202,40 +219,60 @@ impl<'a, C: Carrier> Delivery<'a, C> {
         }
     }
 
+    /// When something is to be tried again.
+    fn retry_at(&self, flights: &Flights<'a>) -> Option<Instant> {
+        match &self.failing {
+            Some(failing) => flights.is_empty().then_some(failing.retry_at),
+            None if flights.len() < UNDER_WAY => self.failed.values().filter_map(|flight| flight.retry_at).min(),
+            None => None,
+        }
+    }
+
     /// Sends what may be sent.
     fn fill(&mut self, flights: &mut Flights<'a>) {
         while self.failing.is_none() && flights.len() < UNDER_WAY {
-            let flight = match self.failed.pop_first() {
-                Some((_, flight)) => flight,
-                None => match self.take_next() {
-                    Some(flight) => flight,
-                    None => return,
-                },
+            let now = Instant::now();
+            let is_due = |flight: &&Flight| flight.retry_at.is_none_or(|at| at <= now);
+            let due = self.failed.values().find(is_due).map(|flight| flight.ticket);
+            let Some(flight) = due.and_then(|ticket| self.failed.remove(&ticket)).or_else(|| self.take_next()) else {
+                return;
             };
             flights.push(self.send(flight));
         }
     }
 
-    /// The next request, unless one of its sender is under way.
-    fn take_next(&mut self) -> Option<Flight> {
-        if self.next.is_none() {
-            self.next = self.read();
-        }
-        match self.next.take() {
-            Some(flight) if self.busy.insert(flight.sender) => Some(flight),
-            waiting => {
-                self.next = waiting;
-                None
-            }
+    /// Looks whether the upstream takes something: the oldest that failed, and one of another sender, rather one that
+    /// was never tried. Where for long there is no other sender, the next one of the same has to do.
+    fn probe(&mut self, flights: &mut Flights<'a>) {
+        let oldest = self.failed.pop_first().map(|(_, flight)| flight).or_else(|| self.take_next());
+        let Some(oldest) = oldest else {
+            self.failing = None;
+            self.board.nothing_waits(self.lane);
+            return;
+        };
+        let is_for_long = oldest.failing_since.is_some_and(|since| since.elapsed() >= self.pace.patience);
+        let least = self.failed.values().min_by_key(|flight| flight.failures);
+        let is_tried = least.is_none_or(|flight| flight.failures >= OWN_FAILURES);
+        let least = least.map(|flight| flight.ticket);
+        let other = self
+            .take_next()
+            .or_else(|| (is_for_long && is_tried).then(|| self.take_over()).flatten())
+            .or_else(|| self.failed.remove(&least?));
+        flights.push(self.send(oldest));
+        if let Some(other) = other {
+            flights.push(self.send(other));
         }
     }
 
-    fn send(&self, flight: Flight) -> Pin<Box<dyn Future<Output = (Flight, Carried)> + 'a>> {
+    fn send(&self, mut flight: Flight) -> Pin<Box<dyn Future<Output = (Flight, Carried)> + 'a>> {
+        if flight.failures == 0 {
+            flight.taken = self.taken;
+        }
         let carrier = self.carrier;
         let body = match flight.waiting.measure.place {
             Place::Here => Ok(Body::Whole(flight.waiting.body.clone())),
             // Looked at anew each time: what has become of it meanwhile must hold up nothing.
-            Place::File(number) => check(&body_path(self.queue.folder(), number), &flight.waiting),
+            Place::File(number) => taking::check(&body_path(self.queue.folder(), number), &flight.waiting),
         };
         Box::pin(async move {
             let carried = match body {
@@ -246,7 +283,7 @@ impl<'a, C: Carrier> Delivery<'a, C> {
         })
     }
 
-    fn landed(&mut self, mut flight: Flight, carried: Carried, is_last: bool) {
+    fn landed(&mut self, flight: Flight, carried: Carried, is_last: bool) {
         match carried {
             Carried::Answered { status: 200..=299, .. } => {
                 self.board.delivered();
@@ -254,43 +291,23 @@ impl<'a, C: Carrier> Delivery<'a, C> {
                 self.finish(&flight);
             }
             Carried::Answered { status: status @ (408 | 429 | 500..), retry_after } => {
-                let since = *flight.failing_since.get_or_insert_with(Instant::now);
-                let is_its_own = matches!(status, 500..) && since.elapsed() >= self.pace.patience;
-                if is_its_own {
-                    // The upstream is there, and has not taken this one for an hour: the next may fare better.
-                    return self.refuse(&flight, status);
-                }
                 let why = format!("{} answered {status}", self.carrier.name());
-                self.fail(flight, why, retry_after, is_last);
+                self.fail(flight, Some(status), why, retry_after);
             }
             Carried::Answered { status, .. } => {
                 self.recovered();
-                self.refuse(&flight, status);
+                self.refuse(&flight, Some(status));
             }
             Carried::Unreadable { why } => {
                 self.board.damaged(why);
                 self.finish(&flight);
             }
             Carried::Unanswered { why } => {
-                flight.failing_since = None;
                 let why = format!("{} could not be reached: {why}", self.carrier.name());
-                self.fail(flight, why, None, is_last);
+                self.fail(flight, None, why, None);
             }
         }
-    }
-
-    fn fail(&mut self, flight: Flight, why: String, asked: Option<Duration>, is_last: bool) {
-        self.board.retried();
-        let failing = self.failing.get_or_insert_with(|| Failing {
-            times: 0,
-            asked: None,
-            why: String::new(),
-            retry_at: Instant::now(),
-        });
-        failing.why = why;
-        failing.asked = failing.asked.max(asked);
-        self.failed.insert(flight.ticket, flight);
-        if is_last {
+        if is_last && let Some(failing) = &mut self.failing {
             let asked = failing.asked.take().unwrap_or_default().min(LONGEST_ASKED);
             failing.retry_at = Instant::now() + self.pace.pause(failing.times).max(asked);
             failing.times += 1;
@@ -300,13 +317,43 @@ impl<'a, C: Carrier> Delivery<'a, C> {
         }
     }
 
+    fn fail(&mut self, mut flight: Flight, status: Option<u16>, why: String, asked: Option<Duration>) {
+        let is_its_own = self.taken > flight.taken;
+        flight.taken = self.taken;
+        flight.failures += 1;
+        flight.failing_since.get_or_insert_with(Instant::now);
+        flight.retry_at = None;
+        if is_its_own {
+            flight.own_failures += 1;
+            if flight.own_failures >= OWN_FAILURES {
+                return self.refuse(&flight, status);
+            }
+            let asked = asked.unwrap_or_default().min(LONGEST_ASKED);
+            flight.retry_at = Some(Instant::now() + self.pace.pause(flight.own_failures - 1).max(asked));
+        }
+        self.board.retried();
+        if !is_its_own || self.failing.is_some() {
+            let failing = self.failing.get_or_insert_with(|| Failing {
+                times: 0,
+                asked: None,
+                why: String::new(),
+                retry_at: Instant::now(),
+            });
+            failing.why = why;
+            failing.asked = failing.asked.max(asked);
+        }
+        self.failed.insert(flight.ticket, flight);
+    }
+
+    /// The upstream is there.
     fn recovered(&mut self) {
+        self.taken += 1;
         if self.failing.take().is_some() {
             self.board.recovered(self.lane);
         }
     }
 
-    fn refuse(&mut self, flight: &Flight, status: u16) {
+    fn refuse(&mut self, flight: &Flight, status: Option<u16>) {
         let who = self.carrier.sender(&flight.waiting.head);
         self.board.refused(status, &who, crate::run::now_ms());
         let not_kept = match flight.waiting.measure.place {
@@ -325,7 +372,9 @@ impl<'a, C: Carrier> Delivery<'a, C> {
     /// A request needs no further thought.
     fn finish(&mut self, flight: &Flight) {
         self.pending.remove(&flight.ticket);
-        self.busy.remove(&flight.sender);
+        if !flight.overtakes {
+            self.busy.remove(&flight.sender);
+        }
         let bytes = flight.waiting.disk_bytes();
         self.queue.gone(flight.segment, bytes);
         let oldest = self.pending.values().next();
@@ -362,117 +411,6 @@ impl<'a, C: Carrier> Delivery<'a, C> {
     /// Whether there is something to delete once no more comes.
     fn has_delivered(&self) -> bool {
         let current = self.queue.from(self.position.segment);
-        self.next.is_none()
-            && current.is_some_and(|segment| !segment.is_ended && self.position.offset >= segment.length)
+        current.is_some_and(|segment| !segment.is_ended && self.position.offset >= segment.length)
     }
-
-    /// The next request that can be read.
-    fn read(&mut self) -> Option<Flight> {
-        loop {
-            let segment = self.queue.from(self.position.segment)?;
-            let path = segment_path(self.queue.folder(), segment.number);
-            if self.position.segment != segment.number || self.position.offset < segment.start {
-                self.position = Position { segment: segment.number, offset: segment.start };
-                self.is_told_to_end = false;
-            }
-            match self.next_item(&path, segment.number, segment.length, segment.is_ended) {
-                Ok(Some(Item::Request(waiting))) => {
-                    let begins = Position { segment: segment.number, offset: waiting.offset };
-                    self.ticket += 1;
-                    self.pending.insert(self.ticket, (begins, waiting.arrival_ms));
-                    let sender = identity(&waiting.head);
-                    let ticket = self.ticket;
-                    return Some(Flight { ticket, segment: segment.number, sender, waiting, failing_since: None });
-                }
-                Ok(Some(Item::Damaged { offset, bytes })) => self.board.damaged(damaged(&path, offset, bytes)),
-                // It was told of at the start, and nobody was answered.
-                Ok(Some(Item::Unfinished { .. })) => {}
-                Ok(None) if segment.is_ended => self.pass(segment.number),
-                Ok(None) => return None,
-                Err(error) => self.give_up(&path, segment.number, &error),
-            }
-        }
-    }
-
-    fn next_item(&mut self, path: &PathBuf, number: u64, end: u64, is_ended: bool) -> io::Result<Option<Item>> {
-        if self.reader.as_ref().is_none_or(|(reading, _)| *reading != number) {
-            let mut file = File::open(path)?;
-            file.seek(SeekFrom::Start(self.position.offset))?;
-            self.reader = Some((number, Reader::new(file, self.position.offset)));
-        }
-        let Some((_, reader)) = &mut self.reader else { return Ok(None) };
-        let item = reader.next(end, is_ended)?;
-        self.position.offset = reader.offset();
-        Ok(item)
-    }
-
-    /// Goes on behind a segment.
-    fn pass(&mut self, number: u64) {
-        self.reader = None;
-        self.position = Position { segment: number + 1, offset: FIRST_LINE.len() as u64 };
-        if self.pending.is_empty() {
-            self.delete_before(self.position);
-        }
-    }
-
-    /// A segment that cannot be read stays where it is. What may be left in it is nothing that waits any more.
-    fn give_up(&mut self, path: &Path, number: u64, error: &io::Error) {
-        let taken = self.queue.take(number).unwrap_or(super::queue::Segment {
-            number,
-            start: 0,
-            length: 0,
-            is_ended: true,
-            requests: 0,
-            bytes: 0,
-        });
-        let under_way = self.pending.values().filter(|(position, _)| position.segment == number).count() as u64;
-        let left = taken.requests.saturating_sub(under_way);
-        self.board.gone(self.lane, left, taken.bytes, None, self.pending.is_empty() && self.queue.is_empty());
-        self.board.damaged(format!(
-            "{}: cannot be read: {}; about {left} requests in it are not delivered, and are tried again when exptap is \
-             started again",
-            path.display(),
-            words(error)
-        ));
-        self.reader = None;
-        self.position = Position { segment: number + 1, offset: FIRST_LINE.len() as u64 };
-    }
-}
-
-/// A body that lies in a file, if it is what was written.
-fn check(path: &Path, waiting: &Waiting) -> Result<Body, String> {
-    let lost = |why: String| format!("{}: {why}; the request it belongs to is lost", path.display());
-    let mut file = File::open(path).map_err(|error| lost(words(&error)))?;
-    let (mut crc, mut bytes, mut piece) = (Crc::new(), 0, vec![0; 256 * 1024]);
-    loop {
-        match file.read(&mut piece) {
-            Ok(0) => break,
-            Ok(read) => {
-                crc.update(piece.get(..read).unwrap_or_default());
-                bytes += read as u64;
-            }
-            Err(error) => return Err(lost(words(&error))),
-        }
-    }
-    if bytes != waiting.measure.bytes || crc.sum() != waiting.measure.crc {
-        return Err(lost("it is damaged".to_owned()));
-    }
-    file.rewind().map_err(|error| lost(words(&error)))?;
-    Ok(Body::File(file, bytes))
-}
-
-/// Whose order a request is part of: an instance of an SDK where it names itself, else everything that has the same
-/// credential and calls itself the same.
-fn identity(head: &Head) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    match head.headers.get("x-launchdarkly-instance-id") {
-        Some(instance) => instance.as_bytes().hash(&mut hasher),
-        None => {
-            head.target.split('?').next().unwrap_or_default().hash(&mut hasher);
-            for name in ["authorization", "user-agent", "x-launchdarkly-user-agent"] {
-                head.headers.get(name).map(http::HeaderValue::as_bytes).hash(&mut hasher);
-            }
-        }
-    }
-    hasher.finish()
 }

@@ -74,8 +74,8 @@ pub struct Pace {
     pub first: Duration,
     /// At the most; each failure doubles it until then.
     pub longest: Duration,
-    /// How long one request may be answered with 5xx before it is put aside, so that one that an upstream cannot
-    /// digest does not hold up all others.
+    /// How long one request may fail, and nobody else's wait, before the next one of the same sender is tried as well: that
+    /// tells one that an upstream cannot digest from an upstream that is away.
     pub patience: Duration,
 }
 

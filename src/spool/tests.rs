@@ -212,7 +212,7 @@ fn what_fails_is_tried_again_before_anything_else_and_what_is_refused_makes_way(
     assert_eq!(got, ["0 0", "503 0", "429 0", "408 0", "200 0", "400 1", "401 2", "202 3"]);
     let figures = spool.figures();
     assert_eq!((figures.delivered, figures.refused, figures.retries, figures.trouble), (2, 2, 4, None));
-    let refusals: Vec<(u16, u64)> = figures.refusals.iter().map(|it| (it.status, it.requests)).collect();
+    let refusals: Vec<(u16, u64)> = figures.refusals.iter().map(|it| (it.status.unwrap(), it.requests)).collect();
     assert_eq!(refusals, [(400, 1), (401, 1)]);
     let said: Vec<News> = runtime().block_on(async { [spool.news().await, spool.news().await].into() });
     assert_eq!(
@@ -231,31 +231,138 @@ fn what_fails_is_tried_again_before_anything_else_and_what_is_refused_makes_way(
     assert_eq!(delivered(spool, []).1, ["202 1", "202 2"]);
 }
 
-#[test]
-fn a_request_that_no_upstream_can_digest_is_put_aside_in_the_end() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut options = options(&folder);
-    options.pace.patience = Duration::ZERO;
-    let (spool, _) = open(&options).unwrap();
-    append(&spool, "poison").unwrap();
-    append(&spool, "fine").unwrap();
-    let (spool, got) = delivered(spool, [answer(500)]);
-    assert_eq!(got, ["500 poison", "202 fine"]);
-    assert_eq!(spool.figures().refused, 1);
+/// Answers by what a body begins with, and writes down what it got.
+#[derive(Clone)]
+struct Picky<F>(F, std::sync::mpsc::Sender<String>);
+
+impl<F: Fn(&str) -> Carried> Carrier for Picky<F> {
+    async fn carry(&self, _: &Head, body: Body) -> Carried {
+        let Body::Whole(bytes) = body else { panic!("a body in a file") };
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        // Another one may be sent meanwhile.
+        tokio::task::yield_now().await;
+        let answer = (self.0)(&text);
+        self.1.send(text).unwrap();
+        answer
+    }
+    fn name(&self) -> String {
+        "http://upstream".to_owned()
+    }
+    fn sender(&self, head: &Head) -> String {
+        head.headers.get("user-agent").unwrap().to_str().unwrap().to_owned()
+    }
+}
+
+fn append_of(spool: &Spool, sender: &str, body: &str) {
+    let mut head = head();
+    head.headers.append("user-agent", sender.parse().unwrap());
+    runtime().block_on(spool.append(Lane::LaunchDarkly, &head, 5, body.to_owned().into())).unwrap();
+}
+
+/// Delivers until it is so, and gives what the upstream got.
+fn delivered_until(
+    spool: Spool,
+    answers: impl Fn(&str) -> Carried + Send + 'static,
+    is_so: impl Fn(&Figures, &[String]) -> bool,
+) -> (Arc<Spool>, Vec<String>) {
+    let spool = Arc::new(spool);
+    let (got, gets) = channel();
+    let deliveries = spool.deliver([Some(Picky(answers, got)), None, None]).unwrap();
+    let mut got: Vec<String> = Vec::new();
+    while !is_so(&spool.figures(), &got) {
+        got.extend(gets.try_iter());
+        std::thread::yield_now();
+    }
+    runtime().block_on(deliveries.end(Duration::ZERO));
+    got.extend(gets.try_iter());
+    (spool, got)
+}
+
+fn unanswered() -> Carried {
+    Carried::Unanswered { why: "connection reset by peer".to_owned() }
 }
 
 #[test]
-fn while_nothing_is_delivered_what_is_put_aside_makes_way_for_the_next_to_be_tried() {
+fn a_request_that_gets_no_answer_holds_up_its_own_sender_alone_and_is_put_aside_while_others_get_through() {
+    for (what, poison, status) in [("reset", unanswered(), None), ("503", answer(503), Some(503))] {
+        let folder = tempfile::tempdir().unwrap();
+        let (spool, _) = open(&options(&folder)).unwrap();
+        append_of(&spool, "a", "poison");
+        append_of(&spool, "a", "after");
+        for number in 0..20 {
+            append_of(&spool, "b", &number.to_string());
+        }
+        let answers = move |body: &str| if body == "poison" { poison.clone() } else { answer(202) };
+        let (spool, got) = delivered_until(spool, answers, |figures, _| figures.waiting_requests == 0);
+        let place = |wanted: &str| got.iter().position(|body| body == wanted).unwrap();
+        let last_poison = got.iter().rposition(|body| body == "poison").unwrap();
+        assert!(last_poison < place("after"), "{what}: {got:?}");
+        let tried = got.iter().filter(|body| *body == "poison").count();
+        assert!((8..=20).contains(&tried), "{what}: {tried} attempts");
+        let others: Vec<&String> = got.iter().filter(|body| !["poison", "after"].contains(&body.as_str())).collect();
+        assert_eq!(others, (0..20).map(|it| it.to_string()).collect::<Vec<_>>().iter().collect::<Vec<_>>(), "{what}");
+        let figures = spool.figures();
+        assert_eq!((figures.delivered, figures.refused, figures.trouble), (21, 1, None), "{what}");
+        assert_eq!((figures.refusals[0].status, figures.refusals[0].who.as_str()), (status, "a"), "{what}");
+        let aside = std::fs::read(folder.path().join("launchdarkly/refused.spool")).unwrap();
+        assert!(aside.ends_with(b"poison"), "{what}");
+    }
+}
+
+#[test]
+fn while_nobody_gets_through_nothing_is_put_aside_however_often_it_is_tried() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spool, _) = open(&options(&folder)).unwrap();
+    for number in 0..20 {
+        append_of(&spool, &format!("sender {number}"), &number.to_string());
+    }
+    let answers = |body: &str| if body.len() == 1 { unanswered() } else { answer(503) };
+    let (spool, _) = delivered_until(spool, answers, |_, got| got.len() > 500);
+    let figures = spool.figures();
+    assert_eq!((figures.delivered, figures.refused, figures.waiting_requests), (0, 0, 20));
+    assert!(figures.trouble.is_some());
+    // And when it is there again, one that fails once more is not put aside for what was before.
+    drop(spool);
+    let (spool, _) = open(&options(&folder)).unwrap();
+    let tried = Mutex::new((0, std::collections::HashSet::new()));
+    let answers = move |body: &str| {
+        let mut tried = tried.lock().unwrap();
+        tried.0 += 1;
+        answer(if tried.0 < 300 || tried.1.insert(body.to_owned()) { 503 } else { 202 })
+    };
+    let (spool, _) = delivered_until(spool, answers, |figures, _| figures.waiting_requests == 0);
+    assert_eq!((spool.figures().delivered, spool.figures().refused), (20, 0));
+}
+
+#[test]
+fn many_that_fail_at_once_do_not_hide_that_others_would_get_through() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spool, _) = open(&options(&folder)).unwrap();
+    for number in 0..30 {
+        append_of(&spool, &format!("sender {number}"), "poison");
+    }
+    for number in 0..30 {
+        append_of(&spool, "fine", &number.to_string());
+    }
+    let answers = |body: &str| if body == "poison" { unanswered() } else { answer(202) };
+    let (spool, _) = delivered_until(spool, answers, |figures, _| figures.delivered == 30);
+    assert!(spool.figures().trouble.is_none());
+}
+
+#[test]
+fn where_only_one_sender_is_left_its_next_request_tells_after_long_whether_the_upstream_is_there() {
     let folder = tempfile::tempdir().unwrap();
     let mut options = options(&folder);
     options.pace.patience = Duration::from_millis(1);
     let (spool, _) = open(&options).unwrap();
-    append(&spool, "a").unwrap();
-    // Longer than there is patience with one, so that it is put aside; and then nothing waits.
-    let (spool, got) = delivered(spool, (0..100_000).map(|_| answer(500)));
-    assert!(got.len() > 1 && got.iter().all(|it| it == "500 a"), "{got:?}");
-    let figures = spool.figures();
-    assert_eq!((figures.refused, figures.trouble, figures.waiting_requests), (1, None, 0));
+    append_of(&spool, "a", "poison");
+    append_of(&spool, "a", "another poison");
+    for number in 0..20 {
+        append_of(&spool, "a", &number.to_string());
+    }
+    let answers = |body: &str| if body.ends_with("poison") { answer(500) } else { answer(202) };
+    let (spool, _) = delivered_until(spool, answers, |figures, _| figures.waiting_requests == 0);
+    assert_eq!((spool.figures().delivered, spool.figures().refused), (20, 2));
 }
 
 #[test]

@@ -39,6 +39,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
         Some(Banner::Refused { refusal, requests }) => {
             let Refusal { status, who, .. } = refusal;
             let (who, what) = (harmless(who), plural(requests, "request"));
+            let status = status.map_or("no answer".to_owned(), |status| status.to_string());
             let variants = [
                 format!(
                     " ✗ the upstream refused {what} from the spool, the latest with {status}: {who}; put aside (r: seen) "

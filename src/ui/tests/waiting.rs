@@ -63,8 +63,12 @@ fn what_waits_is_in_the_header_the_banner_and_sources_until_it_is_delivered() {
 fn whose_requests_were_refused_is_shown_until_it_was_seen() {
     let mut store = Fixture::shop();
     let mut app = listening(&mut store);
-    let refusal =
-        Refusal { status: 401, who: "PythonClient/9.18.2 (sdk-…1f2a#9c41)".into(), requests: 3, first_ms: START_MS };
+    let refusal = Refusal {
+        status: Some(401),
+        who: "PythonClient/9.18.2 (sdk-…1f2a#9c41)".into(),
+        requests: 3,
+        first_ms: START_MS,
+    };
     let refused = |refused| Figures { refused, refusals: vec![refusal.clone()], ..Figures::default() };
     stands(&mut app, refused(3));
     assert_eq!(
