@@ -23,7 +23,7 @@ fn catalog() -> Catalog {
         key = "buys"
         kind = "click"
         selector = ".buy"
-        urls = [ { kind = "canonical", url = "https://shop.example/cart" } ]
+        urls = [ { kind = "canonical", url = "https://shop.example/cart" }, { kind = "exact", url = "https://shop.example/" } ]
         [[experiments]]
         key = "x"
         flag = "f"
@@ -78,6 +78,10 @@ fn other_pages_and_pages_that_match_are_no_fault_of_a_matcher() {
     // What arrives needs no explanation.
     let events = [at("custom", "https://shop.example/thanks?order=7"), at("pageview", "https://shop.example/thanks/")];
     assert!(found(&events).is_empty());
+    // A page that leads to one, or came from one, is another; and every page is near the first.
+    for page in ["login?returnTo=/danke", "about?utm_campaign=/cart", "about?from=/danke", "?utm_source=mail"] {
+        assert!(found(&[at("custom", &format!("https://shop.example/{page}"))]).is_empty(), "{page}");
+    }
     assert!(
         found(&[json!({"kind": "custom", "key": "k", "creationDate": START, "context": {"kind": "user", "key": "u"}})])
             .is_empty()

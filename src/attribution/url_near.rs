@@ -1,7 +1,8 @@
 //! By what an address that was visited is not the one that a metric asks for (F31).
 //!
 //! Only what people get wrong is looked for: the query, the fragment, a slash at the end, upper and lower case, the
-//! scheme. An address that differs by anything else is another page.
+//! scheme. An address that differs by anything else is another page; so is one that only names, in its query or its
+//! fragment, the page that is asked for, as a login that leads back to it does.
 
 use super::pattern::JavaScriptPattern;
 use super::url::{Address, matches};
@@ -23,12 +24,40 @@ pub fn differs_by(matcher: &UrlMatcher, href: &str) -> Option<Vec<&'static str>>
     found.filter(|found| !found.is_empty())
 }
 
+/// What stands in a pattern that means the query or the fragment. What has none of it means a page, and where it is found
+/// in the query of another, that page is where somebody came from or is sent to.
+const IN_A_QUERY: [char; 4] = ['?', '=', '&', '#'];
+
 fn without_scheme(address: &str) -> (&str, &str) {
     address.split_once("://").unwrap_or(("", address))
 }
 
+/// Whether an address without its query and fragment names no page but the first: every other is near that.
+fn is_root(base: &str) -> bool {
+    let (scheme, rest) = without_scheme(base);
+    let path = if scheme.is_empty() { rest } else { rest.find('/').and_then(|at| rest.get(at..)).unwrap_or_default() };
+    path.trim_matches('/').is_empty()
+}
+
+/// Whether the query of one address has what is in that of another, and maybe more.
+fn has_all_of(search: &str, asked: &str) -> bool {
+    let parts = |search: &'_ str| search.trim_start_matches('?').split('&').map(str::to_owned).collect::<Vec<_>>();
+    let own = parts(search);
+    asked.is_empty() || parts(asked).iter().all(|part| own.contains(part))
+}
+
 fn whole(visited: &Address<'_>, (search, hash): (&str, &str), url: &str) -> Option<Vec<&'static str>> {
     let asked = Address::of(url);
+    // The first page of a single-page application says by its fragment which it is.
+    let is_said = !(asked.search.is_empty() && asked.hash.is_empty())
+        && (visited.search, visited.hash) == (asked.search, asked.hash);
+    if is_root(asked.base) && !is_said {
+        return None;
+    }
+    let is_another_view = asked.hash.contains('/') && visited.hash != asked.hash;
+    if is_another_view || !has_all_of(visited.search, asked.search) {
+        return None;
+    }
     let ((own_scheme, own), (scheme, base)) = (without_scheme(visited.base), without_scheme(asked.base));
     let mut found = Vec::new();
     if own != base {
@@ -48,7 +77,12 @@ fn whole(visited: &Address<'_>, (search, hash): (&str, &str), url: &str) -> Opti
 fn part_of(visited: &Address<'_>, part: &str) -> Option<Vec<&'static str>> {
     let seen = visited.without_search(visited.path_like_hash());
     let is_in = |text: &str, part: &str| !part.is_empty() && text.contains(part);
-    if let Some(place) = outside(visited, |text| text.contains(part)) {
+    if is_root(Address::of(part).base) && !part.contains(IN_A_QUERY) {
+        return None;
+    }
+    if part.contains(IN_A_QUERY)
+        && let Some(place) = outside(visited, |text| text.contains(part))
+    {
         return Some(vec![place]);
     }
     let (lower, lower_part) = (seen.to_lowercase(), part.to_lowercase());
@@ -59,6 +93,7 @@ fn part_of(visited: &Address<'_>, part: &str) -> Option<Vec<&'static str>> {
         return Some(vec!["slash"]);
     }
     if let Some((before, _)) = part.split_once('?')
+        && !is_root(before)
         && is_in(&seen, before)
     {
         return Some(vec!["query"]);
@@ -69,7 +104,10 @@ fn part_of(visited: &Address<'_>, part: &str) -> Option<Vec<&'static str>> {
 
 fn found_by(visited: &Address<'_>, pattern: &str) -> Option<Vec<&'static str>> {
     let compiled = JavaScriptPattern::compile(pattern).ok()?;
-    if let Some(place) = outside(visited, |text| compiled.found_in(text).unwrap_or_default()) {
+    // A mark of a group is none of a query; nor is one that says how often.
+    let literal = pattern.replace("(?=", "").replace("(?<=", "");
+    let is_of_a_query = literal.contains(['=', '&', '#']) || literal.contains("\\?") || literal.contains("[?]");
+    if is_of_a_query && let Some(place) = outside(visited, |text| compiled.found_in(text).unwrap_or_default()) {
         return Some(vec![place]);
     }
     // `\D` is not `\d`: such a pattern has no other case.
@@ -121,6 +159,21 @@ mod tests {
             (substring("/buy/"), "https://x.example/buy", Some(&["slash"])),
             (substring("http://x.example/buy"), "https://x.example/buy/1", Some(&["scheme"])),
             (substring("/sell"), "https://x.example/buy", None),
+            (exact("https://x.example/buy?step=2"), "https://x.example/buy?step=2&from=mail", Some(&["query"])),
+            (exact("https://x.example/buy?step=2"), "https://x.example/buy?step=3", None),
+            (exact("https://x.example/app#/buy"), "https://x.example/app#/home", None),
+            (exact("https://x.example/"), "https://x.example/?from=mail", None),
+            (exact("https://x.example"), "http://x.example/#top", None),
+            (exact("https://x.example/#/buy"), "https://x.example/", None),
+            (substring("/checkout"), "https://x.example/login?returnTo=/checkout", None),
+            (substring("/checkout"), "https://x.example/login#from=/checkout", None),
+            (substring("/"), "about:blank?/", None),
+            (substring("https://x.example/"), "http://x.example/buy", None),
+            (substring("/?step=2"), "https://x.example/buy", None),
+            (regex("/checkout$"), "https://x.example/login?returnTo=/checkout", None),
+            (regex("^https?://.*/checkout"), "https://x.example/login?returnTo=/checkout", None),
+            (regex("/checkout(?=/|$)"), "https://x.example/login?returnTo=/checkout", None),
+            (regex(r"/buy\?step"), "https://x.example/buy?step=2", Some(&["query"])),
             (regex("step=[0-9]"), "https://x.example/buy?step=2", Some(&["query"])),
             (regex("/BUY$"), "https://x.example/buy", Some(&["case"])),
             (regex(r"/BUY\D"), "https://x.example/buyx", None),
