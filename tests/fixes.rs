@@ -236,6 +236,25 @@ fn what_if_finds_the_changes_itself_and_shows_what_all_of_them_come_to() {
     assert_eq!(code, 2, "{err}");
 }
 
+#[test]
+fn no_plan_moves_the_start_or_the_end_of_an_iteration() {
+    let started = format!("started_at = {}", ARRIVAL - 7_200_000);
+    let ended = format!("{started}\nended_at = {}", ARRIVAL - 1_800_000);
+    for (iteration, code) in [(ended.as_str(), "after-iteration-end"), ("", "iteration-not-started")] {
+        let text = SHOP.replace("started_at = \"2026-01-01T00:00:00Z\"", iteration);
+        let sign_up = |index: usize| {
+            json!({"kind": "custom", "creationDate": ARRIVAL, "key": "sign-up",
+                "context": {"kind": "device", "key": format!("d-{index}")}})
+        };
+        let requests =
+            [post(1, "/bulk", &exposures(0..20)), post(2, "/bulk", &json!((0..20).map(sign_up).collect::<Vec<_>>()))];
+        let Plan { fixes, change } = plan(&requests, &catalog(&text));
+        assert_eq!((fixes.steps.len(), change.words()), (0, Vec::<String>::new()), "{code}: {fixes:?}");
+        assert_eq!((fixes.counted.before, fixes.counted.after), (0, 0), "{code}");
+        assert!(fixes.remains.iter().any(|it| it.code.name() == code), "{code}: {:?}", fixes.remains);
+    }
+}
+
 /// As the shop, with two experiments by different units and a metric that is in none.
 const TWO: &str = r#"
 [[metrics]]

@@ -51,6 +51,13 @@ pub struct Change {
     pub map_try: Vec<MappingEdit>,
 }
 
+impl CatalogEdit {
+    /// Whether it edits a field of this name.
+    pub(super) fn is_of(&self, field: &str) -> bool {
+        self.path.last().is_some_and(|name| name == field)
+    }
+}
+
 impl fmt::Display for CatalogEdit {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.written)

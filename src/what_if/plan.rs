@@ -149,7 +149,7 @@ impl<E: Events + ?Sized> Search<'_, '_, E> {
                 joins = Some(Rc::clone(&known));
                 Ok(known)
             })?;
-            for remedy in found {
+            for remedy in found.into_iter().filter(|remedy| !moves_an_iteration(&remedy.change)) {
                 let words = remedy.change.words();
                 if candidates.iter().any(|known| known.words == words) {
                     continue;
@@ -365,6 +365,12 @@ fn is_of_senders(finding: &Finding, report: &Report) -> bool {
     let metrics = || report.experiments.iter().flat_map(|experiment| &experiment.metrics);
     matches!(finding.code, ReasonCode::EventKeyCase | ReasonCode::MetricKeyUsed)
         && metrics().any(|metric| Some(&metric.metric) == finding.metric.as_ref() && metric.received > 0)
+}
+
+/// Whether a change moves an iteration's start or end, which nobody can in LaunchDarkly: what happened before a start or
+/// after an end, no new iteration brings back.
+fn moves_an_iteration(change: &Change) -> bool {
+    change.set.iter().any(|edit| edit.is_of("started_at") || edit.is_of("ended_at"))
 }
 
 /// Conversions that count more.
