@@ -1,7 +1,7 @@
 //! Taking a folder as a spool, and finding what waits in it.
 
 use super::format::{self, FIRST_LINE, Place};
-use super::queue::{self, BODY, Cursor, Position, Queue, SEGMENT, Segment};
+use super::queue::{self, BODY, Cursor, LAST_NUMBER, Position, Queue, SEGMENT, Segment};
 use super::reader::{Item, Reader};
 use super::writer::words;
 use super::{LANES, Lane};
@@ -12,6 +12,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 
 const LOCK: &str = "lock";
+/// What was put aside, under the name by which it is sent again.
+const AGAIN: &str = "again.spool";
 
 /// Why a folder cannot be a spool.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +32,12 @@ pub enum SpoolError {
     /// It is somebody else's.
     #[error("{} belongs to another user: requests with their SDK keys are kept there; name a folder of your own", .0.display())]
     OfAnother(PathBuf),
+    /// Others could put files there, or take them away.
+    #[error(
+        "--spool {}: others can write to this folder, and requests with their SDK keys are kept there; name another one, or \
+         close it: chmod 700 {}", .0.display(), .0.display()
+    )]
+    Open(PathBuf),
     /// What is there was not written by exptap.
     #[error("{} is no spool of exptap's, although its name says so; nothing was changed; move it away, or name another folder", .0.display())]
     Foreign(PathBuf),
@@ -85,6 +93,10 @@ fn refused(path: &Path) -> impl Fn(io::Error) -> SpoolError {
 pub(super) fn take(path: &Path) -> Result<Folder, SpoolError> {
     let refused = refused(path);
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(&refused)?;
+    // It may be somebody's folder for more than this, so it is not for exptap to close it.
+    if fs::metadata(path).map_err(&refused)?.permissions().mode() & 0o022 != 0 {
+        return Err(SpoolError::Open(path.to_owned()));
+    }
     let synced = |folder: &Path| File::open(folder).and_then(|folder| folder.sync_all());
     let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path.join(LOCK));
     let lock = lock.map_err(&refused)?;
@@ -140,6 +152,18 @@ fn look(folder: &Path) -> Result<Found, Odd> {
         numbers.extend(queue::number_of(&path, SEGMENT));
         bodies.extend(queue::number_of(&path, BODY));
     }
+    // Never one that the cursor may speak of.
+    let after_cursor = stands.map_or(0, |at| at.segment.saturating_add(1));
+    let mut next_segment = numbers.last().map_or(0, |last| last.saturating_add(1)).max(after_cursor).max(1);
+    let mut notes = Vec::new();
+    if let Some(note) = take_again(folder, next_segment)? {
+        notes.push(note);
+        numbers.insert(next_segment);
+        next_segment = next_segment.saturating_add(1);
+    }
+    if next_segment > LAST_NUMBER {
+        return Err(Odd::Spool(SpoolError::Foreign(queue::segment_path(folder, LAST_NUMBER))));
+    }
     let mut found = Found {
         queue: Queue::new(folder.to_owned(), VecDeque::new()),
         cursor,
@@ -147,10 +171,9 @@ fn look(folder: &Path) -> Result<Found, Odd> {
         bytes: 0,
         disk_bytes: 0,
         oldest_ms: None,
-        // Never one that the cursor may speak of.
-        next_segment: numbers.last().map_or(0, |last| last + 1).max(stands.map_or(0, |at| at.segment + 1)).max(1),
-        next_body: bodies.last().map_or(1, |last| last + 1),
-        notes: Vec::new(),
+        next_segment,
+        next_body: bodies.last().map_or(1, |last| last.saturating_add(1)),
+        notes,
     };
     let mut segments = VecDeque::new();
     let mut named = BTreeSet::new();
@@ -175,6 +198,37 @@ fn look(folder: &Path) -> Result<Found, Odd> {
     Ok(found)
 }
 
+/// Takes in what was put aside and is to be sent again, as the newest segment, and says so. Nothing that waits is replaced
+/// by it, and the cursor says nothing of it.
+fn take_again(folder: &Path, number: u64) -> Result<Option<String>, Odd> {
+    let path = folder.join(AGAIN);
+    let mut file = match File::open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    if number >= LAST_NUMBER {
+        return Ok(None);
+    }
+    if !is_begun(&path, &mut file)? {
+        fs::remove_file(&path)?;
+        return Ok(None);
+    }
+    fs::rename(&path, queue::segment_path(folder, number))?;
+    Ok(Some(format!("{}: what was put aside is sent again, behind what waits", path.display())))
+}
+
+/// Reads the first line; false: exptap was killed before all of it was there.
+fn is_begun(path: &Path, file: &mut File) -> Result<bool, Odd> {
+    let mut first = Vec::new();
+    file.take(FIRST_LINE.len() as u64).read_to_end(&mut first)?;
+    match () {
+        () if first == FIRST_LINE => Ok(true),
+        () if FIRST_LINE.starts_with(&first) => Ok(false),
+        () if first.starts_with(format::MAGIC) => Err(Odd::Spool(SpoolError::Newer(path.to_owned()))),
+        () => Err(Odd::Spool(SpoolError::Foreign(path.to_owned()))),
+    }
+}
+
 /// Looks at one segment; `None`: nothing was ever written to it.
 fn scan(
     path: &Path,
@@ -185,14 +239,8 @@ fn scan(
 ) -> Result<Option<Segment>, Odd> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
-    let mut first = Vec::new();
-    (&mut file).take(FIRST_LINE.len() as u64).read_to_end(&mut first)?;
-    if first != FIRST_LINE {
-        return match () {
-            () if FIRST_LINE.starts_with(&first) => Ok(None),
-            () if first.starts_with(format::MAGIC) => Err(Odd::Spool(SpoolError::Newer(path.to_owned()))),
-            () => Err(Odd::Spool(SpoolError::Foreign(path.to_owned()))),
-        };
+    if !is_begun(path, &mut file)? {
+        return Ok(None);
     }
     let beginning = FIRST_LINE.len() as u64;
     let start = stands.filter(|at| at.segment == number && at.offset <= length).map_or(beginning, |at| at.offset);

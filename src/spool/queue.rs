@@ -51,11 +51,17 @@ pub(super) fn body_path(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{number:010}.{BODY}"))
 }
 
-/// The number in the name of a file of ours.
+/// Digits of a number in a name.
+const DIGITS: usize = 10;
+/// The highest number there is.
+pub(super) const LAST_NUMBER: u64 = 9_999_999_999;
+
+/// The number in the name of a file of ours. A name that exptap never gives is somebody else's.
 pub(super) fn number_of(path: &Path, kind: &str) -> Option<u64> {
     let name = path.file_name()?.to_str()?;
     let digits = name.strip_suffix(kind)?.strip_suffix('.')?;
-    digits.chars().all(|it| it.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+    let is_ours = digits.len() == DIGITS && digits.bytes().all(|it| it.is_ascii_digit());
+    is_ours.then(|| digits.parse().ok()).flatten()
 }
 
 impl Queue {
