@@ -90,6 +90,8 @@ struct Inner {
     oldest: [Option<i64>; LANES],
     trouble: [Option<Trouble>; LANES],
     news: VecDeque<News>,
+    /// Whose refused requests were not put aside, as was said.
+    lost: VecDeque<(Option<u16>, String)>,
 }
 
 impl Inner {
@@ -207,29 +209,49 @@ impl Board {
         self.inner().figures.retries += 1;
     }
 
-    pub(super) fn refused(&self, status: Option<u16>, who: &str, now_ms: i64) {
+    /// A request was refused. `lost`: why it is not put aside.
+    pub(super) fn refused(&self, status: Option<u16>, who: &str, lost: Option<&str>, now_ms: i64) {
         let mut inner = self.inner();
         inner.figures.refused += 1;
-        let known = inner.figures.refusals.iter_mut().find(|known| known.status == status && known.who == who);
-        if let Some(known) = known {
-            known.requests += 1;
+        let refusals = &mut inner.figures.refusals;
+        let known = refusals.iter_mut().find(|known| known.status == status && known.who == who);
+        let is_known = known.is_some();
+        match known {
+            Some(known) => known.requests += 1,
+            None => {
+                if refusals.len() == REFUSALS {
+                    refusals.remove(0);
+                }
+                refusals.push(Refusal { status, who: who.to_owned(), requests: 1, first_ms: now_ms });
+            }
+        }
+        let is_said = match lost {
+            None => is_known,
+            Some(_) if inner.lost.iter().any(|(lost, whose)| *lost == status && whose == who) => true,
+            Some(_) => {
+                if inner.lost.len() == REFUSALS {
+                    inner.lost.pop_front();
+                }
+                inner.lost.push_back((status, who.to_owned()));
+                false
+            }
+        };
+        if is_said {
             return;
         }
-        if inner.figures.refusals.len() == REFUSALS {
-            inner.figures.refusals.remove(0);
-        }
-        let refusal = Refusal { status, who: who.to_owned(), requests: 1, first_ms: now_ms };
-        inner.figures.refusals.push(refusal);
         let did = match status {
             Some(status @ (408 | 429 | 500..)) => format!("answered {status} again and again, while it took others,"),
             Some(status) => format!("answered {status}"),
             None => "gave no answer again and again, while it took others,".to_owned(),
         };
-        let text = format!(
-            "the upstream {did} to a request of {who}: it is put aside in {}, and so is each further one that is refused",
-            inner.figures.folder.display()
-        );
-        inner.say(true, text);
+        let kept = match lost {
+            Some(why) => format!("{why}: not kept, and it is lost"),
+            None => format!(
+                "it is put aside in {}, and so is each further one that is refused",
+                inner.figures.folder.display()
+            ),
+        };
+        inner.say(true, format!("the upstream {did} to a request of {who}: {kept}"));
         drop(inner);
         self.arrived.notify_one();
     }

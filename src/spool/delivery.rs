@@ -12,7 +12,7 @@ use super::board::Board;
 use super::format::{Head, Place};
 use super::queue::{Cursor, Position, Queue, body_path, segment_path};
 use super::reader::{Reader, Waiting};
-use super::refused::Aside;
+use super::refused::{Aside, Put};
 use super::writer::{Order, words};
 use super::{Lane, Pace};
 use bytes::Bytes;
@@ -192,12 +192,16 @@ impl<'a, C: Carrier> Delivery<'a, C> {
         loop {
             self.fill(&mut flights);
             let now = *phase.borrow_and_update();
-            // What may be sent was sent just now.
-            if now == Phase::Stopped || now == Phase::Finishing && flights.is_empty() {
+            let is_delivered = self.pending.is_empty() && self.has_delivered();
+            if now == Phase::Finishing && is_delivered && !self.is_told_to_end {
+                self.end_segment();
+            }
+            // What may be sent was sent just now; and where nothing waits no file stays, for it has keys in it.
+            if now == Phase::Stopped || now == Phase::Finishing && flights.is_empty() && !is_delivered {
                 return;
             }
             let retry_at = self.retry_at(&flights);
-            let is_idle = !self.is_told_to_end && self.pending.is_empty() && self.has_delivered();
+            let is_idle = !self.is_told_to_end && is_delivered;
             tokio::select! {
                 biased;
                 changed = phase.changed() => if changed.is_err() { return },
@@ -210,13 +214,16 @@ impl<'a, C: Carrier> Delivery<'a, C> {
                     }
                 }
                 () = self.queue.changed.notified() => {}
-                () = sleep(IDLE), if is_idle => {
-                    self.is_told_to_end = true;
-                    // Where nobody writes any more, nothing is left to be ended.
-                    let _ = self.orders.send(Order::EndSegment(self.lane));
-                }
+                () = sleep(IDLE), if is_idle => self.end_segment(),
             }
         }
+    }
+
+    /// Everything is delivered: the segment can be deleted as soon as nobody writes to it.
+    fn end_segment(&mut self) {
+        self.is_told_to_end = true;
+        // Where nobody writes any more, nothing is left to be ended.
+        let _ = self.orders.send(Order::EndSegment(self.lane));
     }
 
     /// When something is to be tried again.
@@ -354,15 +361,17 @@ impl<'a, C: Carrier> Delivery<'a, C> {
     }
 
     fn refuse(&mut self, flight: &Flight, status: Option<u16>) {
-        let who = self.carrier.sender(&flight.waiting.head);
-        self.board.refused(status, &who, crate::run::now_ms());
-        let not_kept = match flight.waiting.measure.place {
-            Place::Here => {
-                let Waiting { head, arrival_ms, body, .. } = &flight.waiting;
-                self.aside.put(head, *arrival_ms, body).unwrap_or(1)
-            }
-            Place::File(_) => 1,
+        let Waiting { head, arrival_ms, body, measure, .. } = &flight.waiting;
+        let put = match measure.place {
+            Place::Here => self.aside.put(head, *arrival_ms, body),
+            Place::File(_) => Ok(Put::TooLarge),
         };
+        let (lost, not_kept) = match put {
+            Ok(Put::Kept { fell_out }) => (None, fell_out),
+            Ok(Put::TooLarge) => (Some("too large to be put aside".to_owned()), 1),
+            Err(error) => (Some(format!("it cannot be put aside ({})", words(&error))), 1),
+        };
+        self.board.refused(status, &self.carrier.sender(head), lost.as_deref(), crate::run::now_ms());
         if not_kept > 0 {
             self.board.refused_not_kept(not_kept);
         }

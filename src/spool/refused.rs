@@ -13,6 +13,15 @@ use std::path::{Path, PathBuf};
 const NEWER: &str = "refused.spool";
 const OLDER: &str = "refused-before.spool";
 
+/// What became of a request that was to be put aside.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Put {
+    /// It is there for certain, and so many others are there no more.
+    Kept { fell_out: u64 },
+    /// It is larger than what may be kept.
+    TooLarge,
+}
+
 pub(super) struct Aside {
     folder: PathBuf,
     /// Bytes of one file, at the most.
@@ -25,25 +34,25 @@ impl Aside {
         Self { folder: folder.to_owned(), limit_bytes, file: None }
     }
 
-    /// Puts a request aside; gives how many are not kept for it, itself included.
-    pub(super) fn put(&mut self, head: &Head, arrival_ms: i64, body: &[u8]) -> io::Result<u64> {
+    /// Puts a request aside. Where that fails nothing of it stays.
+    pub(super) fn put(&mut self, head: &Head, arrival_ms: i64, body: &[u8]) -> io::Result<Put> {
         let mut record = format::encode(&head.to_bytes(), arrival_ms, Measure::of(body));
         record.extend_from_slice(body);
         let length = record.len() as u64;
         if length + FIRST_LINE.len() as u64 > self.limit_bytes {
-            return Ok(1);
+            return Ok(Put::TooLarge);
         }
         let (mut file, mut written) = self.open()?;
-        let mut not_kept = 0;
+        let mut fell_out = 0;
         if written + length > self.limit_bytes {
             let (newer, older) = (self.folder.join(NEWER), self.folder.join(OLDER));
-            not_kept = requests(&older).unwrap_or(0);
+            fell_out = requests(&older).unwrap_or(0);
             fs::rename(newer, older)?;
             (file, written) = self.open()?;
         }
-        file.write_all(&record)?;
+        write(&mut file, written, &record)?;
         self.file = Some((file, written + length));
-        Ok(not_kept)
+        Ok(Put::Kept { fell_out })
     }
 
     fn open(&mut self) -> io::Result<(File, u64)> {
@@ -56,11 +65,19 @@ impl Aside {
         let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
         let mut written = file.metadata()?.len();
         if written == 0 {
-            file.write_all(FIRST_LINE)?;
+            write(&mut file, 0, FIRST_LINE)?;
             written = FIRST_LINE.len() as u64;
         }
         Ok((file, written))
     }
+}
+
+/// Writes at the end of a file and waits for the disk: once the cursor is past a request, it is nowhere else.
+fn write(file: &mut File, end: u64, bytes: &[u8]) -> io::Result<()> {
+    file.write_all(bytes).and_then(|()| file.sync_data()).inspect_err(|_| {
+        // Half a request would be said to be damaged, when it is sent again.
+        let _ = file.set_len(end);
+    })
 }
 
 /// Requests in a file.
@@ -88,14 +105,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let head = Head { method: Method::POST, target: "/bulk".to_owned(), headers: HeaderMap::new() };
         let mut aside = Aside::new(folder.path(), 400);
-        let mut not_kept = Vec::new();
+        let mut fell = Vec::new();
         for number in 0..9 {
-            not_kept.push(aside.put(&head, number, &[b'x'; 100]).unwrap());
+            let Put::Kept { fell_out } = aside.put(&head, number, &[b'x'; 100]).unwrap() else { unreachable!() };
+            fell.push(fell_out);
         }
         // Two fit in a file.
-        assert_eq!(not_kept, [0, 0, 0, 0, 2, 0, 2, 0, 2]);
+        assert_eq!(fell, [0, 0, 0, 0, 2, 0, 2, 0, 2]);
         assert_eq!(requests(&folder.path().join(OLDER)).unwrap(), 2);
         assert_eq!(requests(&folder.path().join(NEWER)).unwrap(), 1);
-        assert_eq!(aside.put(&head, 9, &[b'x'; 1000]).unwrap(), 1);
+        assert_eq!(aside.put(&head, 9, &[b'x'; 1000]).unwrap(), Put::TooLarge);
     }
 }

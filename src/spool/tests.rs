@@ -222,13 +222,75 @@ fn what_fails_is_tried_again_before_anything_else_and_what_is_refused_makes_way(
             (false, "the upstream takes requests again; 4 requests wait in the spool"),
         ]
     );
-    // They can be sent again: the file has the form of a segment, and a number makes it one.
     drop(spool);
+}
+
+#[test]
+fn what_was_put_aside_is_sent_again_behind_what_waits_and_replaces_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spool, _) = open(&options(&folder)).unwrap();
+    append(&spool, "refused").unwrap();
+    append(&spool, "refused too").unwrap();
+    drop(delivered(spool, [answer(400), answer(401)]));
     let lane = folder.path().join("launchdarkly");
-    std::fs::rename(lane.join("refused.spool"), lane.join("0000000000.spool")).unwrap();
+    for waiting in ["waits", "waits too"] {
+        append(&open(&options(&folder)).unwrap().0, waiting).unwrap();
+    }
+    std::fs::rename(lane.join("refused.spool"), lane.join("again.spool")).unwrap();
     let (spool, found) = open(&options(&folder)).unwrap();
-    assert_eq!(found.requests, [2, 0, 0]);
-    assert_eq!(delivered(spool, []).1, ["202 1", "202 2"]);
+    assert_eq!(found.requests, [4, 0, 0]);
+    let again = format!("{}: what was put aside is sent again, behind what waits", lane.join("again.spool").display());
+    assert_eq!(found.notes, [again]);
+    assert!(!lane.join("again.spool").exists());
+    append(&spool, "came later").unwrap();
+    let (spool, got) = delivered(spool, []);
+    assert_eq!(got, ["202 waits", "202 waits too", "202 refused", "202 refused too", "202 came later"]);
+    drop(spool);
+    std::fs::write(lane.join("again.spool"), "something else").unwrap();
+    assert!(matches!(open(&options(&folder)), Err(SpoolError::Foreign(path)) if path == lane.join("again.spool")));
+}
+
+#[test]
+fn where_nothing_waits_no_file_stays_at_the_end_that_has_keys_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spool, _) = open(&options(&folder)).unwrap();
+    for number in 0..3 {
+        append(&spool, &number.to_string()).unwrap();
+    }
+    let (spool, got) = delivered(spool, []);
+    assert_eq!((got.len(), spool.figures().disk_bytes), (3, 0));
+    assert_eq!(names(&folder), ["cursor"]);
+}
+
+#[test]
+fn of_a_refused_request_that_is_too_large_to_be_put_aside_it_is_said_that_it_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let (spool, _) = open(&options(&folder)).unwrap();
+    append(&spool, "small").unwrap();
+    runtime().block_on(async {
+        let mut file = spool.body_file(Lane::LaunchDarkly);
+        file.write("large".into()).await.unwrap();
+        spool.append_file(Lane::LaunchDarkly, &head(), 5, file).await.unwrap();
+    });
+    let (spool, _) = delivered(spool, [answer(400), answer(400)]);
+    let [kept, lost] = runtime().block_on(async { [spool.news().await.text, spool.news().await.text] });
+    assert!(kept.starts_with("the upstream answered 400 to a request of somebody: it is put aside in "), "{kept}");
+    assert_eq!(
+        lost,
+        "the upstream answered 400 to a request of somebody: too large to be put aside: not kept, and it is lost"
+    );
+    assert_eq!((spool.figures().refused, spool.figures().refused_not_kept), (2, 1));
+}
+
+#[test]
+fn a_folder_that_others_can_write_to_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    for (mode, is_open) in [(0o777, true), (0o770, true), (0o755, false), (0o700, false)] {
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+        let opened = open(&options(&folder));
+        assert_eq!(matches!(opened, Err(SpoolError::Open(_))), is_open, "{mode:o}");
+    }
 }
 
 /// Answers by what a body begins with, and writes down what it got.
@@ -486,7 +548,17 @@ fn a_folder_is_one_process_s_and_what_is_not_ours_in_it_is_left_alone() {
     let lane = folder.path().join("launchdarkly");
     std::fs::write(lane.join("notes.txt"), "mine").unwrap();
     std::fs::write(folder.path().join("0000000001.spool"), "mine too").unwrap();
+    let unlike = ["7.spool", "00000000007.spool", "18446744073709551615.spool", "18446744073709551615.body", "7.body"];
+    for name in unlike {
+        std::fs::write(lane.join(name), "exptap spool 1\n").unwrap();
+    }
     drop(open(&options(&folder)).unwrap());
+    for name in unlike {
+        assert_eq!(std::fs::read(lane.join(name)).unwrap(), b"exptap spool 1\n", "{name}");
+    }
+    std::fs::write(lane.join("9999999999.spool"), "exptap spool 1\n").unwrap();
+    assert!(matches!(open(&options(&folder)), Err(SpoolError::Foreign(_))), "there is no number behind it");
+    std::fs::remove_file(lane.join("9999999999.spool")).unwrap();
     assert_eq!(std::fs::read(lane.join("notes.txt")).unwrap(), b"mine");
     std::fs::write(lane.join("0000000009.spool"), "something that is no spool").unwrap();
     assert!(matches!(open(&options(&folder)), Err(SpoolError::Foreign(_))));
