@@ -172,18 +172,43 @@ fn of_one_instance_one_request_is_under_way_and_others_need_not_wait_for_it() {
         accepted(request)
     });
     let running = spooling(&folder, &upstream);
-    for (instance, body) in [("a", "a1"), ("b", "b1"), ("c", "c1"), ("a", "a2"), ("b", "b2")] {
+    for (instance, body) in [("a", "a1"), ("a", "a2"), ("b", "b1"), ("c", "c1"), ("b", "b2")] {
         let body = format!("[\"{body}\"]");
         let header = format!("X-LaunchDarkly-Instance-Id: {instance}\r\n");
         assert_eq!(running.ask(&post("/bulk", &header, body.as_bytes())).status(), 202);
     }
-    wait_for(|| figures(&running).delivered == 2);
+    // The second of the first one waits, and holds up nobody.
+    wait_for(|| figures(&running).delivered == 3);
     release.send(()).unwrap();
     let got = until_delivered(&upstream, &running, 5);
     let bodies: Vec<&str> = got.iter().map(Answer::text).collect();
     let place = |wanted: &str| bodies.iter().position(|body| body.contains(wanted)).unwrap();
     assert!(place("a1") < place("a2") && place("b1") < place("b2"), "{bodies:?}");
     assert_eq!(bodies.len(), 5);
+}
+
+#[test]
+fn a_request_that_gets_no_answer_does_not_block_the_others_and_is_put_aside() {
+    let folder = tempdir().unwrap();
+    let upstream =
+        Upstream::start(|request| if request.text() == "[0]" { b"gone\r\n\r\n".to_vec() } else { accepted(request) });
+    let running = spooling(&folder, &upstream);
+    let ask = |instance: &str, body: &str| {
+        let headers = format!("X-LaunchDarkly-Instance-Id: {instance}\r\n");
+        assert_eq!(running.ask(&post("/bulk", &headers, body.as_bytes())).status(), 202);
+    };
+    ask("poisoned", "[0]");
+    ask("poisoned", "[1]");
+    let mut delivered = 0;
+    while figures(&running).refused == 0 {
+        ask("fine", "[2]");
+        delivered += 1;
+        wait_for(|| figures(&running).delivered >= delivered);
+    }
+    wait_for(|| figures(&running).waiting_requests == 0);
+    let figures = figures(&running);
+    assert_eq!((figures.delivered, figures.refused, figures.refused_not_kept), (delivered + 1, 1, 0));
+    assert_eq!(figures.refusals[0].status, None);
 }
 
 #[test]
