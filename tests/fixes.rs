@@ -101,7 +101,10 @@ fn counts_under(requests: &[Arc<Envelope>], catalog: &Catalog, steps: &[&Step]) 
     counted(&build::report(&after.state, &after.catalog))
 }
 
-fn steps(fixes: &Fixes) -> Vec<(String, i64, Option<i64>, Vec<(&str, u64)>)> {
+/// A step: its change, what it recovers in order and alone, and what would fail next.
+type Told<'a> = (String, i64, Option<i64>, Vec<(&'a str, u64)>);
+
+fn steps(fixes: &Fixes) -> Vec<Told<'_>> {
     let step = |step: &Step| {
         let edits = step.set.iter().chain(&step.map_try).cloned().collect::<Vec<_>>().join(" ");
         (edits, step.gained, step.alone, step.then.iter().map(|(code, events)| (*code, *events)).collect())

@@ -144,7 +144,7 @@ fn visitors_who_leave_again_are_no_throwaway_keys() {
     let visit = |n: u64| {
         let of = || anonymous(&format!("a-{n}"));
         let mut evaluated = feature(of(), 0);
-        if n % 10 != 0 {
+        if !n.is_multiple_of(10) {
             evaluated["reason"] = json!({"kind": "FALLTHROUGH"});
         }
         let events = if n % 300 == 1 { json!([evaluated, order(of(), 50)]) } else { json!([evaluated]) };

@@ -107,9 +107,8 @@ async fn in_clear(request: Request<Incoming>, peer: IpAddr, identity: &Identity,
 /// The CA, where it is asked for and is exptap's own.
 fn authority(identity: &Identity, request: &Request<Incoming>) -> Option<Response<Body>> {
     // What downloads files on a phone looks with HEAD first.
-    let is_asked_for = |method: &Method, uri: &Uri| {
-        matches!(*method, Method::GET | Method::HEAD) && uri.path() == AUTHORITY_PATH
-    };
+    let is_asked_for =
+        |method: &Method, uri: &Uri| matches!(*method, Method::GET | Method::HEAD) && uri.path() == AUTHORITY_PATH;
     let pem = identity.trust().pem.clone().filter(|_| is_asked_for(request.method(), request.uri()))?;
     let mut response = Response::new(Body::from(pem));
     // What phones know as a certificate to be installed.

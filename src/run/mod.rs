@@ -66,10 +66,9 @@ pub fn now_ms() -> i64 {
 /// Says something to the person, on standard error. It may quote what was received, the name of a file or its
 /// content, so nothing in it is left for a terminal to obey. A closed standard error is no reason to stop.
 pub fn say(text: impl std::fmt::Display) {
-    let mut stderr = io::stderr().lock();
-    for line in text.to_string().lines() {
-        let _ = writeln!(stderr, "{}", Untrusted::from(line).display());
-    }
+    // All of it at once: a command that is run may write to the same place, and lines are not to be mixed.
+    let lines: String = text.to_string().lines().map(|line| format!("{}\n", Untrusted::from(line).display())).collect();
+    let _ = io::stderr().lock().write_all(lines.as_bytes());
 }
 
 /// Runs the program.
