@@ -150,8 +150,13 @@ impl Terminal {
         })
     }
 
+    /// What stood on the screen is gone, so that whoever waits for a text waits for the screens of the new size: keys
+    /// mean something else where there is no room.
     fn resize(&self, columns: u16, rows: u16) {
-        self.written.0.lock().unwrap().emulator.screen_mut().set_size(some(rows), some(columns));
+        let mut written = self.written.0.lock().unwrap();
+        written.emulator.screen_mut().set_size(some(rows), some(columns));
+        written.emulator.process(b"\x1b[2J");
+        drop(written);
         self.master.resize(size(columns, rows)).unwrap();
     }
 
