@@ -2,27 +2,22 @@
 //! making all of them comes to.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod held;
+
 use exptap::attribution::state::Clock;
 use exptap::catalog::load::{self, Format};
 use exptap::catalog::{Catalog, Origin};
-use exptap::envelope::{Credential, Envelope};
+use exptap::envelope::Envelope;
 use exptap::report::fixes::{Fixes, Step, counted};
 use exptap::report::{build, markdown, table};
-use exptap::what_if::judgement::Held;
 use exptap::what_if::plan::{self, Plan};
 use exptap::what_if::remedy::Bench;
 use exptap::what_if::{CatalogEdit, Change, Judgement, MappingEdit};
+use held::{ARRIVAL, held, post};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
-
-/// When the requests arrive: 2026-11-21 08:00:00 UTC.
-const ARRIVAL: i64 = 1_795_248_000_000;
-
-fn held(requests: &[Arc<Envelope>]) -> Held<'_> {
-    Held { requests, observed_from_ms: None, goes_on: &|_| true }
-}
 
 fn catalog(text: &str) -> Catalog {
     load::from_text(text, "shop.toml", Format::Toml, Origin::File).unwrap()
@@ -48,21 +43,6 @@ variations = [ { index = 0, name = "control" }, { index = 1, name = "treatment" 
 metrics = ["orders", "sign-ups"]
 started_at = "2026-01-01T00:00:00Z"
 "#;
-
-fn post(request: u64, path: &str, body: &Value) -> Arc<Envelope> {
-    let body = body.to_string();
-    Arc::new(Envelope {
-        arrival_ms: ARRIVAL + request as i64,
-        request,
-        method: "POST".into(),
-        path: path.into(),
-        headers: vec![("user-agent".into(), "analytics-node/2.1.0".into())],
-        credential: Some(Credential::mask("a-write-key-of-segment")),
-        wire_bytes: body.len() as u64,
-        body: body.into(),
-        ..Envelope::default()
-    })
-}
 
 fn exposures(devices: std::ops::Range<usize>) -> Value {
     devices

@@ -1,10 +1,12 @@
 //! The same events under a changed catalog, mapping or clock: what is different, and that it is exactly that.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod held;
+
 use exptap::attribution::state::Clock;
 use exptap::catalog::load::{self, Format};
 use exptap::catalog::{Catalog, Origin};
-use exptap::envelope::{Credential, Envelope};
+use exptap::envelope::Envelope;
 use exptap::headless::{self, Passes, Request};
 use exptap::input::Source;
 use exptap::report::{Report, build};
@@ -12,14 +14,12 @@ use exptap::what_if::difference::Transition;
 use exptap::what_if::judgement::{Events, Held};
 use exptap::what_if::remedy::{self, Bench};
 use exptap::what_if::{CatalogEdit, Change, Difference, Judgement, MappingEdit, markdown, text};
+use held::{ARRIVAL, held, post};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-
-/// When the requests arrive: 2026-11-21 08:00:00 UTC.
-const ARRIVAL: i64 = 1_795_248_000_000;
 
 fn recording(name: &str) -> Request {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("recordings").join(name);
@@ -293,10 +293,6 @@ fn every_recording_under_every_sort_of_change_differs_by_what_comparing_row_by_r
     assert!(compared >= 70, "{compared}");
 }
 
-fn held(requests: &[Arc<Envelope>]) -> Held<'_> {
-    Held { requests, observed_from_ms: None, goes_on: &|_| true }
-}
-
 const SHOP: &str = r#"
 [[metrics]]
 key = "checkout-conversion"
@@ -315,21 +311,6 @@ started_at = "2026-01-01T00:00:00Z"
 fn shop(unit: &str) -> Catalog {
     let text = SHOP.replace(r#"randomization_unit = "device""#, &format!(r#"randomization_unit = "{unit}""#));
     load::from_text(&text, "shop.toml", Format::Toml, Origin::File).unwrap()
-}
-
-fn post(request: u64, path: &str, body: &Value) -> Arc<Envelope> {
-    let body = body.to_string();
-    Arc::new(Envelope {
-        arrival_ms: ARRIVAL + request as i64,
-        request,
-        method: "POST".into(),
-        path: path.into(),
-        headers: vec![("user-agent".into(), "analytics-node/2.1.0".into())],
-        credential: Some(Credential::mask("a-write-key-of-segment")),
-        wire_bytes: body.len() as u64,
-        body: body.into(),
-        ..Envelope::default()
-    })
 }
 
 /// Four hundred and three orders by way of Segment: 391 of them on a device that was exposed.

@@ -103,6 +103,17 @@ impl Drop for Running {
     }
 }
 
+/// What an upstream gets of a request's headers, in order of their names: all that were sent, and those of its own way.
+pub fn handed_on(headers: &str, body: usize, upstream: SocketAddr) -> Vec<(String, String)> {
+    let sent = headers.lines().map(|line| line.split_once(": ").unwrap());
+    let mut expected: Vec<(String, String)> =
+        sent.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
+    expected.push(("content-length".into(), body.to_string()));
+    expected.push(("host".into(), upstream.to_string()));
+    expected.sort();
+    expected
+}
+
 /// One connection.
 pub struct Client {
     stream: TcpStream,
